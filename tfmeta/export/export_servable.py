@@ -1,0 +1,98 @@
+"""Writes a `Servable` as a version directory that TensorFlow Serving can load."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from tfmeta.export.description import describe, write_description
+from tfmeta.export.limits import Limits
+from tfmeta.export.signatures import SERVING_DEFAULT, Signatures
+from tfmeta.export.stock_graph import refuse_unservable
+from tfmeta.export.version_directory import new_version
+from tfmeta.export.warmup import usual_sizes, write_warmup
+
+MODEL_FILE = "saved_model.pb"
+FINGERPRINT_FILE = "fingerprint.pb"
+
+
+def export_servable(
+    servable,
+    export_dir,
+    version=None,
+    *,
+    max_support=Limits.max_support,
+    max_query=Limits.max_query,
+    max_inner_steps=Limits.max_inner_steps,
+    warmup_sizes=None,
+) -> str:
+    """Writes EXPORT_DIR/<version>: SavedModel, warmup records and metadata.
+
+    The version appears under its name only once it is whole and its warmup records were answered.
+
+    Args:
+        servable: `Servable`.
+        export_dir: directory of all versions; made if missing.
+        version: integer from 0, or None for the next free one.
+        max_support: support examples that a task may have.
+        max_query: query examples that a task may have.
+        max_inner_steps: inner steps that a request may ask for.
+        warmup_sizes: (S, Q) pairs to write warmup records for; None for the servable's usual
+            ones; empty for no records.
+
+    Returns:
+        The path of the version directory.
+
+    Raises:
+        FileExistsError: if the version exists.
+        ValueError: if a weight is not a finite number, or the network holds what a stock server
+            refuses (XLA, Python, custom operations); the layer is named.
+    """
+    limits = Limits(max_support, max_query, max_inner_steps)
+    _refuse_broken_weights(servable)
+    with new_version(export_dir, version) as directory:
+        signatures = Signatures(servable, limits)
+        save(signatures, directory.path)
+        write_description(directory.path, describe(servable, signatures, limits))
+        sizes = usual_sizes(servable) if warmup_sizes is None else warmup_sizes
+        sizes = [(min(support, max_support), min(query, max_query)) for support, query in sizes]
+        if sizes:
+            write_warmup(directory.path, servable, signatures, sizes)
+    return str(directory.path)
+
+
+def save(signatures, path):
+    """Saves the signatures into a directory, checks the graph and writes the shapes to be sent."""
+    functions = dict(signatures.functions)
+    functions["serving_default"] = functions[SERVING_DEFAULT]
+    tf.saved_model.save(signatures, str(path), signatures=functions)
+    file = pathlib.Path(path) / MODEL_FILE
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for meta_graph in model.meta_graphs:
+        refuse_unservable(meta_graph)
+        for name, definition in meta_graph.signature_def.items():
+            name = SERVING_DEFAULT if name == "serving_default" else name
+            if name in signatures.functions:
+                _state_shapes(definition.inputs, signatures.input_shapes[name])
+                _state_shapes(definition.outputs, signatures.output_shapes[name])
+    file.write_bytes(model.SerializeToString())
+    # It describes the file as TensorFlow wrote it; readers do without.
+    (pathlib.Path(path) / FINGERPRINT_FILE).unlink(missing_ok=True)
+
+
+def _state_shapes(tensors, shapes):
+    """Writes what clients are to send and will get where the graph itself takes any shape."""
+    for name, shape in shapes.items():
+        tensors[name].tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
+
+
+def _refuse_broken_weights(servable):
+    for variable in (*servable.parameters, *servable.state):
+        value = np.asarray(tf.cast(tf.convert_to_tensor(variable), tf.float64))
+        if not np.all(np.isfinite(value)):
+            name = getattr(variable, "path", variable.name)
+            raise ValueError(
+                "Only an initialisation of finite numbers can be exported. Received: NaN or "
+                f"infinity in {name}. Export a checkpoint from before training diverged."
+            )

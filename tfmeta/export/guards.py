@@ -1,0 +1,159 @@
+"""Guards: what a request must fulfil, checked in the graph before anything is computed with it.
+
+TensorFlow's C API, and so TF Serving, feeds tensors of any rank and shape whatever the signature
+says. So the graph's own inputs have unknown shapes; each guard is an `Assert` that names the
+input and the rule, and what follows depends on it by a control dependency. A broken guard is an
+INVALID_ARGUMENT of this request only.
+"""
+
+import tensorflow as tf
+
+ROW_SUM_TOLERANCE = 1e-3  # float32 one-hot or smoothed rows of a thousand classes stay within
+
+
+class Guards:
+    """The guards of one signature, collected while it is traced.
+
+    Example:
+
+        guards = Guards()
+        inputs = guards.shape("query_inputs", query_inputs, (None, 28, 28, 1), "float32")
+        guards.require(tf.shape(inputs)[0] <= 10, "query_inputs must have at most 10 examples.")
+        inputs = guards.passed(inputs)
+    """
+
+    def __init__(self):
+        self._asserts = []
+
+    def require(self, condition, rule, received=None, advice=""):
+        """Adds a guard.
+
+        Args:
+            condition: scalar bool tensor.
+            rule: a sentence that names the input.
+            received: tensor to show, or None.
+            advice: what to do.
+        """
+        shown = [f"{rule} Received:", received, advice] if received is not None else [rule, advice]
+        self._asserts.append(
+            tf.raw_ops.Assert(
+                condition=condition, data=[part for part in shown if part is not None], summarize=8
+            )
+        )
+
+    def shape(self, name, tensor, shape):
+        """Guards rank and sizes of an input.
+
+        Args:
+            name: the input's name.
+            tensor: the input, of unknown static shape.
+            shape: what it must be; None where a size is free.
+
+        Returns:
+            The tensor, with that static shape.
+        """
+        shown = _show(shape)
+        rule = f"{name} must have the shape {shown}."
+        received = tf.shape(tensor)
+        advice = "Send one tensor of that shape."
+        self.require(tf.equal(tf.rank(tensor), len(shape)), rule, received, advice)
+        with tf.control_dependencies(self._asserts[-1:]):
+            received = tf.ensure_shape(tf.identity(received), [len(shape)])
+        fixed = [axis for axis, size in enumerate(shape) if size is not None]
+        if fixed:
+            agree = tf.equal(tf.gather(received, fixed), [shape[axis] for axis in fixed])
+            self.require(tf.reduce_all(agree), rule, received, advice)
+        return tf.ensure_shape(self.passed(tensor), shape)
+
+    def passed(self, tensors):
+        """The same tensors (any nest), to be had only once every guard so far has passed."""
+        with tf.control_dependencies(self._asserts):
+            return tf.nest.map_structure(tf.identity, tensors)
+
+    def same_length(self, tensors, axis=0):
+        """Requires that all inputs of a dict from names to tensors have the same length."""
+        (first, reference), *others = tensors.items()
+        for name, tensor in others:
+            lengths = tf.stack([tf.shape(reference)[axis], tf.shape(tensor)[axis]])
+            self.require(
+                tf.equal(lengths[0], lengths[1]),
+                f"{first} and {name} must have the same length.",
+                lengths,
+                "Send one row of each for each example.",
+            )
+
+    def length(self, name, tensor, least, most, axis=0):
+        """Requires from `least` to `most` examples along `axis`."""
+        received = tf.shape(tensor)[axis]
+        if least > 0:
+            self.require(
+                received >= least,
+                f"{name} must have at least {least} example.",
+                received,
+                "Send the examples to adapt to.",
+            )
+        self.require(
+            received <= most,
+            f"{name} must have at most {most} examples.",
+            received,
+            "Send fewer, or export with a higher limit.",
+        )
+
+    def finite(self, name, tensor):
+        """Requires finite numbers of a float input."""
+        if tensor.dtype.is_floating:
+            self.require(
+                tf.reduce_all(tf.math.is_finite(tensor)),
+                f"{name} must be finite numbers. Received: NaN or infinity.",
+                advice="Check how the numbers were made.",
+            )
+
+    def targets(self, name, tensor, target, ways):
+        """Requires targets that the loss can take: see `target_rule`."""
+        rule = target_rule(name, target, ways)
+        if rule is None:
+            return
+        advice = "Number the classes from 0; a network with more outputs takes more classes."
+        self.require(
+            targets_agree(tensor, target, ways),
+            rule,
+            worst_target(tensor, target, ways),
+            advice if target == "sparse" else "",
+        )
+
+
+def target_rule(name, target, ways):
+    """The sentence that says what targets must be, or None where any finite number is good."""
+    return {
+        "sparse": f"{name} must be labels in [0, {ways}).",
+        "one_hot": f"{name} must have rows of numbers from 0 to 1 that sum to 1.",
+        "binary": f"{name} must be numbers from 0 to 1.",
+    }.get(target)
+
+
+def targets_agree(tensor, target, ways, axes=None):
+    """Whether targets obey `target_rule`, reduced over `axes` (all by default)."""
+    if target == "sparse":
+        good = tf.logical_and(tensor >= 0, tensor < ways)
+    elif target == "regression":
+        good = tf.ones_like(tensor, tf.bool)
+    else:
+        good = tf.logical_and(tensor >= -ROW_SUM_TOLERANCE, tensor <= 1 + ROW_SUM_TOLERANCE)
+    if target == "one_hot":
+        sums = tf.reduce_sum(tensor, axis=-1, keepdims=True)
+        good = tf.logical_and(good, tf.abs(sums - 1.0) <= ROW_SUM_TOLERANCE)
+    return tf.reduce_all(good, axis=axes)
+
+
+def worst_target(tensor, target, ways):
+    """A target, or a row's sum, to show where the rule is broken."""
+    flat = tf.reshape(tensor, [-1])
+    if target == "one_hot":
+        flat = tf.reshape(tf.reduce_sum(tensor, axis=-1), [-1])
+    middle = {"sparse": (ways - 1) / 2, "one_hot": 1.0, "binary": 0.5}[target]
+    distance = tf.abs(tf.cast(flat, tf.float64) - middle)
+    return flat[tf.argmax(distance)]
+
+
+def _show(shape):
+    return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
