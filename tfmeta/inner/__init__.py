@@ -1,0 +1,26 @@
+"""Adaptation as a pure function of weights: networks, losses, optimisers, loops, derivatives."""
+
+from tfmeta.inner.conjugate_gradient import conjugate_gradient
+from tfmeta.inner.exact import exact_derivatives
+from tfmeta.inner.gradients import dot, gradient, hessian_vector_product
+from tfmeta.inner.loop import run_steps
+from tfmeta.inner.losses import SetLoss
+from tfmeta.inner.network import PureNetwork, relative_path
+from tfmeta.inner.optimizers import SGD, Adam
+from tfmeta.inner.selection import by_pattern, select
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "PureNetwork",
+    "SetLoss",
+    "by_pattern",
+    "conjugate_gradient",
+    "dot",
+    "exact_derivatives",
+    "gradient",
+    "hessian_vector_product",
+    "relative_path",
+    "run_steps",
+    "select",
+]

@@ -1,0 +1,137 @@
+"""Exact second derivatives through layers whose TensorFlow gradients are wrong from order two on.
+
+`tf.nn.moments`, under every Keras normalisation layer, stops the gradient of the mean inside the
+variance. The first derivative survives (the missing term is zero there); the second does not, and
+a MAML meta-gradient is a second derivative. Max pooling has two cases of its own (`max_pool`).
+
+TensorFlow's own functions are kept: the modules that they look up while they run are replaced by
+transparent stand-ins, which act differently only on a thread that is inside
+`exact_derivatives()`. Everything outside, other threads included, runs as before.
+"""
+
+import contextlib
+import dataclasses
+import threading
+import types
+
+import tensorflow as tf
+from tensorflow.python.ops import nn_impl, nn_ops
+
+from tfmeta.inner.max_pool import exact_max_pool, keeps_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scope:
+    xla: bool = False
+    example_weights: tf.Tensor | None = None
+
+
+class _ThreadState(threading.local):
+    scope: _Scope | None = None
+
+
+_thread = _ThreadState()
+_install_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def exact_derivatives(*, xla: bool = False, example_weights=None):
+    """Makes moments and max pooling exact to any order, on this thread, inside the `with`.
+
+    The forward pass is unchanged bit for bit (except max pooling under `xla`, to rounding).
+
+    Args:
+        xla: whether what is traced will be compiled by XLA, whose max pooling on CPU compares in
+            reduced precision: it is then replaced at every stride.
+        example_weights: tensor [N] or None. Examples of weight 0 are left out of every mean over
+            the first axis that `tf.nn.moments` takes (batch normalisation).
+    """
+    _install()
+    previous, _thread.scope = _thread.scope, _Scope(xla, example_weights)
+    try:
+        yield
+    finally:
+        _thread.scope = previous
+
+
+class _StandIn(types.ModuleType):
+    """A module that answers some names itself and passes the others on."""
+
+    def __init__(self, module, **replacements):
+        super().__init__(module.__name__)
+        self.__dict__.update(replacements, _module=module)
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)
+
+
+def _install():
+    if isinstance(nn_impl.array_ops, _StandIn):
+        return
+    with _install_lock:
+        if isinstance(nn_impl.array_ops, _StandIn):
+            return
+        # In nn_impl only `moments` (and sampled softmax, which is no layer's) stops gradients.
+        nn_impl.math_ops = _StandIn(
+            nn_impl.math_ops, reduce_mean=_example_mean(nn_impl.math_ops.reduce_mean)
+        )
+        pooling = nn_ops.gen_nn_ops
+        nn_ops.gen_nn_ops = _StandIn(
+            pooling,
+            max_pool=_max_pool(pooling.max_pool),
+            max_pool3d=_max_pool(pooling.max_pool3d),
+        )
+        # Last: its presence says that all are in place.
+        nn_impl.array_ops = _StandIn(
+            nn_impl.array_ops, stop_gradient=_stop_gradient(nn_impl.array_ops.stop_gradient)
+        )
+
+
+def _stop_gradient(original):
+    def stop_gradient(input, name=None):
+        return input if _thread.scope is not None else original(input, name=name)
+
+    return stop_gradient
+
+
+def _example_mean(original):
+    def reduce_mean(input_tensor, axis=None, keepdims=False, name=None):
+        weights = _thread.scope.example_weights if _thread.scope is not None else None
+        axes = _static_axes(axis, input_tensor.shape.rank) if weights is not None else ()
+        if 0 not in axes:
+            return original(input_tensor, axis, keepdims=keepdims, name=name)
+        if input_tensor.shape[0] != weights.shape[0]:
+            raise ValueError(
+                "Example weights need every batch statistic to run over the examples themselves. "
+                f"Received: a statistic over {input_tensor.shape[0]} rows for {weights.shape[0]} "
+                "examples. Pass tasks without weights through this network."
+            )
+        present = tf.cast(tf.not_equal(weights, 0), input_tensor.dtype)
+        shape = [-1] + [1] * (input_tensor.shape.rank - 1)
+        others = [a for a in axes if a != 0]
+        means = original(input_tensor, others, keepdims=True) if others else input_tensor
+        mean = tf.math.divide_no_nan(
+            tf.reduce_sum(means * tf.reshape(present, shape), axis=0, keepdims=True),
+            tf.reduce_sum(present),
+        )
+        return mean if keepdims else tf.squeeze(mean, axes)
+
+    return reduce_mean
+
+
+def _static_axes(axis, rank):
+    static = tf.get_static_value(axis) if tf.is_tensor(axis) else axis
+    if static is None:
+        return tuple(range(rank)) if axis is None else ()
+    values = [static] if isinstance(static, int) else list(static)
+    return tuple(int(value) % rank for value in values)
+
+
+def _max_pool(original):
+    def max_pool(input, ksize, strides, padding, *args, **kwargs):
+        scope = _thread.scope
+        if scope is not None and (scope.xla or keeps_shape(ksize, strides, padding)):
+            return exact_max_pool(input, ksize, strides, padding)
+        return original(input, ksize, strides, padding, *args, **kwargs)
+
+    return max_pool

@@ -1,0 +1,66 @@
+"""Max pooling whose second derivative is right everywhere.
+
+TensorFlow 2.18 to 2.21 get it wrong in graph mode on CPU when the output has the input's shape,
+and under XLA on CPU at any stride (the maximum is picked as if in bfloat16). A tree of
+`tf.maximum` over the window's strided slices is exact, ties included, and slower.
+"""
+
+import functools
+import itertools
+
+import tensorflow as tf
+
+
+def keeps_shape(ksize, strides, padding) -> bool:
+    """Whether pooling with these windows returns its input's shape."""
+    unit_strides = all(stride == 1 for stride in strides)
+    return unit_strides and (padding in ("SAME", b"SAME") or all(size == 1 for size in ksize))
+
+
+def exact_max_pool(inputs, ksize, strides, padding):
+    """Pools `inputs` [N, ..., C] (channels last), as `tf.nn.max_pool`.
+
+    Args:
+        inputs: tensor with 1 to 3 spatial axes.
+        ksize: window of each axis, batch and channels included (1 there).
+        strides: of each axis, likewise.
+        padding: "SAME" or "VALID".
+
+    Raises:
+        ValueError: if the padding is explicit, or a spatial size is unknown when tracing.
+    """
+    padding = padding.decode() if isinstance(padding, bytes) else padding
+    windows, strides = list(ksize)[1:-1], list(strides)[1:-1]
+    sizes = inputs.shape[1:-1].as_list()
+    if padding not in ("SAME", "VALID") or None in sizes:
+        raise ValueError(
+            "Exact second derivatives through max pooling need padding 'same' or 'valid' and "
+            f"known spatial sizes. Received: padding={padding!r}, input shape {inputs.shape}."
+        )
+    outputs = [
+        -(-size // stride) if padding == "SAME" else (size - window) // stride + 1
+        for size, window, stride in zip(sizes, windows, strides, strict=True)
+    ]
+    if padding == "SAME":
+        inputs = _pad_same(inputs, sizes, outputs, windows, strides)
+    slices = [
+        _window_slice(inputs, offsets, outputs, strides)
+        for offsets in itertools.product(*(range(window) for window in windows))
+    ]
+    return functools.reduce(tf.maximum, slices)
+
+
+def _pad_same(inputs, sizes, outputs, windows, strides):
+    paddings = [(0, 0)]
+    for size, output, window, stride in zip(sizes, outputs, windows, strides, strict=True):
+        total = max((output - 1) * stride + window - size, 0)
+        paddings.append((total // 2, total - total // 2))
+    return tf.pad(inputs, [*paddings, (0, 0)], constant_values=inputs.dtype.min)
+
+
+def _window_slice(inputs, offsets, outputs, strides):
+    parts = [
+        slice(offset, offset + (output - 1) * stride + 1, stride)
+        for offset, output, stride in zip(offsets, outputs, strides, strict=True)
+    ]
+    return inputs[(slice(None), *parts, slice(None))]

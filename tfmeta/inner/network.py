@@ -1,0 +1,115 @@
+"""A Keras model as a pure function of its weights and state."""
+
+import contextlib
+import threading
+
+import keras
+import tensorflow as tf
+
+from tfmeta.inner.exact import exact_derivatives
+
+# Layer attributes that make a layer random in training; 0 turns each off.
+_NOISE_ATTRIBUTES = ("rate", "stddev", "dropout", "recurrent_dropout")
+
+
+class PureNetwork:
+    """`network` as a function `(weights, state, inputs) -> outputs` without side effects.
+
+    Derivatives through it are exact to any order (`tfmeta.inner.exact`). Recurrent layers are
+    unrolled while tracing, since neither cuDNN's kernels nor `while_loop` in a vectorised map
+    have the derivatives that are needed; dropout and noise layers are off unless asked for.
+
+    Attributes:
+        network: the wrapped `keras.Model`; its variables are read only when given as `weights`.
+    """
+
+    def __init__(self, network: keras.Model, *, dropout: bool = False):
+        self.network = network
+        self.dropout = dropout
+        self.xla = False
+        self._lock = threading.RLock()
+        self._seed_positions = [
+            position
+            for position, variable in enumerate(network.non_trainable_variables)
+            if variable.path.split("/")[-1] == "seed_generator_state"
+        ]
+
+    @property
+    def paths(self) -> list[str]:
+        """Path of each trainable weight relative to the network, as "conv_1/kernel"."""
+        return [relative_path(self.network, v) for v in self.network.trainable_variables]
+
+    def __call__(self, weights, state, inputs, *, batch_statistics, example_weights=None, key=None):
+        """Runs the network.
+
+        Args:
+            weights: list of tensors, order of `network.trainable_variables`.
+            state: list of tensors, order of `network.non_trainable_variables`.
+            inputs: tensor [N, ...] or dict of tensors.
+            batch_statistics: whether layers run in training mode (normalise with the batch's
+                own statistics), else with their moving averages.
+            example_weights: tensor [N] or None; weight 0 leaves batch statistics.
+            key: int32 [2] that seeds dropout, where it is on; None leaves the layers' own seeds.
+
+        Returns:
+            outputs [N, ...] (float32 at least), the new state, and the list of the network's own
+            losses (weight and activity regularisation).
+        """
+        state = self._seeded(state, key)
+        settings = _layer_settings(self.network, self.dropout)
+        with (
+            self._lock,
+            settings,
+            exact_derivatives(xla=self.xla, example_weights=example_weights),
+        ):
+            outputs, new_state, losses = self.network.stateless_call(
+                list(weights), state, inputs, training=batch_statistics, return_losses=True
+            )
+        if outputs.dtype in (tf.bfloat16, tf.float16):
+            outputs = tf.cast(outputs, tf.float32)
+        return outputs, [tf.convert_to_tensor(value) for value in new_state], losses
+
+    def _seeded(self, state, key):
+        state = [tf.convert_to_tensor(value) for value in state]
+        if key is None or not self.dropout:
+            return state
+        for position in self._seed_positions:
+            # Folding the position in keeps two dropout layers of one network apart.
+            folded = tf.random.experimental.stateless_fold_in(key, position)
+            state[position] = tf.cast(folded, state[position].dtype)
+        return state
+
+
+def relative_path(network, variable) -> str:
+    """Path of a variable of `network`, without the network's own name."""
+    return variable.path.removeprefix(network.name + "/")
+
+
+@contextlib.contextmanager
+def _layer_settings(network, dropout):
+    """Unrolls recurrent layers and, unless `dropout`, silences random ones; then puts all back."""
+    changed = []
+
+    def change(layer, name, value):
+        if getattr(layer, name, None) is not None and getattr(layer, name) != value:
+            changed.append((layer, name, getattr(layer, name)))
+            setattr(layer, name, value)
+
+    try:
+        for layer in network._flatten_layers():
+            if isinstance(layer, keras.layers.RNN):
+                change(layer, "unroll", True)
+                change(layer, "use_cudnn", False)
+            if not dropout and _is_random(layer):
+                for name in _NOISE_ATTRIBUTES:
+                    if isinstance(getattr(layer, name, None), (int, float)):
+                        change(layer, name, 0.0)
+        yield
+    finally:
+        for layer, name, value in reversed(changed):
+            setattr(layer, name, value)
+
+
+def _is_random(layer):
+    # Keras' convention, which custom layers follow too: randomness comes from a seed generator.
+    return getattr(layer, "seed_generator", None) is not None

@@ -1,0 +1,139 @@
+"""Inner optimisers as differentiable pure functions: SGD, momentum, Adam.
+
+A Keras optimizer assigns variables, through which no derivative flows. These take weights and
+slots as tensors and return new ones. Weights are lists; a rate is a float, a scalar tensor, or a
+tensor of the weight's shape.
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("tfmeta")
+@dataclasses.dataclass(frozen=True)
+class SGD:
+    """w <- w - rate * g, with an optional heavy-ball momentum m <- momentum * m + g (Polyak 1964).
+
+    Attributes:
+        momentum: 0 for plain gradient descent; else w <- w - rate * m.
+    """
+
+    momentum: float = 0.0
+
+    def init(self, weights):
+        """Returns the slots that belong to fresh weights: a flat list of tensors."""
+        return [tf.zeros_like(weight) for weight in weights] if self.momentum else []
+
+    def update(self, weights, gradients, slots, rates):
+        """Returns (new weights, new slots) after one step.
+
+        Args:
+            weights: list of tensors.
+            gradients: list of tensors, shapes of `weights`.
+            slots: as `init` or the last `update` returned them.
+            rates: list of floats or tensors, one a weight.
+        """
+        directions = gradients
+        if self.momentum:
+            directions = slots = [
+                self.momentum * slot + gradient
+                for slot, gradient in zip(slots, gradients, strict=True)
+            ]
+        moved = [
+            weight - _cast(rate, weight) * direction
+            for weight, rate, direction in zip(weights, rates, directions, strict=True)
+        ]
+        return moved, list(slots)
+
+    def get_config(self):
+        """The constructor's arguments, for `keras.saving`."""
+        return dataclasses.asdict(self)
+
+
+@keras.saving.register_keras_serializable("tfmeta")
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015, algorithm 1), differentiable at gradients of 0.
+
+    Reptile's inner optimiser is Adam with `beta_1=0` (Nichol et al. 2018, appendix; their code).
+
+    Attributes:
+        beta_1: decay of the first moment.
+        beta_2: decay of the second moment.
+        epsilon: added to the root of the second moment.
+    """
+
+    beta_1: float = 0.0
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def init(self, weights):
+        """Returns the slots of fresh weights: step count [], second moments, first moments."""
+        firsts = [tf.zeros_like(weight) for weight in weights] if self.beta_1 else []
+        return [tf.zeros([], tf.int32), *(tf.zeros_like(weight) for weight in weights), *firsts]
+
+    def update(self, weights, gradients, slots, rates):
+        """Returns (new weights, new slots) after one step; arguments as `SGD.update`."""
+        count = slots[0] + 1
+        seconds, firsts = slots[1 : 1 + len(weights)], slots[1 + len(weights) :]
+        seconds = [
+            self.beta_2 * second + (1.0 - self.beta_2) * tf.square(gradient)
+            for second, gradient in zip(seconds, gradients, strict=True)
+        ]
+        directions = gradients
+        if self.beta_1:
+            directions = firsts = [
+                self.beta_1 * first + (1.0 - self.beta_1) * gradient
+                for first, gradient in zip(firsts, gradients, strict=True)
+            ]
+        moved = [
+            weight - _cast(rate, weight) * self._step(weight, direction, second, count)
+            for weight, rate, direction, second in zip(
+                weights, rates, directions, seconds, strict=True
+            )
+        ]
+        return moved, [count, *seconds, *firsts]
+
+    def _step(self, weight, direction, second, count):
+        power = tf.cast(count, weight.dtype)
+        first_correction = 1.0 - tf.pow(tf.cast(self.beta_1, weight.dtype), power)
+        second_correction = 1.0 - tf.pow(tf.cast(self.beta_2, weight.dtype), power)
+        root = safe_sqrt(second / second_correction)
+        return direction / (first_correction * (root + self.epsilon))
+
+    def get_config(self):
+        """The constructor's arguments, for `keras.saving`."""
+        return dataclasses.asdict(self)
+
+
+def safe_sqrt(x):
+    """Square root whose derivatives at 0 are 0 instead of infinite.
+
+    At a second moment of exactly 0 the gradient is 0 too, and so is the step; the chain rule
+    through the root would make it 0 times infinity.
+    """
+    positive = x > 0
+    return tf.where(positive, tf.sqrt(tf.where(positive, x, tf.ones_like(x))), tf.zeros_like(x))
+
+
+def get(optimizer):
+    """Returns the inner optimiser of a name ("sgd", "momentum", "adam"), or an instance as it is.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if not isinstance(optimizer, str):
+        return optimizer
+    choices = {"sgd": SGD(), "momentum": SGD(momentum=0.9), "adam": Adam()}
+    if optimizer not in choices:
+        raise ValueError(
+            f"An inner optimiser is one of {', '.join(map(repr, choices))}, or an instance of "
+            f"tfmeta.inner.SGD or tfmeta.inner.Adam. Received: {optimizer!r}."
+        )
+    return choices[optimizer]
+
+
+def _cast(rate, weight):
+    return tf.cast(rate, weight.dtype)

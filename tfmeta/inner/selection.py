@@ -1,0 +1,68 @@
+"""Choosing weights by patterns on their paths."""
+
+import fnmatch
+from collections.abc import Mapping
+
+
+def select(paths, patterns, *, argument):
+    """Returns the indices of the paths that match any of the patterns, in order.
+
+    Args:
+        paths: of all weights, as "conv_1/kernel".
+        patterns: a string or strings in `fnmatch`'s syntax ("norm_*/beta", "head/*"); a leading
+            "!" leaves matches out ("!norm_*" alone: all but these); None: all.
+        argument: name of the caller's argument, for the error.
+
+    Raises:
+        ValueError: if a pattern matches nothing, or nothing is left.
+    """
+    if patterns is None:
+        return list(range(len(paths)))
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    included = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
+    for pattern in [*included, *excluded]:
+        require_match(paths, pattern, argument)
+    chosen = [
+        index
+        for index, path in enumerate(paths)
+        if any(fnmatch.fnmatchcase(path, p) for p in included)
+        and not any(fnmatch.fnmatchcase(path, p) for p in excluded)
+    ]
+    if not chosen:
+        raise ValueError(
+            f"{argument} must leave some weights. Received: {patterns!r}. "
+            f"The network's weights are: {', '.join(paths)}."
+        )
+    return chosen
+
+
+def by_pattern(paths, value, *, argument):
+    """Returns one value a path: `value` for all, or of the first pattern of a dict that matches.
+
+    Raises:
+        ValueError: if a pattern matches nothing, or a path is matched by no pattern.
+    """
+    if not isinstance(value, Mapping):
+        return [value] * len(paths)
+    for pattern in value:
+        require_match(paths, pattern, argument)
+    chosen = []
+    for path in paths:
+        matches = [v for pattern, v in value.items() if fnmatch.fnmatchcase(path, pattern)]
+        if not matches:
+            raise ValueError(
+                f"{argument} must give every adapted weight a value. Received none for: {path}. "
+                'Add a last pattern "*".'
+            )
+        chosen.append(matches[0])
+    return chosen
+
+
+def require_match(paths, pattern, argument):
+    """Raises a ValueError that lists the paths if `pattern` matches none of them."""
+    if not any(fnmatch.fnmatchcase(path, pattern) for path in paths):
+        raise ValueError(
+            f"A pattern of {argument} must match a weight. Received: {pattern!r}. "
+            f"The network's weights are: {', '.join(paths)}."
+        )

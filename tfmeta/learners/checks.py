@@ -1,0 +1,170 @@
+"""What a learner refuses, with the rule, what it received, and what to do."""
+
+import keras
+import tensorflow as tf
+
+from tfmeta.learners import normalization as modes
+from tfmeta.parallel.map_tasks import PARALLEL
+
+
+def check_network(network):
+    """Raises unless `network` is a built Keras model with weights to train."""
+    if not isinstance(network, keras.Model):
+        raise TypeError(
+            "A learner wraps a keras.Model. "
+            f"Received: {type(network).__name__}. Put a layer into keras.Sequential."
+        )
+    unbuilt = [layer.name for layer in network._flatten_layers() if not layer.built]
+    if unbuilt or not network.built:
+        raise ValueError(
+            "A learner needs a built network, whose weights exist. "
+            f"Received: {network.name!r}, not built: {', '.join(unbuilt) or network.name}. "
+            "Start it with keras.Input, or call it on one batch of inputs first."
+        )
+    if not network.trainable_variables:
+        raise ValueError(
+            "A learner needs weights to train. "
+            f"Received: {network.name!r} without trainable weights. Set layer.trainable = True."
+        )
+    half = [layer.name for layer in network._flatten_layers() if layer.compute_dtype == "float16"]
+    if half:
+        raise ValueError(
+            "Inner gradients in float16 underflow without loss scaling, which the inner loop has "
+            f"not. Received: float16 layers {', '.join(half)}. Use the policy 'mixed_bfloat16'."
+        )
+
+
+def check_options(
+    *,
+    inner_steps=0,
+    test_inner_steps=None,
+    normalization="transductive",
+    parallel="auto",
+    meta_gradient_clip=None,
+):
+    """Raises a ValueError for an option out of its range."""
+    for name, steps in (("inner_steps", inner_steps), ("test_inner_steps", test_inner_steps)):
+        if steps is not None and (not isinstance(steps, int) or steps < 0):
+            raise ValueError(f"{name} must be a whole number, 0 or more. Received: {steps!r}.")
+    modes.check(normalization)
+    if parallel not in PARALLEL:
+        raise ValueError(
+            f"parallel must be one of {', '.join(map(repr, PARALLEL))}. Received: {parallel!r}."
+        )
+    if meta_gradient_clip is not None and not meta_gradient_clip > 0:
+        raise ValueError(
+            f"meta_gradient_clip must be above 0 or None. Received: {meta_gradient_clip!r}."
+        )
+
+
+def check_loss(loss):
+    """Raises a ValueError unless there is exactly one loss."""
+    if loss is None or isinstance(loss, (list, tuple, dict)):
+        raise ValueError(
+            "A learner needs one loss, of its network's one output. "
+            f"Received: loss={loss!r}. Pass a Keras loss, its name, or a function."
+        )
+
+
+def check_optimizer(optimizer):
+    """Refuses loss scaling: the meta-gradient is given to the optimizer unscaled."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(
+            "The meta-gradient is not scaled, so it must not be unscaled. "
+            f"Received: {type(optimizer).__name__}. Pass the optimizer it wraps."
+        )
+
+
+def check_compiled(learner):
+    """Raises a ValueError before `compile`, which says what the loss is."""
+    if learner.loss_function is None:
+        raise ValueError(
+            "Adapting needs a loss. Received: a learner that is not compiled. "
+            "Call learner.compile(optimizer, loss) first."
+        )
+
+
+def check_tasks(learner, task):
+    """Raises a ValueError where shapes show that a batch is not one of tasks for this network."""
+    check_compiled(learner)
+    targets = task.support.targets
+    for name, inputs in (
+        ("support_x", task.support.inputs),
+        ("query_x", None if task.query is None else task.query.inputs),
+    ):
+        for tensor, expected in _with_expected_shapes(learner.network, inputs):
+            _check_inputs(name, tensor, expected)
+    first = keras.tree.flatten(task.support.inputs)[0]
+    lengths = first.shape[:2], targets.shape[:2]
+    if targets.shape.rank is not None and targets.shape.rank < 2:
+        raise ValueError(
+            "Tasks come in batches: support_y is [tasks, examples, ...]. "
+            f"Received: shape {tuple(targets.shape)}. Batch the stream with `.batch(tasks)`."
+        )
+    if not all(a is None or b is None or a == b for a, b in zip(*map(tuple, lengths), strict=True)):
+        raise ValueError(
+            "support_x and support_y must hold as many tasks and examples as each other. "
+            f"Received: {tuple(lengths[0])} and {tuple(lengths[1])}."
+        )
+    if targets.shape[1] == 0:
+        raise ValueError(
+            "A support set must hold an example. Received: support_y of shape "
+            f"{tuple(targets.shape)}. Give the tasks 1 shot or more."
+        )
+
+
+def _with_expected_shapes(network, inputs):
+    if inputs is None:
+        return []
+    tensors = keras.tree.flatten(inputs)
+    expected = getattr(network, "inputs", None)
+    if not expected or len(expected) != len(tensors):
+        return []
+    return zip(tensors, [tuple(spec.shape)[1:] for spec in expected], strict=True)
+
+
+def _check_inputs(name, tensor, expected):
+    shape = tuple(tensor.shape)
+    matches = len(shape) == len(expected) + 2 and all(
+        a is None or b is None or a == b for a, b in zip(shape[2:], expected, strict=True)
+    )
+    if tensor.shape.rank is not None and not matches:
+        raise ValueError(
+            f"{name} must have the shape [tasks, examples, "
+            f"{', '.join(map(str, expected))}], that of the network's inputs. "
+            f"Received: {shape}. Batch the stream with `.batch(tasks)`, or build the network for "
+            "these inputs."
+        )
+
+
+def label_assertions(learner, task):
+    """Assertions that integer labels fit the network's outputs; empty where none apply."""
+    if not isinstance(learner.loss_function.loss, keras.losses.SparseCategoricalCrossentropy):
+        return []
+    shape = getattr(learner.network, "output_shape", None)
+    ways = shape[-1] if isinstance(shape, tuple) else None
+    if ways is None:
+        return []
+    assertions = []
+    for name, examples in (("support_y", task.support), ("query_y", task.query)):
+        if examples.targets is None:
+            continue
+        labels = tf.cast(examples.targets, tf.int64)
+        valid = tf.reduce_all((labels >= 0) & (labels < ways))
+        message = (
+            f"{name} must be from 0 to {ways - 1}, the network's {ways} outputs. Build the network "
+            "with more ways, or relabel the tasks. Received labels from, to:"
+        )
+        assertion = tf.debugging.Assert(
+            valid, [message, tf.reduce_min(labels), tf.reduce_max(labels)]
+        )
+        if assertion is not None:
+            assertions.append(assertion)
+    return assertions
+
+
+def is_endless(x) -> bool:
+    """Whether `x` is a `tf.data.Dataset` without an end."""
+    return isinstance(x, tf.data.Dataset) and (
+        x.cardinality().numpy() == tf.data.INFINITE_CARDINALITY
+    )

@@ -1,0 +1,287 @@
+"""`MetaLearner`: a Keras model whose batches are tasks."""
+
+import keras
+import tensorflow as tf
+
+from tfmeta import inner
+from tfmeta.inner import optimizers
+from tfmeta.learners import checks
+from tfmeta.learners.adapted_model import AdaptedModel
+from tfmeta.learners.meta_steps import MetaSteps
+from tfmeta.learners.pure_functions import PureFunctions, support_examples
+from tfmeta.tasks.task import Task, unpack_tasks
+
+
+class MetaLearner(MetaSteps, PureFunctions, keras.Model):
+    """Wraps a network; `fit` learns the initialisation from which it adapts to new tasks.
+
+    A batch is a batch of tasks, `((support_x, support_y, query_x), query_y)` with a leading axis
+    T on every tensor. `predict` adapts to each task's support set and answers its queries.
+    Subclasses (`MAML`, `Reptile`, `IMAML`, `MetaSGD`) define `task_gradient`.
+
+    Args:
+        network: a built `keras.Model` with one output. It is wrapped, not copied: it stays usable
+            by itself and shares its weights.
+        inner_rate: rate of the inner loop, or a dict from patterns on weight paths ("head/*",
+            "*") to rates, the first match counting.
+        inner_steps: inner steps in training.
+        test_inner_steps: inner steps elsewhere; None: as in training.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
+        adapted: patterns of the weights that adapt (a leading "!" leaves out); None: all.
+        normalization: "transductive", "inductive" or "running" (`tfmeta.learners.normalization`).
+        inner_loss: a Keras loss for the inner loop; None: the one given to `compile`.
+        dropout: whether dropout is on while adapting (a fresh mask a task and step).
+        seed: of dropout masks and inner minibatches.
+        parallel: "auto", "vectorized" or "sequential" (`tfmeta.parallel.map_tasks`).
+        tasks_per_pass: at most so many tasks in one vectorised pass, to bound memory.
+        rematerialize: recompute inner steps in the backward pass, to bound memory.
+        meta_gradient_clip: clip each entry of the meta-gradient to plus or minus this.
+        name: of the model.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the network is not built.
+    """
+
+    def __init__(
+        self,
+        network,
+        inner_rate=0.01,
+        inner_steps=1,
+        *,
+        test_inner_steps=None,
+        inner_optimizer="sgd",
+        adapted=None,
+        normalization="transductive",
+        inner_loss=None,
+        dropout=False,
+        seed=0,
+        parallel="auto",
+        tasks_per_pass=None,
+        rematerialize=False,
+        meta_gradient_clip=None,
+        name=None,
+    ):
+        checks.check_network(network)
+        checks.check_options(
+            inner_steps=inner_steps,
+            test_inner_steps=test_inner_steps,
+            normalization=normalization,
+            parallel=parallel,
+            meta_gradient_clip=meta_gradient_clip,
+        )
+        # Inputs reach the network as they are: it casts them itself, and labels stay integers.
+        super().__init__(name=name, autocast=False)
+        self.network = network
+        self.inner_rate = inner_rate
+        self.inner_steps = inner_steps
+        self.test_inner_steps = inner_steps if test_inner_steps is None else test_inner_steps
+        self.inner_optimizer = optimizers.get(inner_optimizer)
+        self.adapted = [adapted] if isinstance(adapted, str) else adapted
+        self.normalization = normalization
+        self.inner_loss = inner_loss
+        self.dropout = dropout
+        self.seed = seed
+        self.parallel = parallel
+        self.tasks_per_pass = tasks_per_pass
+        self.rematerialize = rematerialize
+        self.meta_gradient_clip = meta_gradient_clip
+        self.updates_state = normalization == "running"
+        self.loss_function = self.inner_loss_function = None
+        self._pure = inner.PureNetwork(network, dropout=dropout)
+        self._adapted = inner.select(self._pure.paths, adapted, argument="adapted")
+        self._rates = inner.by_pattern(self.adapted_paths, inner_rate, argument="inner_rate")
+        self._weight_count = len(network.trainable_variables)
+        self._network_state_count = len(network.non_trainable_variables)
+        self._functions = {}
+        self.built = True
+
+    @property
+    def parameter_variables(self):
+        """What the outer optimiser trains: the network's trainable weights, then the learner's."""
+        return list(self.network.trainable_variables)
+
+    @property
+    def parameter_paths(self):
+        """Path of each of `parameter_variables`, relative to the network."""
+        return list(self._pure.paths)
+
+    @property
+    def state_variables(self):
+        """What meta-steps change without a derivative, or leave alone."""
+        return list(self.network.non_trainable_variables)
+
+    def compile(self, optimizer="adam", loss=None, metrics=None, *, jit_compile=False, **options):
+        """Configures training, as `keras.Model.compile`.
+
+        Args:
+            optimizer: of the initialisation: a Keras optimizer or its name.
+            loss: one Keras loss, its name, or a function of (targets, outputs); a set's loss is
+                its (weighted) mean.
+            metrics: of the query outputs [T, Q, ...].
+            jit_compile: whether to compile steps by XLA (on CPU TensorFlow's executor is faster).
+            **options: of `keras.Model.compile`.
+        """
+        checks.check_loss(loss)
+        super().compile(
+            optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
+        )
+        checks.check_optimizer(self.optimizer)
+        self.loss_function = inner.SetLoss(loss)
+        self.inner_loss_function = inner.SetLoss(
+            loss if self.inner_loss is None else self.inner_loss
+        )
+        self._pure.xla = bool(jit_compile)
+        self._functions = {}
+        self.optimizer.build(self.parameter_variables)
+
+    def call(self, inputs, training=None):
+        """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
+        task = unpack_tasks(inputs)
+        checks.check_tasks(self, task)
+        return self.map_adapted(task, lambda adaptation, outputs: outputs)
+
+    def task_weights(self, support_x, support_y, inner_steps=None, support_weights=None):
+        """Adapted weights of each task.
+
+        Args:
+            support_x: [T, S, ...] or a dict.
+            support_y: [T, S, ...].
+            inner_steps: None: `test_inner_steps`.
+            support_weights: [T, S] or None.
+
+        Returns:
+            List of tensors [T, *shape], order of `network.trainable_variables`.
+        """
+        steps = self._steps(inner_steps)
+        support = support_examples(support_x, support_y, support_weights)
+        checks.check_tasks(self, Task(support, None))
+        return self._compiled("task_weights", self._task_weights, steps)(support)
+
+    def meta_gradient(self, x, y, sample_weight=None):
+        """The meta-gradient of a batch of tasks, before clipping.
+
+        Args:
+            x: `(support_x, support_y, query_x)`, each with a leading axis T.
+            y: query targets [T, Q, ...].
+            sample_weight: query weights [T, Q] or None.
+
+        Returns:
+            List of tensors (mean over tasks, order of `parameter_variables`), and the query
+            outputs [T, Q, ...].
+        """
+        data = keras.tree.map_structure(
+            lambda t: None if t is None else tf.convert_to_tensor(t), (x, y, sample_weight)
+        )
+        checks.check_tasks(self, unpack_tasks(*data))
+        return self._compiled("meta_gradient", self._meta_gradient)(*data)
+
+    def adaptation_curve(self, x, inner_steps=None, normalization=None):
+        """Query outputs after 0, 1, ..., n inner steps.
+
+        Args:
+            x: `(support_x, support_y, query_x)`, each with a leading axis T.
+            inner_steps: n; None: `test_inner_steps`.
+            normalization: another mode than the learner's, or None.
+
+        Returns:
+            Query outputs [T, n + 1, Q, ...] and support losses [T, n + 1].
+        """
+        steps = self._steps(inner_steps)
+        task = unpack_tasks(keras.tree.map_structure(tf.convert_to_tensor, x))
+        checks.check_tasks(self, task)
+        if normalization is not None:
+            checks.check_options(normalization=normalization)
+        return self._compiled("curve", self._curve, steps, normalization)(task)
+
+    def adapt(self, support_x, support_y, inner_steps=None):
+        """Adapts to one task.
+
+        Args:
+            support_x: [S, ...] or a dict.
+            support_y: [S, ...].
+            inner_steps: None: `test_inner_steps`.
+
+        Returns:
+            A `keras.Model` from query inputs [Q, ...] to the adapted network's raw outputs, which
+            keeps the learner's normalisation.
+        """
+        support = support_examples(support_x, support_y)
+        many = keras.tree.map_structure(lambda t: None if t is None else t[tf.newaxis], support)
+        weights = self.task_weights(many.inputs, many.targets, inner_steps)
+        return AdaptedModel(self, [weight[0] for weight in weights], support)
+
+    def servable(self, normalization=None, output=None, **options):
+        """What the export room needs of this learner; see `tfmeta.export.Servable`."""
+        from tfmeta.learners.servable import make_servable
+
+        return make_servable(self, normalization=normalization, output=output, **options)
+
+    def export(self, export_dir, version=None, *, normalization=None, output=None, **limits):
+        """Writes a SavedModel whose signatures adapt and predict; see `tfmeta.export`.
+
+        Args:
+            export_dir: the model's directory; the SavedModel goes to `export_dir/<version>/`.
+            version: None: one more than the highest there.
+            normalization: another mode than the learner's, or None.
+            output: "classification" or "regression"; None: by the loss.
+            **limits: of `tfmeta.export.export_servable` (max_support, max_query, ...).
+
+        Returns:
+            Path of the version directory.
+        """
+        from tfmeta.export import export_servable
+
+        servable = self.servable(normalization, output)
+        return export_servable(servable, export_dir, version, **limits)
+
+    def evaluate(self, x=None, y=None, steps=None, **options):
+        """As `keras.Model.evaluate`; an endless stream needs `steps`."""
+        if steps is None and checks.is_endless(x):
+            raise ValueError(
+                "Evaluating an endless stream of tasks needs `steps`. Received: steps=None. "
+                "Give the stream a `count=`, or pass `steps=`."
+            )
+        return super().evaluate(x, y, steps=steps, **options)
+
+    def fit(self, x=None, y=None, **options):
+        """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`."""
+        if checks.is_endless(x) and options.get("steps_per_epoch") is None:
+            raise ValueError(
+                "Fitting on an endless stream of tasks needs `steps_per_epoch`. "
+                "Received: steps_per_epoch=None. Give the stream a `count=`, or pass it."
+            )
+        if isinstance(x, tf.data.Dataset):
+            # A stream has its order; Keras warns that it would not shuffle it.
+            options.setdefault("shuffle", False)
+        return super().fit(x, y, **options)
+
+    def get_config(self):
+        return {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "inner_rate": self.inner_rate,
+            "inner_steps": self.inner_steps,
+            "test_inner_steps": self.test_inner_steps,
+            "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            "adapted": self.adapted,
+            "normalization": self.normalization,
+            "inner_loss": keras.saving.serialize_keras_object(self.inner_loss),
+            "dropout": self.dropout,
+            "seed": self.seed,
+            "parallel": self.parallel,
+            "tasks_per_pass": self.tasks_per_pass,
+            "rematerialize": self.rematerialize,
+            "meta_gradient_clip": self.meta_gradient_clip,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("network", "inner_loss", "inner_optimizer"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+    def _steps(self, inner_steps):
+        steps = self.test_inner_steps if inner_steps is None else inner_steps
+        checks.check_options(inner_steps=steps)
+        return steps

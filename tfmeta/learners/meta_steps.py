@@ -1,0 +1,197 @@
+"""The learner's functions over a batch of tasks: meta-step, test step, adaptation."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from tfmeta.learners import checks
+from tfmeta.learners.pure_functions import mean_over_tasks
+from tfmeta.parallel import chain_tasks, map_tasks
+from tfmeta.tasks.task import Examples, Task, unpack_tasks
+
+
+class MetaSteps:
+    """Mixin: maps the pure functions over tasks, and drives Keras' optimizer and metrics."""
+
+    def compute_meta_gradient(self, data, task_index=0):
+        """The meta-gradient of one batch, without side effects on weights or state.
+
+        For own training loops, under `tf.distribute.Strategy.run` too; metrics are updated.
+
+        Args:
+            data: a batch as a task stream gives it.
+            task_index: index of the batch's first task, int64 []; dropout masks and minibatches
+                are functions of (seed, task index).
+
+        Returns:
+            Gradients (list, mean over tasks, not clipped), new state (list), and logs (dict of
+            scalars: "loss", ...).
+        """
+        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        checks.check_tasks(self, task)
+        with tf.control_dependencies(checks.label_assertions(self, task)):
+            gradients, outputs, state, logs = self._batch_gradient(task, task_index)
+        return gradients, state, {**logs, **self._query_metrics(task, outputs)}
+
+    def apply_meta_gradient(self, gradients, state):
+        """Clips the meta-gradient, applies it, and assigns the new state."""
+        if self.meta_gradient_clip is not None:
+            clip = self.meta_gradient_clip
+            gradients = [tf.clip_by_value(value, -clip, clip) for value in gradients]
+        self.optimizer.apply(gradients, self.parameter_variables)
+        if self.updates_state:
+            for variable, value in zip(self.state_variables, state, strict=True):
+                if not _is_seed(variable):
+                    variable.assign(value)
+
+    def train_step(self, data):
+        """One meta-step, for `fit`."""
+        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        count = tf.shape(task.support.targets)[0]
+        index = tf.cast(self.optimizer.iterations, tf.int64) * tf.cast(count, tf.int64)
+        gradients, state, logs = self.compute_meta_gradient(data, index)
+        finite = tf.debugging.Assert(
+            tf.math.is_finite(logs["loss"]),
+            [
+                "The meta-loss is not finite. Lower the inner rate or the outer one. Step:",
+                self.optimizer.iterations.value,
+            ],
+        )
+        with tf.control_dependencies([] if finite is None else [finite]):
+            self.apply_meta_gradient(gradients, state)
+        return self._logged(logs, count)
+
+    def test_step(self, data):
+        """Adapts to each task and measures its query set, for `evaluate`."""
+        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        checks.check_tasks(self, task)
+
+        def answer(adaptation, outputs, query):
+            return outputs, self.loss_function(query.targets, outputs, query.weights)
+
+        with tf.control_dependencies(checks.label_assertions(self, task)):
+            outputs, losses = self.map_adapted(task, answer, with_query=True)
+        logs = {"loss": tf.reduce_mean(losses), **self._query_metrics(task, outputs)}
+        return self._logged(logs, tf.shape(task.support.targets)[0])
+
+    def map_adapted(self, task, function, *, inner_steps=None, with_query=False):
+        """Adapts to each task, runs its queries, and maps `function(adaptation, outputs)`."""
+        steps = self.test_inner_steps if inner_steps is None else inner_steps
+        parameters, state = self._values()
+
+        def one(args):
+            task, key = args
+            adaptation = self.adapt_weights(parameters, task.support, steps, state, key)
+            outputs = self.query_outputs(
+                adaptation.weights,
+                adaptation.state,
+                task.query.inputs,
+                task.support,
+                query_weights=task.query.weights,
+            )
+            query = (task.query,) if with_query else ()
+            return function(adaptation, outputs, *query)
+
+        return self._map(one, (task, self._keys(0, _count(task))))
+
+    def _batch_gradient(self, task, task_index):
+        """(mean gradients, query outputs [T, Q, ...], new state, logs) of a batch of tasks."""
+        parameters, state = self._values()
+        tasks = (task, self._keys(task_index, _count(task)))
+
+        def one(args, state):
+            result = self.task_gradient(parameters, args[0], state, args[1])
+            return (result.gradient, result.query_outputs, result.logs), result.state
+
+        if self.chains_state:
+            (gradients, outputs, logs), new_state = chain_tasks(one, tasks, state)
+        elif self.updates_state:
+            (gradients, outputs, logs), stacked = self._map(lambda args: one(args, state), tasks)
+            new_state = mean_over_tasks(stacked, state)
+        else:
+            gradients, outputs, logs = self._map(lambda args: one(args, state)[0], tasks)
+            new_state = state
+        means = [tf.reduce_mean(value, axis=0) for value in gradients]
+        return means, outputs, new_state, {k: tf.reduce_mean(v) for k, v in logs.items()}
+
+    def _task_weights(self, steps, support):
+        task = Task(support, Examples(None))
+        parameters, state = self._values()
+
+        def one(args):
+            task, key = args
+            return self.adapt_weights(parameters, task.support, steps, state, key).weights
+
+        return self._map(one, (task, self._keys(0, _count(task))))
+
+    def _meta_gradient(self, x, y, sample_weight):
+        task = unpack_tasks(x, y, sample_weight)
+        with tf.control_dependencies(checks.label_assertions(self, task)):
+            gradients, outputs, _, _ = self._batch_gradient(task, 0)
+        return gradients, outputs
+
+    def _curve(self, steps, mode, task):
+        parameters, state = self._values()
+
+        def one(args):
+            task, key = args
+
+            def answer(weights):
+                return self.query_outputs(weights, state, task.query.inputs, task.support, mode)
+
+            adaptation = self.adapt_weights(
+                parameters, task.support, steps, state, key, observe=answer
+            )
+            return adaptation.records, adaptation.support_losses
+
+        return self._map(one, (task, self._keys(0, _count(task))))
+
+    def _map(self, function, tasks):
+        return map_tasks(
+            function, tasks, parallel=self.parallel, tasks_per_pass=self.tasks_per_pass
+        )
+
+    def _values(self):
+        parameters = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
+        return parameters, [tf.convert_to_tensor(variable) for variable in self.state_variables]
+
+    def _keys(self, first, count):
+        """Keys [T, 2] of the tasks first, first + 1, ...: functions of (seed, task index)."""
+        indices = tf.cast(first, tf.int64) + tf.range(tf.cast(count, tf.int64))
+        # Both words carry the index, so that more than 2^31 tasks keep distinct keys.
+        high = tf.cast(indices // 2**31, tf.int32) + tf.constant(self.seed, tf.int32) * 7919
+        return tf.stack([high, tf.cast(indices % 2**31, tf.int32)], axis=1)
+
+    def _query_metrics(self, task, outputs):
+        """Updates the metrics given to `compile` and returns this batch's share of them."""
+        if task.query.targets is None or outputs.shape[1] == 0:
+            return {}
+        if self._compile_metrics is not None:
+            self._compile_metrics.update_state(task.query.targets, outputs, task.query.weights)
+            return dict(self._compile_metrics.result())
+        return {}
+
+    def _logged(self, logs, count):
+        self._loss_tracker.update_state(logs["loss"], sample_weight=tf.cast(count, tf.float32))
+        return {**logs, "loss": self._loss_tracker.result()}
+
+    def _compiled(self, name, function, *static):
+        checks.check_compiled(self)
+        key = (name, *static)
+        if key not in self._functions:
+            self._functions[key] = tf.function(
+                functools.partial(function, *static),
+                jit_compile=bool(self.jit_compile),
+                reduce_retracing=True,
+            )
+        return self._functions[key]
+
+
+def _count(task):
+    static = task.support.targets.shape[0]
+    return tf.shape(task.support.targets)[0] if static is None else static
+
+
+def _is_seed(variable):
+    return variable.path.split("/")[-1] == "seed_generator_state"

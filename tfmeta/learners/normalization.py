@@ -1,0 +1,105 @@
+"""Which examples a normalisation layer takes its statistics from, when a query is answered.
+
+- "transductive": the query set as a whole, as MAML's code (Finn et al. 2017).
+- "inductive": each query normalised with the support set and itself, alone (Nichol et al. 2018,
+  section 6.1), so that no answer depends on another query.
+- "running": moving averages, which a meta-step updates from the query statistics.
+"""
+
+import keras
+import tensorflow as tf
+
+from tfmeta.parallel import map_tasks
+
+MODES = ("transductive", "inductive", "running")
+
+
+def query_outputs(
+    pure, mode, weights, network_state, query_inputs, support, query_weights=None, *, parallel
+):
+    """Runs the network on a query set.
+
+    Args:
+        pure: an `inner.PureNetwork`.
+        mode: one of `MODES`.
+        weights: list of tensors.
+        network_state: list of tensors.
+        query_inputs: tensor [Q, ...] or dict.
+        support: `Examples`, needed by "inductive".
+        query_weights: [Q] or None.
+        parallel: how "inductive" maps over queries.
+
+    Returns:
+        outputs [Q, ...], the network's next state (changed only by "running"), and the network's
+        own losses (none by "inductive").
+    """
+    if mode == "inductive" and depends_on_batch(pure.network):
+        outputs = _inductive(pure, weights, network_state, query_inputs, support, parallel)
+        return outputs, network_state, []
+    outputs, _, losses = pure(
+        weights,
+        network_state,
+        query_inputs,
+        batch_statistics=mode != "running",
+        example_weights=query_weights,
+    )
+    if mode == "running":
+        # Outside the derivative: averages are no function of the initialisation.
+        network_state = _updated_averages(pure, weights, network_state, query_inputs, query_weights)
+    return outputs, network_state, losses
+
+
+def check(mode):
+    """Raises a ValueError if the mode is unknown."""
+    if mode not in MODES:
+        raise ValueError(
+            f"normalization must be one of {', '.join(map(repr, MODES))}. Received: {mode!r}."
+        )
+
+
+def depends_on_batch(network) -> bool:
+    """Whether an example's output may depend on the other examples of its batch.
+
+    Keras' own layers do so only in batch normalisation; a custom layer may.
+    """
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization)
+        or not type(layer).__module__.startswith("keras.")
+        for layer in network._flatten_layers(include_self=False)
+    )
+
+
+def _inductive(pure, weights, network_state, query_inputs, support, parallel):
+    if support is None:
+        raise ValueError(
+            "Inductive normalisation needs the support inputs. Received: support=None. "
+            "Pass the support set that the weights were adapted to."
+        )
+
+    def answer(query):
+        joined = keras.tree.map_structure(
+            lambda many, one: tf.concat([many, tf.cast(one[tf.newaxis], many.dtype)], axis=0),
+            support.inputs,
+            query,
+        )
+        example_weights = support.weights
+        if example_weights is not None:
+            example_weights = tf.concat([example_weights, [1.0]], axis=0)
+        outputs, _, _ = pure(
+            weights,
+            network_state,
+            joined,
+            batch_statistics=True,
+            example_weights=example_weights,
+        )
+        return outputs[-1]
+
+    return map_tasks(answer, query_inputs, parallel=parallel)
+
+
+def _updated_averages(pure, weights, network_state, query_inputs, query_weights):
+    weights = [tf.stop_gradient(weight) for weight in weights]
+    _, updated, _ = pure(
+        weights, network_state, query_inputs, batch_statistics=True, example_weights=query_weights
+    )
+    return [tf.stop_gradient(value) for value in updated]

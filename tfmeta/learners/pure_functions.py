@@ -1,0 +1,246 @@
+"""The two pure functions of a learner: adaptation to a task, and the task's meta-gradient.
+
+Everything else (training, evaluation, `adapt`, the SavedModel) is these, mapped over tasks and
+compiled. Lists of tensors follow the learner's `parameter_variables` and `state_variables`.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfmeta import inner
+from tfmeta.learners import normalization as modes
+from tfmeta.tasks.task import Examples
+
+
+class Adaptation(NamedTuple):
+    """What adapting to one task gives.
+
+    Attributes:
+        weights: list of tensors, order of `network.trainable_variables`.
+        support_losses: [n + 1], before the first step and after each.
+        state: list of tensors, order of `state_variables`.
+        records: [n + 1, ...] of what was observed after each step, or None.
+        step_losses: [n], the loss that each step descended (of its minibatch, where there is one).
+    """
+
+    weights: list
+    support_losses: tf.Tensor
+    state: list
+    records: Any = None
+    step_losses: Any = None
+
+
+class TaskGradient(NamedTuple):
+    """What one task contributes to a meta-step.
+
+    Attributes:
+        gradient: list of tensors, order of `parameter_variables`.
+        query_outputs: the adapted network's raw outputs [Q, ...].
+        state: list of tensors, order of `state_variables`.
+        logs: dict of scalars to average and report; "loss" is always there.
+    """
+
+    gradient: list
+    query_outputs: tf.Tensor
+    state: list
+    logs: dict
+
+
+class PureFunctions:
+    """Mixin: adaptation by gradient steps; a learner adds `task_gradient`.
+
+    What it uses: `network`, `_pure` (the network as a function), `inner_optimizer`, `_adapted`
+    (indices of the weights that adapt), `_rates` (one a weight that adapts), `normalization`,
+    `inner_loss_function` and `loss_function` (`inner.SetLoss`), `rematerialize`.
+    """
+
+    first_order = True
+    updates_state = False
+    chains_state = False
+
+    def adapt_weights(
+        self,
+        parameters,
+        support,
+        inner_steps,
+        state,
+        key,
+        rate_scale=1.0,
+        observe=None,
+        training=False,
+    ) -> Adaptation:
+        """Adapts the weights to one support set.
+
+        Args:
+            parameters: list of tensors, order of `parameter_variables`.
+            support: `Examples`, inputs [S, ...], targets [S, ...].
+            inner_steps: Python int, or an int32 scalar tensor (then a `while_loop`).
+            state: list of tensors, order of `state_variables`.
+            key: int32 [2], a function of (seed, task index); seeds dropout and minibatches.
+            rate_scale: factor of all inner rates.
+            observe: None, or a function of a list of weights to a tensor, evaluated before the
+                first step and after each.
+            training: whether this is part of a meta-step (minibatches of training and of test
+                may differ).
+        """
+        weights = list(parameters[: self._weight_count])
+        rates = [rate * rate_scale for rate in self._inner_rates(parameters)]
+        start = [weights[index] for index in self._adapted]
+        count = len(start)
+        network_state = state[: self._network_state_count]
+
+        def step(index, carry):
+            current, slots = carry[:count], carry[count:]
+            examples = self._inner_examples(index, support, key, training)
+            loss, gradients = self._inner_gradient(
+                index, current, weights, start, examples, network_state, key
+            )
+            moved, slots = self.inner_optimizer.update(current, gradients, slots, rates)
+            return [*moved, *slots], loss
+
+        carry, step_losses, records = inner.run_steps(
+            step,
+            [*start, *self._initial_slots(start, state)],
+            inner_steps,
+            record=observe and (lambda carry: observe(self._filled(weights, carry[:count]))),
+            rematerialize=self.rematerialize,
+        )
+        adapted = self._filled(weights, carry[:count])
+        support_losses = self._support_losses(step_losses, weights, adapted, support, network_state)
+        new_state = self._carried_state(state, carry[count:])
+        return Adaptation(adapted, support_losses, new_state, records, step_losses)
+
+    def query_outputs(
+        self, weights, state, query_inputs, support=None, normalization=None, query_weights=None
+    ):
+        """Raw outputs [Q, ...] of the network with `weights` on query inputs [Q, ...].
+
+        Args:
+            weights: list of tensors, order of `network.trainable_variables`.
+            state: list of tensors, order of `state_variables`.
+            query_inputs: tensor [Q, ...] or dict of tensors.
+            support: `Examples`; needed by the inductive normalisation.
+            normalization: another mode than the learner's, or None.
+            query_weights: [Q] or None; examples of weight 0 leave batch statistics.
+        """
+        mode = normalization or self.normalization
+        return modes.query_outputs(
+            self._pure,
+            mode,
+            weights,
+            self._network_state(state),
+            query_inputs,
+            support,
+            query_weights,
+            parallel=self.parallel,
+        )[0]
+
+    def task_gradient(self, parameters, task, state, key) -> TaskGradient:
+        """One task's meta-gradient; see the learner."""
+        raise NotImplementedError(f"{type(self).__name__} must define task_gradient.")
+
+    # What learners change.
+
+    def _inner_rates(self, parameters):
+        """One rate (float or tensor) a weight that adapts."""
+        return self._rates
+
+    def _initial_slots(self, weights, state):
+        return self.inner_optimizer.init(weights)
+
+    def _carried_state(self, state, slots):
+        return state
+
+    def _inner_examples(self, index, support, key, training):
+        """The examples of inner step `index`."""
+        return support
+
+    def _inner_objective(self, loss, current, start):
+        """The objective that the inner loop descends, from the loss of the examples."""
+        return loss
+
+    # Steps of the above.
+
+    def _inner_gradient(self, index, current, weights, start, examples, network_state, key):
+        step_key = tf.random.experimental.stateless_fold_in(key, index) if self.dropout else None
+        with tf.GradientTape() as tape:
+            tape.watch(current)
+            loss = self._set_loss(self._filled(weights, current), network_state, examples, step_key)
+            objective = self._inner_objective(loss, current, start)
+        gradients = inner.gradient(
+            tape, objective, current, self.adapted_paths, what="support loss"
+        )
+        if self.first_order:
+            gradients = [tf.stop_gradient(value) for value in gradients]
+        return loss, gradients
+
+    def _set_loss(self, weights, network_state, examples, key=None):
+        outputs, _, own_losses = self._pure(
+            weights,
+            network_state,
+            examples.inputs,
+            batch_statistics=self.normalization != "running",
+            example_weights=examples.weights,
+            key=key,
+        )
+        loss = self.inner_loss_function(examples.targets, outputs, examples.weights)
+        return tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
+
+    def _support_losses(self, step_losses, weights, adapted, support, network_state):
+        """Losses of the whole support set; those of the steps serve where they are the same."""
+        last = self._set_loss(adapted, network_state, support)
+        return tf.concat([step_losses, [last]], axis=0)
+
+    def _query(self, weights, state, task):
+        """(outputs, query loss, new network state) of the adapted weights."""
+        outputs, new_state, own_losses = modes.query_outputs(
+            self._pure,
+            self.normalization,
+            weights,
+            self._network_state(state),
+            task.query.inputs,
+            task.support,
+            task.query.weights,
+            parallel=self.parallel,
+        )
+        loss = self.loss_function(task.query.targets, outputs, task.query.weights)
+        loss = tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
+        return outputs, loss, new_state
+
+    def _filled(self, weights, adapted):
+        """All weights, those that adapt replaced."""
+        filled = list(weights)
+        for index, weight in zip(self._adapted, adapted, strict=True):
+            filled[index] = weight
+        return filled
+
+    def _network_state(self, state):
+        return list(state[: self._network_state_count])
+
+    def _with_network_state(self, state, network_state):
+        return [*network_state, *state[self._network_state_count :]]
+
+    @property
+    def adapted_paths(self):
+        """Paths of the weights that adapt."""
+        return [self._pure.paths[index] for index in self._adapted]
+
+
+def mean_over_tasks(stacked, previous):
+    """Mean of state over tasks [T, ...]; integers (counters, seeds) keep their previous value."""
+    return [
+        tf.reduce_mean(new, axis=0) if new.dtype.is_floating else old
+        for new, old in zip(stacked, previous, strict=True)
+    ]
+
+
+def support_examples(support_x, support_y, support_weights=None) -> Examples:
+    """`Examples` of tensors, from arrays or dicts of arrays."""
+    convert = keras.tree.map_structure
+    return Examples(
+        convert(tf.convert_to_tensor, support_x),
+        tf.convert_to_tensor(support_y),
+        None if support_weights is None else tf.convert_to_tensor(support_weights),
+    )

@@ -1,0 +1,6 @@
+"""The papers' networks, as plain Keras models with fixed layer names."""
+
+from tfmeta.networks.conv4 import conv4
+from tfmeta.networks.mlp import mlp, nonconv
+
+__all__ = ["conv4", "mlp", "nonconv"]

@@ -1,0 +1,171 @@
+"""Converters for convolutions whose kernels differ from task to task.
+
+A convolution of T tasks with T kernels is, per task, one product of the input's patches with the
+kernel [1]. Patches of all tasks are taken in one call; the products are one batched product.
+
+    forward                 y = P(x) k
+    gradient of the kernel  P(x)^T dy
+    gradient of the input   P^T (dy k^T)
+
+with P the linear map from an image to its patches. The gradients of these three operations are
+again these three, so derivatives of every order stay vectorised.
+
+[1] Chellapilla, Puri, Simard (2006), High performance convolutional neural networks for document
+    processing.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfmeta.parallel.patches import Geometry, extract, spread
+from tfmeta.parallel.registry import task_converter
+
+
+@task_converter("Conv2D")
+def _convolve(pfor_input):
+    (images, images_stacked, _), (kernels, kernels_stacked, _) = _inputs(pfor_input, 0, 1)
+    geometry = _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked)
+    if not kernels_stacked or geometry is None:
+        return None
+    tasks = kernels.shape[0]
+    columns = _columns(images, images_stacked, geometry)
+    product = tf.matmul(columns, _kernel_matrix(kernels, geometry))
+    return _from_groups(product, [tasks, -1, *geometry.output_size], geometry)
+
+
+@task_converter("Conv2DBackpropFilter")
+def _kernel_gradient(pfor_input):
+    (images, images_stacked, _), (grads, grads_stacked, _) = _inputs(pfor_input, 0, 2)
+    sizes = _static_sizes(pfor_input, 1)
+    if sizes is None:
+        return None
+    kernel = tf.TensorShape(sizes)
+    geometry = _geometry(pfor_input, images, kernel, images_stacked, False)
+    if geometry is None or not images_stacked:
+        return None
+    columns = _columns(images, images_stacked, geometry)
+    grads = _to_groups(grads, grads_stacked, geometry)
+    product = tf.matmul(columns, grads, transpose_a=True)
+    return _kernel_from_matrix(product, geometry)
+
+
+@task_converter("Conv2DBackpropInput")
+def _image_gradient(pfor_input):
+    (kernels, kernels_stacked, _), (grads, grads_stacked, _) = _inputs(pfor_input, 1, 2)
+    sizes = _static_sizes(pfor_input, 0)
+    if not kernels_stacked or sizes is None:
+        return None
+    geometry = _geometry(pfor_input, tf.TensorShape(sizes), kernels, False, True)
+    if geometry is None:
+        return None
+    grads = _to_groups(grads, grads_stacked, geometry)
+    columns = tf.matmul(grads, _kernel_matrix(kernels, geometry), transpose_b=True)
+    tasks = kernels.shape[0]
+    columns = _ungroup_columns(columns, geometry)
+    images = spread(columns, geometry)
+    return tf.reshape(images, [tasks, -1, *geometry.image_size, geometry.channels])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Convolution(Geometry):
+    filters: int = 1
+    groups: int = 1
+
+
+def _inputs(pfor_input, *indices):
+    return [pfor_input.input(index) for index in indices]
+
+
+def _static_sizes(pfor_input, index):
+    sizes, stacked, _ = pfor_input.input(index)
+    static = None if stacked else tf.get_static_value(sizes)
+    return None if static is None else [int(size) for size in static]
+
+
+def _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked):
+    """Static description of the convolution, or None where something is not known or NCHW."""
+    image = _shape(images)[1:] if images_stacked else _shape(images)
+    kernel = _shape(kernels)[1:] if kernels_stacked else _shape(kernels)
+    padding = pfor_input.get_attr("padding").decode()
+    if (
+        pfor_input.get_attr("data_format") != b"NHWC"
+        or padding not in ("SAME", "VALID")
+        or None in image[1:]
+        or None in kernel
+        or (kernels_stacked and _shape(kernels)[0] is None)
+        or (images_stacked and _shape(images)[0] is None)
+    ):
+        return None
+    return _Convolution(
+        image_size=tuple(image[1:3]),
+        channels=image[3],
+        window=tuple(kernel[:2]),
+        strides=tuple(pfor_input.get_attr("strides")[1:3]),
+        dilations=tuple(pfor_input.get_attr("dilations")[1:3]),
+        padding=padding,
+        filters=kernel[3],
+        groups=image[3] // kernel[2],
+    )
+
+
+def _shape(value):
+    return (value if isinstance(value, tf.TensorShape) else value.shape).as_list()
+
+
+def _columns(images, stacked, geometry):
+    """Patches as a matrix a task and group: [T, (G,) N * positions, taps * channels]."""
+    tasks = images.shape[0] if stacked else None
+    flat = tf.reshape(images, [-1, *geometry.image_size, geometry.channels]) if stacked else images
+    patches = extract(flat, geometry)
+    groups, taps = geometry.groups, geometry.taps
+    lead = [tasks] if stacked else [1]
+    if groups == 1:
+        return tf.reshape(patches, [*lead, -1, taps * geometry.channels])
+    patches = tf.reshape(patches, [*lead, -1, taps, groups, geometry.channels // groups])
+    patches = tf.transpose(patches, [0, 3, 1, 2, 4])
+    return tf.reshape(patches, [*lead, groups, -1, taps * geometry.channels // groups])
+
+
+def _ungroup_columns(columns, geometry):
+    groups, taps = geometry.groups, geometry.taps
+    if groups > 1:
+        columns = tf.reshape(
+            columns, [_shape(columns)[0], groups, -1, taps, geometry.channels // groups]
+        )
+        columns = tf.transpose(columns, [0, 2, 3, 1, 4])
+    return tf.reshape(columns, [-1, *geometry.output_size, taps * geometry.channels])
+
+
+def _kernel_matrix(kernels, geometry):
+    """Kernels [T, h, w, channels / G, filters] as [T, (G,) taps * channels / G, filters / G]."""
+    groups = geometry.groups
+    matrix = tf.reshape(kernels, [_shape(kernels)[0], -1, geometry.filters])
+    if groups == 1:
+        return matrix
+    matrix = tf.reshape(matrix, [*_shape(matrix)[:2], groups, geometry.filters // groups])
+    return tf.transpose(matrix, [0, 2, 1, 3])
+
+
+def _kernel_from_matrix(matrix, geometry):
+    groups = geometry.groups
+    if groups > 1:
+        matrix = tf.transpose(matrix, [0, 2, 1, 3])
+    channels = geometry.channels // groups
+    return tf.reshape(matrix, [_shape(matrix)[0], *geometry.window, channels, geometry.filters])
+
+
+def _to_groups(grads, stacked, geometry):
+    """Output gradients ([T,] N, h, w, filters] as [T, (G,) N * positions, filters / G]."""
+    lead = [_shape(grads)[0]] if stacked else [1]
+    grads = tf.reshape(grads, [*lead, -1, geometry.filters])
+    if geometry.groups == 1:
+        return grads
+    grads = tf.reshape(grads, [*lead, -1, geometry.groups, geometry.filters // geometry.groups])
+    return tf.transpose(grads, [0, 2, 1, 3])
+
+
+def _from_groups(product, shape, geometry):
+    if geometry.groups > 1:
+        product = tf.transpose(product, [0, 2, 1, 3])
+    return tf.reshape(product, [*shape, geometry.filters])

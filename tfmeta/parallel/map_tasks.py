@@ -1,0 +1,114 @@
+"""Mapping a function of one task over a leading axis of tasks."""
+
+import logging
+
+import tensorflow as tf
+
+import tfmeta.parallel.convolutions  # noqa: F401  (registers its converters)
+from tfmeta.parallel.registry import task_converters
+
+_logger = logging.getLogger("tfmeta")
+_warned = set()
+
+PARALLEL = ("auto", "vectorized", "sequential")
+
+
+def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
+    """Applies `function` to each task of `tasks` and stacks the results.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfmeta.parallel import map_tasks
+        >>> map_tasks(lambda x: x * x, tf.constant([1.0, 2.0, 3.0])).numpy()
+        array([1., 4., 9.], dtype=float32)
+
+    Args:
+        function: of one task (a structure of tensors) to a structure of tensors.
+        tasks: the structure with a leading axis T more on every tensor; None parts stay None.
+        parallel: "vectorized" (all tasks in one pass), "sequential" (one after another), or
+            "auto": vectorised, and sequential where the function cannot be vectorised (said once).
+        tasks_per_pass: at most so many tasks in one vectorised pass, to bound memory; must divide
+            T. None: all.
+
+    Returns:
+        The structure of results, with a leading axis T.
+
+    Raises:
+        ValueError: if `parallel` is unknown, or `tasks_per_pass` does not divide T.
+    """
+    if parallel not in PARALLEL:
+        raise ValueError(
+            f"parallel must be one of {', '.join(map(repr, PARALLEL))}. Received: {parallel!r}."
+        )
+    if parallel == "sequential":
+        return _sequential(function, tasks)
+    if tasks_per_pass is not None:
+        return _in_passes(function, tasks, parallel, tasks_per_pass)
+    if parallel == "vectorized":
+        return _vectorized(function, tasks)
+    try:
+        return _vectorized(function, tasks)
+    except (ValueError, NotImplementedError, LookupError, AssertionError) as error:
+        # A function that is itself wrong fails here too, with its own message.
+        results = _sequential(function, tasks)
+        _warn_once(error)
+        return results
+
+
+def _vectorized(function, tasks):
+    flat = [t for t in tf.nest.flatten(tasks) if t is not None]
+    with task_converters():
+        return tf.vectorized_map(
+            lambda slices: function(_unflatten(tasks, slices)), flat, warn=False
+        )
+
+
+def _sequential(function, tasks):
+    flat = [tf.convert_to_tensor(t) for t in tf.nest.flatten(tasks) if t is not None]
+    specs = [tf.TensorSpec(t.shape[1:], t.dtype) for t in flat]
+    one = tf.function(lambda *slices: function(_unflatten(tasks, slices)), autograph=False)
+    # Traced once, here: map_fn has to know what comes out before it calls the function.
+    one = one.get_concrete_function(*specs)
+    outputs = one.structured_outputs
+    return tf.map_fn(
+        lambda slices: one(*slices),
+        flat,
+        fn_output_signature=tf.nest.map_structure(
+            lambda t: tf.TensorSpec(t.shape, t.dtype), outputs
+        ),
+        parallel_iterations=1,
+    )
+
+
+def _in_passes(function, tasks, parallel, tasks_per_pass):
+    flat = [tf.convert_to_tensor(t) for t in tf.nest.flatten(tasks) if t is not None]
+    count = flat[0].shape[0]
+    if count is not None and count % tasks_per_pass:
+        raise ValueError(
+            "tasks_per_pass must divide the tasks of a step. "
+            f"Received: tasks_per_pass={tasks_per_pass} for {count} tasks."
+        )
+    if count == tasks_per_pass:
+        return map_tasks(function, tasks, parallel=parallel)
+    passes = [tf.reshape(t, [-1, tasks_per_pass, *t.shape[1:]]) for t in flat]
+    results = _sequential(
+        lambda part: map_tasks(
+            function, _unflatten(tasks, tf.nest.flatten(part)), parallel=parallel
+        ),
+        passes,
+    )
+    return tf.nest.map_structure(lambda t: tf.reshape(t, [-1, *t.shape[2:]]), results)
+
+
+def _unflatten(structure, tensors):
+    """Puts tensors back in the places of `structure` that are not None."""
+    remaining = iter(tensors)
+    filled = [None if t is None else next(remaining) for t in tf.nest.flatten(structure)]
+    return tf.nest.pack_sequence_as(structure, filled)
+
+
+def _warn_once(error):
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if message not in _warned:
+        _warned.add(message)
+        _logger.warning("Tasks run one after another, since vectorising them failed: %s", message)
