@@ -1,0 +1,122 @@
+"""A stream of tasks: a `tf.data.Dataset` whose element i is a pure function of (seed, i)."""
+
+import os
+from collections.abc import Callable
+
+import tensorflow as tf
+
+PARALLEL_CALLS = min(4, os.cpu_count() or 1)  # blocks of tasks drawn ahead, at most
+
+
+class TaskStream(tf.data.Dataset):
+    """Yields one task `((support_x, support_y, query_x), query_y)` an element.
+
+    It is an ordinary `tf.data.Dataset`: `.batch(tasks)`, `.take`, `.prefetch` and Keras' `fit` and
+    `evaluate` take it. Two iterations, two processes and a stream started later see the same tasks.
+    `.batch` draws a whole batch at once, which is many times faster than task by task and gives
+    the same tasks; the batch has a static task axis where every batch is full.
+
+    Example:
+
+    >>> import tfmeta
+    >>> stream = tfmeta.tasks.sinusoid("train", shots=5, seed=0)
+    >>> (support_x, support_y, query_x), query_y = next(iter(stream.batch(4)))
+    >>> support_x.shape
+    TensorShape([4, 5, 1])
+
+    Args:
+        sample_block: `(first, tasks) -> tasks first .. first + tasks - 1`, every tensor with a
+            leading task axis; a pure function in TensorFlow operations. `first` is an int64
+            scalar, `tasks` a Python int or an int64 scalar.
+        info: what the stream is made of; kept as `.info`, a dict that JSON can hold.
+        start: index of the first task.
+        count: number of tasks; None for an endless stream.
+    """
+
+    def __init__(
+        self, sample_block: Callable, info: dict, start: int = 0, count: int | None = None
+    ):
+        check_whole_number("start", start, 0)
+        if count is not None:
+            check_whole_number("count", count, 1)
+        self._sample_block = sample_block
+        self._start = start
+        self._count = count
+        self.info = info
+        self._tasks = self._indices(1).map(
+            self.sample, num_parallel_calls=PARALLEL_CALLS, deterministic=True
+        )
+        super().__init__(self._tasks._variant_tensor)
+
+    def sample(self, index):
+        """Returns task `index`, whatever the stream's `start`: a pure function of (seed, index).
+
+        Args:
+            index: Python int or integer scalar tensor, 0 or above.
+
+        Returns:
+            `((support_x [S, ...], support_y [S, ...], query_x [Q, ...]), query_y [Q, ...])`.
+        """
+        block = self._sample_block(tf.cast(index, tf.int64), 1)
+        return tf.nest.map_structure(lambda tensor: tensor[0], block)
+
+    def batch(
+        self,
+        batch_size,
+        drop_remainder=False,
+        num_parallel_calls=None,
+        deterministic=None,
+        name=None,
+    ):
+        """As `tf.data.Dataset.batch`, with each batch drawn at once."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            return super().batch(
+                batch_size, drop_remainder, num_parallel_calls, deterministic, name
+            )
+        count = self._count
+        if count is not None and drop_remainder:
+            count -= count % batch_size
+
+        def draw(first):
+            if count is None or count % batch_size == 0:
+                return self._sample_block(first, batch_size)
+            left = tf.cast(self._start + count, tf.int64) - first
+            return self._sample_block(first, tf.minimum(left, batch_size))
+
+        return self._indices(batch_size, count).map(
+            draw,
+            num_parallel_calls=num_parallel_calls or PARALLEL_CALLS,
+            deterministic=deterministic is not False,
+            name=name,
+        )
+
+    def _indices(self, step: int, count: int | None = None) -> tf.data.Dataset:
+        """The index of every `step`-th task."""
+        count = self._count if count is None else count
+        if count is None:
+            return tf.data.Dataset.counter(self._start, step)
+        return tf.data.Dataset.range(self._start, self._start + count, step)
+
+    def _inputs(self):
+        return [self._tasks]
+
+    @property
+    def element_spec(self):
+        return self._tasks.element_spec
+
+
+def check_whole_number(name: str, value, least: int) -> None:
+    """Raises ValueError unless `value` is a whole number of at least `least`."""
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(
+            f"{name} must be a whole number of {least} or more. Received: {value!r}. "
+            f"Pass {name}={least} or above."
+        )
+
+
+def check_choice(name: str, value, choices: tuple) -> None:
+    """Raises ValueError that lists the choices unless `value` is one of them."""
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {known}. Received: {value!r}. Pass one of these.")
