@@ -52,18 +52,25 @@ class Guards:
         Returns:
             The tensor, with that static shape.
         """
-        shown = _show(shape)
-        rule = f"{name} must have the shape {shown}."
+        rank = len(shape)
         received = tf.shape(tensor)
-        advice = "Send one tensor of that shape."
-        self.require(tf.equal(tf.rank(tensor), len(shape)), rule, received, advice)
-        with tf.control_dependencies(self._asserts[-1:]):
-            received = tf.ensure_shape(tf.identity(received), [len(shape)])
+        padded = tf.concat([received, tf.fill([rank], -1)], axis=0)[:rank]
         fixed = [axis for axis, size in enumerate(shape) if size is not None]
-        if fixed:
-            agree = tf.equal(tf.gather(received, fixed), [shape[axis] for axis in fixed])
-            self.require(tf.reduce_all(agree), rule, received, advice)
-        return tf.ensure_shape(self.passed(tensor), shape)
+        sizes = tf.constant([shape[axis] for axis in fixed], tf.int32)
+        agree = tf.reduce_all(tf.equal(tf.gather(padded, tf.constant(fixed, tf.int32)), sizes))
+        self.require(
+            tf.logical_and(tf.equal(tf.rank(tensor), rank), agree),
+            f"{name} must have the shape {_show(shape)}.",
+            received,
+            "Send one tensor of that shape.",
+        )
+        with tf.control_dependencies(self._asserts):
+            free = [padded[axis] if size is None else size for axis, size in enumerate(shape)]
+            if shape.count(None) == 1:
+                free = [-1 if size is None else size for size in shape]
+            # Not `ensure_shape`: Grappler carries what that promises back to the graph's input,
+            # and then folds the guard to True.
+            return tf.reshape(tf.identity(tensor), tf.stack(free) if free else [])
 
     def passed(self, tensors):
         """The same tensors (any nest), to be had only once every guard so far has passed."""
