@@ -1,6 +1,9 @@
 """Where tasks come from: streams of few-shot tasks, each a pure function of (seed, index)."""
 
+from tfmeta.tasks.from_arrays import from_arrays
+from tfmeta.tasks.from_directory import from_directory
 from tfmeta.tasks.glyphs import glyphs
+from tfmeta.tasks.mini_imagenet import mini_imagenet
 from tfmeta.tasks.omniglot import omniglot
 from tfmeta.tasks.sinusoid import sinusoid, sinusoid_parameters
 from tfmeta.tasks.stream import TaskStream
@@ -10,7 +13,10 @@ __all__ = [
     "Examples",
     "Task",
     "TaskStream",
+    "from_arrays",
+    "from_directory",
     "glyphs",
+    "mini_imagenet",
     "omniglot",
     "sinusoid",
     "sinusoid_parameters",

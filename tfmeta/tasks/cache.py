@@ -51,6 +51,18 @@ def cached_pool(name: str, build: Callable[[], Pool]) -> Pool:
         return pool
 
 
+def writable_directory() -> Path | None:
+    """Returns the cache directory, made if need be; None where nothing can be written to it."""
+    directory = cache_directory()
+    try:
+        write_atomically(directory / "probe", lambda file: None)
+        (directory / "probe").unlink()
+    except OSError as error:
+        logger.warning("Nothing can be kept in %s: %s", directory, error)
+        return None
+    return directory
+
+
 def write_atomically(path: Path, write: Callable) -> None:
     """Calls `write(file)` on a temporary file beside `path`, which then takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -138,8 +138,7 @@ def _check_pool(pool, name, split, ways, shots, queries):
     if pool.counts[fewest] < shots + queries:
         short = int((pool.counts < shots + queries).sum())
         raise ValueError(
-            f"Every class needs shots + queries = {shots} + {queries} = {shots + queries} examples. "
-            f"Received: class {pool.class_names[fewest]!r} of {name} {split} with "
-            f"{pool.counts[fewest]} ({short} of {classes} classes have too few). "
+            f"Every class needs shots + queries = {shots} + {queries} examples. Received: "
+            f"class {pool.class_names[fewest]!r} of {name} {split} with {pool.counts[fewest]} ({short} of {classes} classes have too few). "
             "Lower shots or queries, or leave such classes out."
         )

@@ -168,7 +168,7 @@ def _prepared_builder(data_dir):
 
 
 def _rotations_as_classes(pool: Pool) -> Pool:
-    """The classes, then the same turned by 90 degrees, by 180 and by 270, as classes of their own."""
+    """The classes, then the same turned by 90, by 180 and by 270 degrees, as other classes."""
     turned = [np.rot90(pool.images, turns, axes=(1, 2)) for turns in range(4)]
     names = [f"{name}@{90 * turns}" for turns in range(4) for name in pool.class_names]
     return Pool(np.concatenate(turned), np.tile(pool.counts, 4), tuple(names), pool.sha256)

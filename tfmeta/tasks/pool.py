@@ -97,3 +97,43 @@ def split_classes(
         "test": order[train + validation :],
     }
     return cuts[split]
+
+
+def split_by_fractions(
+    pool: Pool, split: str, validation_fraction: float, test_fraction: float, shuffle_seed: int
+) -> Pool:
+    """Returns the pool of a split whose size is a fraction of the classes, or all of it.
+
+    Args:
+        pool: all classes.
+        split: "train", "validation", "test", or "all".
+        validation_fraction: share of the classes kept for validation, rounded, and at least one
+            class unless it is 0.
+        test_fraction: the same for testing.
+        shuffle_seed: of the shuffle of the classes.
+    """
+    check_choice("split", split, (*SPLITS, "all"))
+    for name, fraction in (
+        ("validation_fraction", validation_fraction),
+        ("test_fraction", test_fraction),
+    ):
+        if not 0 <= fraction < 1:
+            raise ValueError(
+                f"{name} must be at least 0 and below 1. Received: {fraction!r}. "
+                "Pass the share of the classes, e.g. 0.2."
+            )
+    if split == "all":
+        return pool
+    classes = len(pool.class_names)
+    validation, test = (
+        max(1, round(fraction * classes)) if fraction else 0
+        for fraction in (validation_fraction, test_fraction)
+    )
+    sizes = {"train": classes - validation - test, "validation": validation, "test": test}
+    if sizes[split] < 1 or sizes["train"] < 0:
+        raise ValueError(
+            f"Split {split!r} must get at least one class. Received: {classes} classes, "
+            f"validation_fraction={validation_fraction}, test_fraction={test_fraction}. "
+            "Give more classes, change the fractions, or pass split='all'."
+        )
+    return pool.select(split_classes(classes, split, validation, test, shuffle_seed))

@@ -1,0 +1,93 @@
+"""Few-shot classification tasks from a folder of images, a folder a class."""
+
+import functools
+import os
+from pathlib import Path
+
+from tfmeta.tasks.episodes import classification_stream
+from tfmeta.tasks.image_folder import list_image_files, load_image_folder
+from tfmeta.tasks.pool import Pool, pool_of_labels, split_by_fractions
+from tfmeta.tasks.stream import TaskStream
+
+
+def from_directory(
+    path: str | os.PathLike,
+    split: str = "train",
+    ways: int = 5,
+    shots: int = 1,
+    queries: int = 15,
+    seed: int = 0,
+    count: int | None = None,
+    start: int = 0,
+    *,
+    image_shape: tuple[int, int, int] | None = None,
+    validation_fraction: float = 0.2,
+    test_fraction: float = 0.2,
+    shuffle_seed: int = 0,
+) -> TaskStream:
+    """A stream of few-shot classification tasks from your own images.
+
+    `path` holds a folder a class, named by it, with PNG, JPEG, BMP or GIF images. The classes are
+    divided into train, validation and test by a fixed shuffle. If they are divided already, pass
+    each part's folder with `split="all"`. Images are decoded once a process, into memory.
+
+    Args:
+        path: the folder.
+        split: "train", "validation", "test", or "all" for tasks of all classes.
+        ways: classes a task.
+        shots: support images a class.
+        queries: query images a class.
+        seed: task i is a function of (seed, i).
+        count: number of tasks; None for an endless stream.
+        start: index of the first task.
+        image_shape: (height, width, channels) to which images are resized; None: the size that
+            all images share if it is at most 128 x 128, else 84 x 84.
+        validation_fraction: share of the classes that is the validation split.
+        test_fraction: share of the classes that is the test split.
+        shuffle_seed: of the shuffle that divides the classes.
+
+    Returns:
+        A `TaskStream` of images float32 [N, height, width, channels] in [0, 1] and labels
+        int32 [N], 0 .. ways - 1 in every task.
+
+    Raises:
+        FileNotFoundError: if the folder or a class folder holds no images.
+        ValueError: for an unreadable image (named), too few classes or images.
+    """
+    root = Path(path).expanduser().resolve()
+    shape = None if image_shape is None else tuple(image_shape)
+    pool = _directory_pool(root, shape, _state(root))
+    return classification_stream(
+        split_by_fractions(pool, split, validation_fraction, test_fraction, shuffle_seed),
+        name=root.name,
+        split=split,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        seed=seed,
+        count=count,
+        start=start,
+        details={
+            "validation_fraction": validation_fraction,
+            "test_fraction": test_fraction,
+            "shuffle_seed": shuffle_seed,
+        },
+    )
+
+
+def _state(root: Path) -> tuple:
+    """What the folder holds now, so that a changed folder is read again."""
+    class_names, files, _ = list_image_files(root)
+    if not class_names:
+        raise ValueError(
+            "Tasks are made of classes: the folder must hold a folder a class. Received: "
+            f"{root} with {len(files)} images and no folder. Sort them into folders named by class."
+        )
+    stats = [file.stat() for file in files]
+    return tuple(zip(files, ((stat.st_size, stat.st_mtime_ns) for stat in stats), strict=True))
+
+
+@functools.lru_cache(maxsize=2)
+def _directory_pool(root: Path, image_shape, state: tuple) -> Pool:
+    folder = load_image_folder(root, image_shape)
+    return pool_of_labels(folder.images, folder.labels, folder.class_names)
