@@ -16,7 +16,9 @@ WORDS_PER_COUNTER = 4  # a Philox 4x32 counter gives four 32-bit words
 
 def draw_key(seed: int, *purpose: str) -> int:
     """Returns the 64-bit key of one purpose under a seed; other purposes share no draw with it."""
-    digest = hashlib.sha256("/".join([str(int(seed)), *purpose]).encode()).digest()
+    if not hasattr(seed, "__index__"):
+        raise ValueError(f"seed must be a whole number. Received: {seed!r}. Pass e.g. seed=0.")
+    digest = hashlib.sha256("/".join([str(seed.__index__()), *purpose]).encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
 

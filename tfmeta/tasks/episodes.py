@@ -137,8 +137,9 @@ def _check_pool(pool, name, split, ways, shots, queries):
     fewest = int(np.argmin(pool.counts))
     if pool.counts[fewest] < shots + queries:
         short = int((pool.counts < shots + queries).sum())
+        label, examples = pool.class_names[fewest], pool.counts[fewest]
         raise ValueError(
-            f"Every class needs shots + queries = {shots} + {queries} examples. Received: "
-            f"class {pool.class_names[fewest]!r} of {name} {split} with {pool.counts[fewest]} ({short} of {classes} classes have too few). "
+            f"Every class needs shots + queries = {shots} + {queries} examples. Received: class "
+            f"{label!r} of {name} {split} with {examples} ({short} of {classes} have too few). "
             "Lower shots or queries, or leave such classes out."
         )

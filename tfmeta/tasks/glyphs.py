@@ -16,7 +16,7 @@ from tfmeta.tasks.stream import TaskStream, check_choice, check_whole_number
 
 VERSION = 1
 CLASSES = {"train": 160, "validation": 40, "test": 80}
-POINTS = 20  # a stroke is drawn by this many dots
+POINTS = 28  # a stroke is drawn by this many dots
 WOBBLE = 0.09  # how far a control point of a drawing strays, in image widths
 TURN = 0.16  # tangent of half the largest angle: 18 degrees
 STRETCH = 0.2  # largest change of width or height
@@ -99,11 +99,11 @@ def _draw_character(character: int, image_size: int, drawings: int) -> np.ndarra
     random = np.random.RandomState([VERSION, character])
     strokes = random.randint(2, 5)
     # Ends and handle of each stroke, in image widths from the centre: [1, strokes, 3, 2].
-    controls = random.uniform(-0.34, 0.34, (1, strokes, 3, 2))
+    controls = random.uniform(-0.38, 0.38, (1, strokes, 3, 2))
     controls[:, :, 1] *= 1.6
     controls = controls + random.uniform(-WOBBLE, WOBBLE, (drawings, strokes, 3, 2))
     dots = _transform(_curve(controls), random, drawings)
-    pen = random.uniform(0.025, 0.045, (drawings, 1, 1))
+    pen = random.uniform(0.028, 0.045, (drawings, 1, 1))
     return _ink(dots, pen, image_size)
 
 

@@ -43,9 +43,10 @@ class TaskStream(tf.data.Dataset):
         self._start = start
         self._count = count
         self.info = info
-        self._tasks = self._indices(1).map(
+        tasks = self._indices(1).map(
             self.sample, num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
+        self._tasks = tasks.with_options(_without_graph_rewrites())
         super().__init__(self._tasks._variant_tensor)
 
     def sample(self, index):
@@ -83,12 +84,13 @@ class TaskStream(tf.data.Dataset):
             left = tf.cast(self._start + count, tf.int64) - first
             return self._sample_block(first, tf.minimum(left, batch_size))
 
-        return self._indices(batch_size, count).map(
+        batches = self._indices(batch_size, count).map(
             draw,
             num_parallel_calls=num_parallel_calls or PARALLEL_CALLS,
             deterministic=deterministic is not False,
             name=name,
         )
+        return batches.with_options(_without_graph_rewrites())
 
     def _indices(self, step: int, count: int | None = None) -> tf.data.Dataset:
         """The index of every `step`-th task."""
@@ -103,6 +105,13 @@ class TaskStream(tf.data.Dataset):
     @property
     def element_spec(self):
         return self._tasks.element_spec
+
+
+def _without_graph_rewrites() -> tf.data.Options:
+    """Rewriting the graph would copy every pool it captures; two operations gain nothing by it."""
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return options
 
 
 def check_whole_number(name: str, value, least: int) -> None:
