@@ -1,0 +1,37 @@
+"""`python -m tfmeta.evaluate`: measures a run; writes evaluation.json, its picture and a table."""
+
+from pathlib import Path
+
+from absl import flags
+
+from tfmeta import commands, recipe
+from tfmeta.experiment import record
+
+_DOC = """Evaluates a run and writes evaluation.json into its work directory.
+
+Example: python -m tfmeta.evaluate --workdir=runs/sinusoid --gin_param='evaluate.tasks = 2000'
+"""
+
+
+def main() -> int:
+    """Restores the run and evaluates it."""
+    values = flags.FLAGS
+    if not values.workdir:
+        raise recipe.RecipeError("An evaluation needs the --workdir of a run. Received: none.")
+    workdir = Path(values.workdir)
+    record.adopt_environment(workdir)
+    commands.import_tensorflow()
+    from tfmeta import experiment
+
+    experiment.evaluate(workdir, values.gin_param)
+    return 0
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("workdir", None, "The work directory of a run.")
+    commands.define_recipe_params()
+
+
+if __name__ == "__main__":
+    _define_flags()
+    commands.run(main, _DOC)

@@ -1,0 +1,208 @@
+"""What a learner is worth: held-out tasks, every inner step, every normalisation mode asked for.
+
+The protocol of the papers: N tasks, the mean of each task's metric with the 95 % interval
+1.96 s / sqrt(N). Beside it the median and the number of diverged tasks, since a mean alone hides
+one task that blew up.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+SCHEMA_VERSION = 1
+# A task diverged if its support loss ended above this many times the mean one before adaptation.
+DIVERGED_TIMES = 100.0
+
+
+def evaluate_learner(
+    learner,
+    stream,
+    tasks: int = 600,
+    *,
+    inner_steps: int | None = None,
+    normalizations: Sequence[str] | None = None,
+    tasks_per_batch: int = 25,
+    report: Callable[[int], None] | None = None,
+) -> dict:
+    """Adapts a learner to tasks and measures it on their queries after 0, 1, ..., n steps.
+
+    Args:
+        learner: a compiled learner.
+        stream: an endless stream of tasks, or one of at least `tasks` tasks rounded up to whole
+            batches.
+        tasks: number of tasks.
+        inner_steps: of adaptation; None: `learner.test_inner_steps`.
+        normalizations: modes; None: the learner's own.
+        tasks_per_batch: tasks adapted at once.
+        report: called with the number of tasks done.
+
+    Returns:
+        `{"<normalization>": {"<metric>": {"mean": [n + 1], "interval95": [n + 1],
+        "median": [n + 1], "diverged": k}}}`. The metrics are "accuracy" (a fraction) and "loss"
+        for classification, "mean_squared_error" (and "loss", if that is another) for regression.
+        Means, intervals and medians are over the tasks whose value is finite; null where none is.
+    """
+    results = {}
+    for number, mode in enumerate(normalizations or [learner.normalization]):
+        rows, support_losses = [], []
+        for batch in stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch)):
+            inputs, targets = batch[0], np.asarray(batch[1])
+            outputs, losses = learner.adaptation_curve(
+                inputs, inner_steps=inner_steps, normalization=mode
+            )
+            rows.append(query_metrics(learner.loss, targets, np.asarray(outputs)))
+            support_losses.append(np.asarray(losses))
+            if report:
+                report(min(number * tasks + len(rows) * tasks_per_batch, (number + 1) * tasks))
+        columns = {name: np.concatenate([row[name] for row in rows])[:tasks] for name in rows[0]}
+        diverged = _diverged(np.concatenate(support_losses)[:tasks], columns)
+        results[mode] = {name: _summary(values, diverged) for name, values in columns.items()}
+    return results
+
+
+def query_metrics(loss, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Each task's metrics after each step.
+
+    Args:
+        loss: a Keras loss, or its name.
+        targets: [T, Q, ...].
+        outputs: the network's raw outputs [T, n + 1, Q, ...].
+
+    Returns:
+        A dict from the metric's name to an array [T, n + 1].
+    """
+    loss = keras.losses.get(loss)
+    steps = outputs.shape[1]
+    repeated = np.repeat(targets[:, None], steps, axis=1)
+    function = loss.call if isinstance(loss, keras.losses.Loss) else loss
+    each = np.asarray(function(repeated, outputs), dtype="float64")
+    metrics = {}
+    if _is_classification(loss):
+        metrics["accuracy"] = _over_queries(_right(loss, repeated, outputs))
+    elif repeated.shape == outputs.shape:
+        metrics["mean_squared_error"] = _over_queries(
+            np.square(outputs.astype("float64") - repeated)
+        )
+    if not _is_squared_error(loss):
+        metrics["loss"] = _over_queries(each)
+    return metrics
+
+
+def _name(loss) -> str:
+    return (getattr(loss, "__name__", None) or type(loss).__name__).replace("_", "").lower()
+
+
+def _is_classification(loss) -> bool:
+    return "crossentropy" in _name(loss)
+
+
+def _is_squared_error(loss) -> bool:
+    return _name(loss) == "meansquarederror"
+
+
+def _right(loss, targets, outputs):
+    name = _name(loss)
+    if name.startswith("sparse"):
+        # A sparse label may come as [Q] or [Q, 1].
+        return outputs.argmax(-1) == targets.reshape(outputs.shape[:-1])
+    if name.startswith("binary"):
+        logits = getattr(loss, "from_logits", False)
+        return (outputs > (0.0 if logits else 0.5)) == (targets.reshape(outputs.shape) > 0.5)
+    return outputs.argmax(-1) == targets.argmax(-1)
+
+
+def _over_queries(values) -> np.ndarray:
+    values = np.asarray(values, dtype="float64")
+    return values.reshape(*values.shape[:2], -1).mean(axis=-1)
+
+
+def _diverged(support_losses: np.ndarray, columns) -> int:
+    finite = np.isfinite(support_losses).all(axis=1)
+    for values in columns.values():
+        finite &= np.isfinite(values).all(axis=1)
+    before = support_losses[:, 0]
+    limit = DIVERGED_TIMES * np.mean(before, where=np.isfinite(before))
+    with np.errstate(invalid="ignore"):
+        return int(np.sum(~finite | (support_losses[:, -1] > limit)))
+
+
+def _summary(values: np.ndarray, diverged: int) -> dict:
+    """Mean, interval, median of [T, n + 1] over tasks."""
+    columns = [column[np.isfinite(column)] for column in values.T]
+
+    def each(function, least=1):
+        return [float(function(column)) if len(column) >= least else None for column in columns]
+
+    return {
+        "mean": each(np.mean),
+        "interval95": each(lambda c: 1.96 * np.std(c, ddof=1) / math.sqrt(len(c)), least=2),
+        "median": each(np.median),
+        "diverged": diverged,
+    }
+
+
+def report_of(learner, stream, results: dict, **protocol) -> dict:
+    """The document evaluation.json: the protocol as data, and the results.
+
+    Args:
+        learner: the learner that was evaluated.
+        stream: what it was evaluated on; its `info` goes into the protocol.
+        results: of `evaluate_learner`.
+        **protocol: split, tasks, inner_steps, seed, checkpoint, step, ...
+    """
+    known = {
+        "learner": type(learner).__name__,
+        "network": learner.network.name,
+        "parameters": int(learner.network.count_params()),
+        "trained_normalization": learner.normalization,
+        **stream.info,
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": {**known, **protocol},
+        "results": results,
+    }
+
+
+def table(report: dict, steps: Sequence[int] | None = None) -> str:
+    """A report as text: a line an inner step, a column a metric and normalisation."""
+    results = report["results"]
+    columns = [(mode, metric) for mode, metrics in results.items() for metric in metrics]
+    count = len(results[columns[0][0]][columns[0][1]]["mean"])
+    shown = [step for step in (steps or _shown_steps(count - 1)) if step < count]
+    widths = [max(24, len(metric) + 2, len(mode) + 2) for mode, metric in columns]
+    lines = [
+        "inner steps"
+        + "".join(f"{mode:>{w}}" for (mode, _), w in zip(columns, widths, strict=True)),
+        " " * 11 + "".join(f"{name:>{w}}" for (_, name), w in zip(columns, widths, strict=True)),
+    ]
+    for step in shown:
+        cells = [_cell(results[mode][name], name, step) for mode, name in columns]
+        lines.append(
+            f"{step:>11}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+        )
+    diverged = {
+        mode: max(m["diverged"] for m in metrics.values()) for mode, metrics in results.items()
+    }
+    tasks = report["protocol"].get("tasks")
+    lines.append(
+        f"mean +- 95 % interval (median) over {tasks} tasks; diverged: "
+        + ", ".join(f"{number} {mode}" for mode, number in diverged.items())
+    )
+    return "\n".join(lines)
+
+
+def _shown_steps(last: int) -> list[int]:
+    usual = (0, 1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
+    return sorted({*(step for step in usual if step < last), last})
+
+
+def _cell(summary: dict, metric: str, step: int) -> str:
+    mean, interval, median = (summary[key][step] for key in ("mean", "interval95", "median"))
+    if mean is None:
+        return "not finite"
+    scale, digits, unit = (100, 2, " %") if metric == "accuracy" else (1, 3, "")
+    spread = f" +- {scale * interval:.{digits}f}" if interval is not None else ""
+    return f"{scale * mean:.{digits}f}{spread}{unit} ({scale * median:.{digits}f})"

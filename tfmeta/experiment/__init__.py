@@ -1,0 +1,22 @@
+"""A run: a recipe in, a work directory out; killed and started again, the same weights.
+
+The names load when first used: `record` must be at hand before TensorFlow starts.
+"""
+
+import importlib
+
+_NAMES = {
+    "evaluate": "tfmeta.experiment.restore",
+    "export": "tfmeta.experiment.restore",
+    "opened": "tfmeta.experiment.restore",
+    "restore": "tfmeta.experiment.restore",
+    "train": "tfmeta.experiment.run",
+}
+
+__all__ = ["evaluate", "export", "opened", "restore", "train"]
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,193 @@
+"""The end of a run: evaluation, pictures, the SavedModel loaded back, and what to do next."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfmeta import evaluation
+from tfmeta.experiment import building, pictures
+from tfmeta.experiment.files import write_json
+from tfmeta.experiment.metrics_log import NAME as METRICS
+from tfmeta.experiment.metrics_log import read_rows
+from tfmeta.experiment.signals import Stopped, StopRequest
+from tfmeta.experiment.workdir import EVALUATION, WorkDir
+from tfmeta.settings import Settings
+from tfmeta.tasks.sinusoid import sinusoid_curve, sinusoid_parameters
+
+_PICTURE_TASKS = 3
+_PICTURE_STEPS = (0, 1, 10)
+_PICTURE_POINTS = 200
+
+
+def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> None:
+    """Evaluates a trained run, draws its pictures, exports it, and says where everything is.
+
+    Raises:
+        Stopped: after a signal; the same command does this part again.
+    """
+    learner, chosen = training.learner, place.chosen_step(settings.evaluate.checkpoint)
+    place.checkpoints().restore(chosen, training.state)
+    print(f"trained: {training.seconds:.0f} s for {settings.train.steps} steps")
+    evaluate(settings, place, learner, chosen, stop)
+    draw_learning_curve(settings, place)
+    if settings.export.enabled:
+        directory = export(settings, learner, place.path / "export")
+        print(check_export(settings, learner, directory))
+    print(_what_next(place, settings))
+
+
+def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) -> list[dict]:
+    """Writes evaluation.json, its picture and, for other shots, more such pairs; prints tables.
+
+    Returns:
+        The reports, that of evaluation.json first.
+    """
+    options, reports = settings.evaluate, []
+    for number, shots in enumerate(options.shots or (None,)):
+        stream = building.held_out_stream(settings, options.split, options.seed, shots)
+        steps = learner.test_inner_steps if options.inner_steps is None else options.inner_steps
+
+        def report_progress(done, total=options.tasks * len(options.normalizations)):
+            if stop:
+                raise Stopped
+
+        results = evaluation.evaluate_learner(
+            learner,
+            stream,
+            options.tasks,
+            inner_steps=steps,
+            normalizations=options.normalizations,
+            tasks_per_batch=options.tasks_per_batch,
+            report=report_progress,
+        )
+        report = evaluation.report_of(
+            learner,
+            stream,
+            results,
+            recipe=settings.recipe,
+            split=options.split,
+            tasks=options.tasks,
+            inner_steps=steps,
+            seed=options.seed,
+            train_seed=settings.train.seed,
+            checkpoint=options.checkpoint,
+            step=step,
+        )
+        reports.append(report)
+        suffix = f"_{shots}shot" if number else ""
+        name = EVALUATION.replace(".json", f"{suffix}.json")
+        write_json(place.path / name, report)
+        pictures.inner_steps_curve(report, place.path / name.replace(".json", ".png"))
+        print(_headline(report), evaluation.table(report), sep="\n")
+    if reports[0]["protocol"].get("name") == "sinusoid":
+        draw_sinusoids(settings, place, learner)
+    return reports
+
+
+def _headline(report: dict) -> str:
+    protocol = report["protocol"]
+    parts = [f"{protocol['ways']}-way"] if "ways" in protocol else []
+    parts += [f"{protocol['shots']}-shot", f"{protocol.get('queries')} queries"]
+    return (
+        f"\n{protocol.get('name', 'tasks')} {', '.join(parts)}, {protocol['split']} split, "
+        f"{protocol['checkpoint']} checkpoint (step {protocol['step']}), seed {protocol['seed']}"
+    )
+
+
+def draw_learning_curve(settings: Settings, place: WorkDir) -> None:
+    """Writes learning_curve.png from metrics.csv."""
+    rows = read_rows(place.path / METRICS)
+    if rows:
+        pictures.learning_curve(rows, place.path / "learning_curve.png", settings.recipe)
+
+
+def draw_sinusoids(settings: Settings, place: WorkDir, learner) -> None:
+    """Writes adaptation.png: truth, support points, the network before and after adaptation."""
+    options = settings.evaluate
+    shots = (options.shots or (None,))[0]
+    stream = building.held_out_stream(settings, options.split, options.seed, shots)
+    info = stream.info
+    if info["input_dim"] != 1 or info["output_dim"] != 1:
+        return
+    (support_x, support_y, _), _ = next(iter(stream.batch(_PICTURE_TASKS)))
+    x = np.linspace(*info["inputs"], _PICTURE_POINTS, dtype="float32")
+    queries = tf.tile(x[None, :, None], [_PICTURE_TASKS, 1, 1])
+    steps = max(max(_PICTURE_STEPS), learner.test_inner_steps)
+    outputs, _ = learner.adaptation_curve((support_x, support_y, queries), inner_steps=steps)
+    ranges = {name: tuple(info[name]) for name in ("amplitudes", "phases")}
+    truth = [
+        sinusoid_curve(
+            x[:, None], *sinusoid_parameters(options.seed, task, options.split, **ranges)
+        )
+        for task in range(_PICTURE_TASKS)
+    ]
+    curves = {
+        "support_x": support_x.numpy(),
+        "support_y": support_y.numpy(),
+        "x": x,
+        "truth": np.asarray(truth)[..., 0],
+        "predictions": {step: outputs.numpy()[:, step, :, 0] for step in _PICTURE_STEPS},
+    }
+    pictures.sinusoid_adaptation(curves, place.path / "adaptation.png")
+
+
+def export(settings: Settings, learner, folder, normalization=None) -> Path:
+    """Writes a new version of the SavedModel; returns its directory."""
+    limits = {
+        name: getattr(settings.export, name)
+        for name in ("max_support", "max_query")
+        if getattr(settings.export, name) is not None
+    }
+    mode = normalization or settings.export.normalization
+    return Path(learner.export(str(folder), normalization=mode, **limits))
+
+
+def check_export(settings: Settings, learner, directory: Path) -> str:
+    """Loads an export, adapts to a held-out task through its signature, and says how it did."""
+    options = settings.evaluate
+    stream = building.held_out_stream(settings, options.split, options.seed)
+    (support_x, support_y, query_x), query_y = stream.sample(0)
+    served = tf.saved_model.load(str(directory)).signatures["adapt_and_predict"]
+    answers = served(support_inputs=support_x, support_targets=support_y, query_inputs=query_x)
+    outputs = answers.get("logits", answers["predictions"])
+    metrics = evaluation.query_metrics(
+        learner.loss, query_y.numpy()[None], outputs.numpy()[None, None]
+    )
+    name, value = next(iter(metrics.items()))
+    loss = answers["support_loss"].numpy()
+    return (
+        f"\nexport: loaded {directory} and adapted to a held-out task through its signature "
+        f"adapt_and_predict: support loss {loss[0]:.3f} -> {loss[-1]:.3f} after {len(loss) - 1} "
+        f"steps, query {name.replace('_', ' ')} {value[0, 0]:.3f}"
+    )
+
+
+_FILES = {
+    "config.gin": "the recipe",
+    "run.json": "seed, versions, machine, choices",
+    METRICS: "loss and metrics by step",
+    "learning_curve.png": "the same, drawn",
+    "events": "for TensorBoard: tensorboard --logdir={workdir}",
+    "checkpoints": "the last ones and the best",
+    "evaluation*.json": "the result, with its protocol",
+    "evaluation*.png": "the result by inner step",
+    "adaptation.png": "truth, support points, before and after adaptation",
+    "export/[0-9]*": "SavedModel for TensorFlow Serving",
+}
+
+
+def _what_next(place: WorkDir, settings: Settings) -> str:
+    workdir = place.path
+    lines = [f"\nEverything is in {workdir}:"]
+    for pattern, meaning in _FILES.items():
+        for path in sorted(workdir.glob(pattern)):
+            name = str(path.relative_to(workdir))
+            lines.append(f"  {name:<26} {meaning.format(workdir=workdir)}")
+    lines += [
+        "Next:",
+        f"  python -m tfmeta.evaluate --workdir={workdir} --gin_param='evaluate.tasks = 2000'",
+        f"  python -m tfmeta.export --workdir={workdir} --export_dir=exported/{settings.recipe}",
+        f"  in Python: learner = tfmeta.restore({str(workdir)!r})",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,113 @@
+"""Pictures of a run: the learning curve, the curve over inner steps, adaptation to a sinusoid."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfmeta.experiment.files import sync
+
+_WIDTH, _HEIGHT = 6.4, 4.0  # inches
+_SMOOTHED_ROWS = 50  # a learning curve shows about this many points of the running mean
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
+    sync(temporary)
+    return temporary.replace(path)
+
+
+def _axes(title: str, x: str, y: str):
+    figure = Figure(figsize=(_WIDTH, _HEIGHT))
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def learning_curve(rows: list[dict[str, str]], path: Path, title: str) -> Path:
+    """Draws what metrics.csv says of loss (and accuracy) over meta-steps.
+
+    Args:
+        rows: of metrics.csv.
+        path: of the PNG.
+        title: of the picture.
+    """
+    steps = np.array([int(row["step"]) for row in rows])
+    accuracy = next((name for name in ("accuracy", "query_accuracy") if name in rows[0]), None)
+    figure, axes = _axes(title, "meta-step", "loss")
+    handles = _curve(axes, steps, [float(row["loss"]) for row in rows], "tab:blue", "loss")
+    losses = np.array([float(row["loss"]) for row in rows])
+    if (losses > 0).all() and losses.max() > 20 * losses.min():
+        axes.set_yscale("log")
+    if accuracy:
+        right = axes.twinx()
+        right.set_ylabel("accuracy")
+        right.set_ylim(0, 1)
+        right.spines[["top"]].set_visible(False)
+        values = [float(row[accuracy]) for row in rows]
+        handles += _curve(right, steps, values, "tab:orange", "accuracy")
+    axes.legend(handles=handles, loc="center right")
+    return _save(figure, path)
+
+
+def _curve(axes, steps, values, colour, label):
+    values = np.asarray(values)
+    window = max(1, len(values) // _SMOOTHED_ROWS)
+    axes.plot(steps, values, color=colour, alpha=0.25 if window > 1 else 1.0, linewidth=1)
+    if window == 1:
+        return axes.plot(steps, values, color=colour, label=label)
+    mean = np.convolve(values, np.ones(window) / window, mode="valid")
+    return axes.plot(
+        steps[window - 1 :], mean, color=colour, label=f"{label}, mean of {window} rows"
+    )
+
+
+def inner_steps_curve(report: dict, path: Path) -> Path:
+    """Draws a report's first metric over inner steps, a line a normalisation mode."""
+    protocol = report["protocol"]
+    metric = next(iter(next(iter(report["results"].values()))))
+    title = f"{protocol.get('name', '')}: {protocol['tasks']} {protocol['split']} tasks"
+    figure, axes = _axes(title, "inner steps", metric.replace("_", " "))
+    for mode, metrics in report["results"].items():
+        summary = metrics[metric]
+        mean, interval = (
+            np.array([np.nan if v is None else v for v in summary[key]], dtype=float)
+            for key in ("mean", "interval95")
+        )
+        steps = np.arange(len(mean))
+        line = axes.plot(steps, mean, marker="o", markersize=3, label=mode)[0]
+        axes.fill_between(
+            steps, mean - interval, mean + interval, color=line.get_color(), alpha=0.2
+        )
+    axes.legend()
+    return _save(figure, path)
+
+
+def sinusoid_adaptation(curves: dict, path: Path) -> Path:
+    """Draws adaptation to sinusoids, a panel a task.
+
+    Args:
+        curves: "support_x", "support_y" [T, K, 1], "x" [P], "truth" [T, P] and
+            "predictions": a dict from inner steps to [T, P].
+        path: of the PNG.
+    """
+    tasks = len(curves["truth"])
+    figure = Figure(figsize=(_WIDTH * 0.75 * tasks, _HEIGHT))
+    styles = {0: ("tab:gray", ":"), 1: ("tab:orange", "--")}
+    for task in range(tasks):
+        axes = figure.add_subplot(1, tasks, task + 1)
+        axes.plot(curves["x"], curves["truth"][task], color="tab:red", label="truth")
+        for steps, predictions in curves["predictions"].items():
+            colour, style = styles.get(steps, ("tab:green", "-"))
+            label = "before" if steps == 0 else f"after {steps} step{'s' if steps > 1 else ''}"
+            axes.plot(curves["x"], predictions[task], color=colour, linestyle=style, label=label)
+        points = curves["support_x"][task][:, 0], curves["support_y"][task][:, 0]
+        axes.plot(*points, "^", color="tab:purple", label=f"{len(points[0])} support points")
+        axes.set(xlabel="x", ylabel="y" if task == 0 else "")
+        axes.grid(alpha=0.3)
+        if task == 0:
+            axes.legend(fontsize="small")
+    return _save(figure, path)

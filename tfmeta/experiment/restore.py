@@ -1,0 +1,116 @@
+"""A run's learner, back from its work directory."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfmeta import config
+from tfmeta.experiment import building, finish
+from tfmeta.experiment.checkpoints import state_of
+from tfmeta.experiment.files import disk_errors
+from tfmeta.experiment.workdir import EVALUATION, WorkDir
+from tfmeta.recipe import Recipe, RecipeError, Source, differences, explained, parse_recipe
+from tfmeta.settings import Settings
+
+
+class Opened(NamedTuple):
+    """A run opened for reading."""
+
+    settings: Settings
+    learner: object
+    step: int
+
+
+def restore(workdir, checkpoint: str | None = None):
+    """Gives the learner of a run, with its trained weights, compiled.
+
+    Args:
+        workdir: a work directory of `python -m tfmeta.train`.
+        checkpoint: "last" or "best"; None: what the recipe says (`evaluate.checkpoint`).
+
+    Returns:
+        The learner (`tfmeta.MAML`, ...).
+
+    Raises:
+        ValueError: if there is no run, or no checkpoint.
+    """
+    with opened(workdir, checkpoint=checkpoint) as run:
+        return run.learner
+
+
+def evaluate(workdir, params: Sequence[str] = ()) -> list[dict]:
+    """Evaluates a run; writes evaluation.json and its picture, prints the table.
+
+    Args:
+        workdir: of the run.
+        params: bindings such as "evaluate.tasks = 2000".
+
+    Returns:
+        The reports, that of evaluation.json first.
+    """
+    with opened(workdir, params) as run:
+        place = WorkDir(workdir)
+        with disk_errors(place.path):
+            reports = finish.evaluate(run.settings, place, run.learner, run.step)
+        print(f"\nwritten: {place.path / EVALUATION}")
+        return reports
+
+
+def export(workdir, export_dir, normalization: str | None = None, params: Sequence[str] = ()):
+    """Exports a run as a new version under `export_dir`, loads it back and adapts through it.
+
+    Args:
+        workdir: of the run.
+        export_dir: directory of the model's versions.
+        normalization: another mode than the learner's, or None.
+        params: bindings such as "evaluate.checkpoint = 'best'".
+
+    Returns:
+        Path of the version's directory.
+    """
+    with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
+        directory = finish.export(run.settings, run.learner, export_dir, normalization)
+        print(finish.check_export(run.settings, run.learner, directory))
+        return directory
+
+
+@contextlib.contextmanager
+def opened(workdir, params: Sequence[str] = (), checkpoint: str | None = None) -> Iterator[Opened]:
+    """Opens a run for evaluation or export, with its recipe in force.
+
+    Args:
+        workdir: of the run.
+        params: bindings of evaluate, validate, export or log that replace the recipe's.
+        checkpoint: "last" or "best"; None: what the recipe says.
+
+    Raises:
+        RecipeError: if there is no run, no checkpoint, or `params` would change the weights.
+    """
+    place = WorkDir(workdir)
+    recorded = place.recipe()
+    record = place.record()
+    with config.configured(_with_params(recorded, record["recipe"], params)) as settings:
+        changed = differences(recorded, parse_recipe(settings.config, settings.recipe))
+        if changed:
+            raise RecipeError(
+                "Only bindings of evaluate, validate, export and log may change after training. "
+                "Received:\n  " + "\n  ".join(changed)
+            )
+        strategy = tf.distribute.get_strategy()
+        learner = building.build_learner(settings, strategy, record["choices"]["jit_compile"])
+        learner.parallel = record["choices"]["parallel"]
+        step = place.chosen_step(checkpoint or settings.evaluate.checkpoint)
+        place.checkpoints().restore(step, state_of(learner), counters=False)
+        yield Opened(settings, learner, step)
+
+
+def _with_params(recorded: Recipe, name: str, params: Sequence[str]) -> Recipe:
+    more = parse_recipe("\n".join(params), "--gin_param")
+    return Recipe(
+        name,
+        (*recorded.sources, *(Source("--gin_param", text) for text in params)),
+        (*recorded.bindings, *more.bindings),
+        (*recorded.imports, *more.imports),
+    )

@@ -1,0 +1,244 @@
+"""A training run: a recipe in, a work directory out, the same whatever interrupted it."""
+
+import logging
+
+import tensorflow as tf
+
+from tfmeta import config, evaluation
+from tfmeta.experiment import building, finish, record
+from tfmeta.experiment.files import disk_errors, locked, write_json
+from tfmeta.experiment.metrics_log import MetricsLog
+from tfmeta.experiment.progress import Progress
+from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
+from tfmeta.experiment.training import Training
+from tfmeta.experiment.workdir import WorkDir
+from tfmeta.recipe import Recipe, RecipeError, explained
+from tfmeta.settings import Settings
+
+_SECONDS_PER_CALL = 1.0  # how long a signal may wait for the steps under way
+
+
+class NotFinite(RecipeError):
+    """The loss or the meta-gradient was not finite."""
+
+
+def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
+    """Trains, evaluates and exports; a run that was interrupted goes on where it was saved.
+
+    Args:
+        recipe: of `tfmeta.recipe.read_recipe`.
+        workdir: the work directory, new or of the same recipe.
+        continue_anyway: go on although versions, threads or devices are not the run's any more.
+
+    Returns:
+        The exit code: 0, or 130 after Ctrl-C.
+
+    Raises:
+        RecipeError: for everything that the user can put right.
+    """
+    place = WorkDir(workdir)
+    with config.configured(recipe) as settings, locked(place.path), disk_errors(place.path):
+        place.claim(settings)
+        with stop_on_signals() as stop:
+            run = _Run(settings, place, stop, continue_anyway)
+            try:
+                run.loop()
+                finish.finish(settings, place, run.training, stop)
+            except Stopped:
+                pass
+            finally:
+                run.close()
+            if stop:
+                run.progress.say(
+                    f"Stopped by {stop.signal.name} at step {run.training.step} of "
+                    f"{settings.train.steps}, saved in {place.path}. The same command goes on."
+                )
+            return stop.exit_code
+
+
+class _Run:
+    """The loop of a run and what it writes."""
+
+    def __init__(self, settings: Settings, place: WorkDir, stop: StopRequest, continue_anyway):
+        self.settings, self.place, self.stop = settings, place, stop
+        self.checkpoints = place.checkpoints(settings.log.keep)
+        self.progress = Progress(settings.train.steps, place.resume_step())
+        self.progress.say(f"{settings.recipe}: building (work directory {place.path})")
+        deterministic = building.set_determinism(settings.run.deterministic)
+        self.strategy = building.make_strategy(settings.run.strategy)
+        with _warnings() as warnings:
+            self.training = self._build(deterministic, continue_anyway)
+        self._record["warnings"] = warnings
+        if any("one after another" in warning for warning in warnings):
+            self._record["choices"]["parallel"] = "sequential"
+        step = place.resume_step()
+        if step:
+            self.checkpoints.restore(step, self.training.state)
+            self.progress.say(f"goes on from step {step}")
+        self._record["sessions"].append(record.session(step))
+        write_json(place.path / record.NAME, self._record)
+        stream = building.train_stream
+        self.training.start(lambda first: stream(settings, first))
+        columns = self.training.names
+        self.log = MetricsLog(place.path, columns, step, settings.log.tensorboard)
+        self._row_began = (step, self.training.seconds)
+
+    def loop(self) -> None:
+        """Runs the steps that are left.
+
+        Raises:
+            NotFinite: where the loss or meta-gradient is not finite.
+            Stopped: after a signal, when all is saved.
+        """
+        training, log = self.training, self.settings.log
+        steps, chunk = self.settings.train.steps, 1
+        self.progress.start(training.step)
+        if training.step and self._due(self.settings.validate.every):
+            self._validate()
+        while training.step < steps:
+            until = min(
+                steps, *(training.step // n * n + n for n in self._intervals(log.checkpoint_every))
+            )
+            before, began = training.step, training.seconds
+            done = training.advance(min(chunk, until - before))
+            if done.bad_step is not None:
+                raise self._not_finite(done.bad_step)
+            # The first call compiles; what it took says nothing of the next ones.
+            per_second = (done.step - before) / (done.seconds - began)
+            chunk = 2 if chunk == 1 else max(2, int(_SECONDS_PER_CALL * per_second))
+            self.progress.update(done.step, done.values, self._tasks_per_second(done))
+            if self._due(log.every) or done.step == steps:
+                self._write_row(done)
+            if self._due(log.checkpoint_every) or done.step == steps or self.stop:
+                self._save()
+            if self._due(self.settings.validate.every):
+                self._validate()
+            if self.stop:
+                raise Stopped
+
+    def close(self) -> None:
+        self.log.close()
+        self.progress.close()
+
+    def _build(self, deterministic: bool, continue_anyway: bool) -> Training:
+        settings, old = self.settings, record.read(self.place.path)
+        resumed = bool(old) and self.place.resume_step() > 0
+        new = {
+            "schema_version": 1,
+            "recipe": settings.recipe,
+            "seed": settings.train.seed,
+            **record.environment(tf),
+            "deterministic": deterministic,
+            "replicas": self.strategy.num_replicas_in_sync,
+            "git_commit": record.git_commit(),
+            "sessions": old["sessions"] if old else [],
+        }
+        if resumed:
+            self._check_same(old, new, continue_anyway)
+            new = {**new, "choices": old["choices"]}
+        else:
+            jit_compile, reason = building.choose_jit_compile(
+                settings, self.strategy, self._training
+            )
+            new["choices"] = {"jit_compile": jit_compile, "jit_compile_reason": reason}
+        self._record = new
+        choices = new["choices"]
+        training = self._training(choices["jit_compile"], choices.get("parallel"))
+        choices.setdefault("parallel", _parallel(training.learner))
+        choices.setdefault("tasks_per_pass", training.learner.tasks_per_pass)
+        new["data"] = building.train_stream(settings).info
+        return training
+
+    def _training(self, jit_compile: bool, parallel: str | None = None) -> Training:
+        learner = building.build_learner(self.settings, self.strategy, jit_compile)
+        if parallel:
+            learner.parallel = parallel
+        stream = building.train_stream(self.settings)
+        with explained(f"recipe {self.settings.recipe}"):
+            training = Training(
+                learner, self.strategy, self.settings.train.tasks_per_step, jit_compile
+            )
+            training.build(stream)
+        return training
+
+    def _check_same(self, old: dict, new: dict, continue_anyway: bool) -> None:
+        changed = record.changes(old, new)
+        if not changed:
+            return
+        words = "\n  ".join(changed)
+        if not continue_anyway and new["deterministic"]:
+            raise RecipeError(
+                "A run goes on with the same bits only where it is computed as before. Received: "
+                f"{self.place.path}, begun differently:\n  {words}\nMake it as before, or pass "
+                "--continue_anyway: the run then goes on, and its end is not bit for bit that of "
+                "an uninterrupted one."
+            )
+        self.progress.say(f"goes on, though not bit for bit, since this changed:\n  {words}")
+
+    def _intervals(self, *more: int) -> list[int]:
+        return [n for n in (self.settings.log.every, self.settings.validate.every, *more) if n]
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.training.step % every == 0
+
+    def _tasks_per_second(self, done) -> float:
+        step, seconds = self._row_began
+        tasks = (done.step - step) * self.settings.train.tasks_per_step
+        return tasks / max(done.seconds - seconds, 1e-9)
+
+    def _write_row(self, done) -> None:
+        self.log.write(done.step, done.values, self._tasks_per_second(done), done.seconds)
+        self._row_began = (done.step, done.seconds)
+        self.training.reset()
+
+    def _save(self) -> None:
+        self.log.sync()
+        self.checkpoints.save(self.training.step, self.training.state)
+
+    def _validate(self) -> None:
+        validate, training = self.settings.validate, self.training
+        results = evaluation.evaluate_learner(
+            training.learner,
+            building.held_out_stream(self.settings, validate.split, validate.seed),
+            validate.tasks,
+            tasks_per_batch=self.settings.evaluate.tasks_per_batch,
+        )
+        metric, summary = next(iter(next(iter(results.values())).items()))
+        value = summary["mean"][-1]
+        if value is None:
+            return
+        self.log.event(training.step, {f"validation_{metric}": value})
+        best = self.checkpoints.best()
+        sign = 1 if metric == "accuracy" else -1
+        if best is None or sign * value > sign * best["value"]:
+            self._save()
+            self.checkpoints.mark_best(training.step, metric, value)
+
+    def _not_finite(self, step: int) -> NotFinite:
+        saved = self.place.resume_step()
+        last = f"checkpoint of step {saved}" if saved else "no checkpoint yet"
+        return NotFinite(
+            f"The loss and the meta-gradient must be finite. Received: a value that is not, at "
+            f"step {step} (last good: {last}, in {self.place.path}). Lower the inner rate or the "
+            "outer rate, clip by meta_gradient_clip, or take fewer inner steps, in a new "
+            "--workdir; metrics.csv shows how the loss went."
+        )
+
+
+def _parallel(learner) -> str:
+    return "vectorized" if learner.parallel == "auto" else learner.parallel
+
+
+class _warnings(logging.Handler):
+    """Collects what tfmeta warns of, for the record."""
+
+    def __enter__(self) -> list[str]:
+        self.messages: list[str] = []
+        logging.getLogger("tfmeta").addHandler(self)
+        return self.messages
+
+    def __exit__(self, *_):
+        logging.getLogger("tfmeta").removeHandler(self)
+
+    def emit(self, log_record):
+        self.messages.append(log_record.getMessage())

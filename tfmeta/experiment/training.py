@@ -1,0 +1,183 @@
+"""The compiled loop of meta-steps, on one device or many, and the variables that it counts with.
+
+Many steps run in one call, with the number of steps an argument: the graph is the same whatever
+that number is, so where a run logs, stops or is killed does not touch a bit of its weights.
+"""
+
+import time
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfmeta.experiment.checkpoints import state_of
+
+_PREFETCH = 2  # batches
+
+
+class Progressed(NamedTuple):
+    """What a stretch of steps gave.
+
+    Attributes:
+        step: the step that the run stands at now.
+        values: dict of means since `reset`, loss first.
+        seconds: that all steps so far took, over all sessions.
+        bad_step: the step whose loss or gradient was not finite, or None.
+    """
+
+    step: int
+    values: dict[str, float]
+    seconds: float
+    bad_step: int | None
+
+
+class Training:
+    """Meta-steps of a compiled learner.
+
+    Args:
+        learner: compiled, built under `strategy.scope()`.
+        strategy: of TensorFlow; the default one for a single device.
+        tasks_per_step: tasks of a step, over all replicas.
+        jit_compile: XLA for the meta-gradient.
+
+    Raises:
+        ValueError: if the tasks can't be divided evenly over the replicas.
+    """
+
+    def __init__(self, learner, strategy, tasks_per_step: int, jit_compile: bool = False):
+        replicas = strategy.num_replicas_in_sync
+        if tasks_per_step % replicas:
+            raise ValueError(
+                f"train.tasks_per_step must be a multiple of the {replicas} devices. "
+                f"Received: {tasks_per_step}."
+            )
+        self.learner = learner
+        self.strategy = strategy
+        self.tasks_per_step = tasks_per_step
+        self.jit_compile = jit_compile
+        with strategy.scope():
+            learner.optimizer.build(learner.parameter_variables)
+            self.step_variable = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self.seconds_variable = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.names: list[str] = []
+
+    def build(self, stream) -> None:
+        """Compiles the step for a stream's shapes; afterwards `names` and `state` are known."""
+        spec = stream.batch(self.tasks_per_step // self.strategy.num_replicas_in_sync)
+        gradient = tf.function(self._gradient, jit_compile=self.jit_compile, autograph=False)
+        traced = gradient.get_concrete_function(
+            spec.element_spec, tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)
+        )
+        logs = traced.structured_outputs[2]
+        self.names = ["loss", *sorted(name for name in logs if name != "loss")]
+        # One replica: the step calls what was just traced. Several trace their own.
+        self._compiled_gradient = gradient
+        with self.strategy.scope():
+            self._totals = tf.Variable(tf.zeros([len(self.names)], tf.float64), trainable=False)
+            self._count = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.state = state_of(
+            self.learner,
+            step=self.step_variable,
+            seconds=self.seconds_variable,
+            totals=self._totals,
+            count=self._count,
+        )
+        self._advance = tf.function(self._steps, autograph=False)
+
+    @property
+    def step(self) -> int:
+        return int(self.step_variable.numpy())
+
+    @property
+    def seconds(self) -> float:
+        return float(self.seconds_variable.numpy())
+
+    def start(self, stream_from) -> None:
+        """Opens the tasks at the step that the variables stand at.
+
+        Args:
+            stream_from: callable from the index of a task to the stream that begins with it.
+        """
+        stream = stream_from(self.step * self.tasks_per_step)
+        batches = stream.batch(self.tasks_per_step).prefetch(_PREFETCH)
+        self._batches = iter(self.strategy.experimental_distribute_dataset(batches))
+
+    def advance(self, steps: int) -> Progressed:
+        """Runs up to `steps` steps; fewer where a loss or gradient is not finite."""
+        began = time.perf_counter()
+        bad = int(self._advance(self._batches, tf.constant(steps, tf.int64)).numpy())
+        self.seconds_variable.assign_add(time.perf_counter() - began)
+        count = max(int(self._count.numpy()), 1)
+        means = self._totals.numpy() / count
+        values = dict(zip(self.names, means.tolist(), strict=True))
+        return Progressed(self.step, values, self.seconds, None if bad < 0 else bad)
+
+    def reset(self) -> None:
+        """Begins a new row of means."""
+        self._totals.assign(tf.zeros_like(self._totals))
+        self._count.assign(0)
+
+    def seconds_per_step(self, stream, steps: int = 3) -> float:
+        """Times the meta-gradient alone, leaving every variable as it was."""
+        batch = next(iter(stream.batch(self.tasks_per_step)))
+        zero = tf.constant(0, tf.int64)
+
+        def once():
+            gradients, _, _ = self._compiled_gradient(batch, zero, zero)
+            return gradients[0].numpy()
+
+        once()
+        began = time.perf_counter()
+        for _ in range(steps):
+            once()
+        return (time.perf_counter() - began) / steps
+
+    def _gradient(self, batch, first_task, replica):
+        per_replica = self.tasks_per_step // self.strategy.num_replicas_in_sync
+        self.learner.reset_metrics()  # So that what is logged is this step's.
+        return self.learner.compute_meta_gradient(batch, first_task + replica * per_replica)
+
+    def _in_replica(self, batch, first_task):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return self._compiled_gradient(batch, first_task, tf.cast(replica, tf.int64))
+
+    def _one_step(self, batches):
+        """Returns the step's logs [len(names)], not finite where something was not."""
+        first_task = self.step_variable * self.tasks_per_step
+        gradients, state, logs = self.strategy.run(self._in_replica, (next(batches), first_task))
+        gradients = [self._mean(gradient) for gradient in gradients]
+        values = [tf.cast(self._mean(logs[name]), tf.float64) for name in self.names]
+        if not hasattr(self.learner.optimizer, "inner_optimizer"):
+            # Loss scaling meets infinite gradients on purpose, and skips them itself.
+            finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
+            values[0] = tf.where(tf.reduce_all(finite), values[0], float("nan"))
+        self.learner.apply_meta_gradient(gradients, [self._mean(value) for value in state])
+        self.step_variable.assign_add(1)
+        return tf.stack(values)
+
+    def _mean(self, value):
+        if self.strategy.num_replicas_in_sync == 1:
+            return value
+        dtype = value.dtype
+        if not dtype.is_floating:
+            return self.strategy.experimental_local_results(value)[0]
+        return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+
+    def _steps(self, batches, steps):
+        def unfinished(done, bad, totals):
+            return tf.logical_and(done < steps, bad < 0)
+
+        def one(done, bad, totals):
+            values = self._one_step(batches)
+            step = tf.identity(self.step_variable)
+            bad = tf.where(tf.math.is_finite(values[0]), bad, step)
+            return done + 1, bad, totals + values
+
+        start = (
+            tf.constant(0, tf.int64),
+            tf.constant(-1, tf.int64),
+            tf.identity(self._totals),
+        )
+        done, bad, totals = tf.while_loop(unfinished, one, start, parallel_iterations=1)
+        self._totals.assign(totals)
+        self._count.assign_add(done)
+        return bad

@@ -1,0 +1,100 @@
+"""A work directory: which recipe it belongs to, and what lies in it."""
+
+from pathlib import Path
+
+from tfmeta.experiment import record
+from tfmeta.experiment.checkpoints import Checkpoints
+from tfmeta.experiment.files import write_text
+from tfmeta.recipe import Recipe, RecipeError, differences, parse_recipe
+from tfmeta.settings import Settings
+
+CONFIG = "config.gin"
+EVALUATION = "evaluation.json"
+
+
+class WorkDir:
+    """Paths of a run, and the check that a recipe may go on in them."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    @property
+    def config(self) -> Path:
+        return self.path / CONFIG
+
+    def checkpoints(self, keep: int = 3) -> Checkpoints:
+        return Checkpoints(self.path / "checkpoints", keep)
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run that is here.
+
+        Raises:
+            RecipeError: if there is none.
+        """
+        try:
+            text = self.config.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            raise RecipeError(
+                f"A work directory of `python -m tfmeta.train` has a {CONFIG}. Received: "
+                f"{self.path}, which has none. Give the --workdir of a run."
+            ) from None
+        return parse_recipe(text, self.path.name)
+
+    def claim(self, settings: Settings) -> None:
+        """Makes this the directory of a recipe, or checks that it is.
+
+        Raises:
+            RecipeError: with the differences, if it belongs to another recipe.
+        """
+        if self.config.exists():
+            changed = differences(self.recipe(), parse_recipe(settings.config, settings.recipe))
+            if changed:
+                raise RecipeError(
+                    f"A work directory keeps its recipe. Received: {self.path}, whose run has "
+                    "another one:\n  " + "\n  ".join(changed) + "\nChoose another --workdir, or "
+                    "give the recipe it was begun with. (Bindings of evaluate, validate, export "
+                    "and log may change.)"
+                )
+        elif self.checkpoints().steps():
+            raise RecipeError(
+                f"A work directory with checkpoints has a {CONFIG}. Received: {self.path}, which "
+                "has checkpoints only. Choose another --workdir."
+            )
+        write_text(self.config, settings.config)
+
+    def resume_step(self) -> int:
+        """The step of the last checkpoint; 0 where there is none."""
+        return max(self.checkpoints().steps(), default=0)
+
+    def chosen_step(self, checkpoint: str) -> int:
+        """The step of the "last" or the "best" checkpoint.
+
+        Raises:
+            RecipeError: if there is none.
+        """
+        checkpoints = self.checkpoints()
+        if not checkpoints.steps():
+            raise RecipeError(
+                f"A run must have a checkpoint before it can be restored. Received: {self.path}, "
+                "which has none. Give the training more time."
+            )
+        if checkpoint == "last":
+            return self.resume_step()
+        best = checkpoints.best()
+        if best is None:
+            raise RecipeError(
+                "evaluate.checkpoint = 'best' needs validation during training. Received: "
+                f"{self.path}, where nothing was validated. Use 'last'."
+            )
+        return best["step"]
+
+    def record(self) -> dict:
+        """run.json.
+
+        Raises:
+            RecipeError: if there is none.
+        """
+        found = record.read(self.path)
+        if found is None:
+            raise RecipeError(f"A run has a run.json. Received: {self.path}, which has none.")
+        return found

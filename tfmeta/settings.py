@@ -1,0 +1,185 @@
+"""What a recipe settles, as plain values: `train`, `run`, `evaluate`, `validate`, `log`, `export`.
+
+Each class is the configurable of that name in gin. A callable is called by the run at the right
+moment (under the seed and the distribution strategy), so recipes write `@MAML`, not `@MAML()`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+STRATEGIES = (None, "one_device", "mirrored", "multi_worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """What is trained, on what, for how long. All of it makes the weights.
+
+    Attributes:
+        learner: callable without arguments, gives the learner.
+        stream: callable `(split, seed=, start=, count=)`, gives a stream of tasks.
+        optimizer: callable without arguments, gives the outer Keras optimizer.
+        loss: callable without arguments, gives the Keras loss; or its name.
+        steps: number of meta-steps.
+        tasks_per_step: tasks per meta-step, over all devices together.
+        seed: of the initialisation and of the tasks.
+        metrics: of Keras, by name or as callables.
+    """
+
+    learner: Callable[[], Any]
+    stream: Callable[..., Any]
+    optimizer: Callable[[], Any]
+    loss: Callable[[], Any] | str
+    steps: int
+    tasks_per_step: int
+    seed: int = 0
+    metrics: Sequence[Any] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """How it is computed.
+
+    Attributes:
+        deterministic: operations with the same result on every run; None: on for a CPU, off for a
+            GPU (where some operations have no deterministic kernel, and TensorFlow names them).
+        jit_compile: XLA for the meta-gradient; None: chosen once before step 1 and kept in
+            run.json (a CPU runs faster without; on a GPU both are timed).
+        strategy: None (one device, or all GPUs of this machine), "mirrored", "multi_worker"
+            (also when TF_CONFIG is set) or "one_device".
+    """
+
+    deterministic: bool | None = None
+    jit_compile: bool | None = None
+    strategy: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSettings:
+    """The protocol of the result.
+
+    Attributes:
+        tasks: number of held-out tasks.
+        stream: as `train.stream`; None: the same.
+        split: "test", "validation" or "train".
+        seed: of the evaluation's tasks, the same for every `train.seed`.
+        checkpoint: "last" or "best" (by validation).
+        inner_steps: steps of adaptation; None: the learner's `test_inner_steps`.
+        normalizations: modes to evaluate, the recipe's own first.
+        tasks_per_batch: tasks computed at once.
+        shots: the support sizes to evaluate, the result's first; None: the stream's own.
+    """
+
+    tasks: int = 600
+    stream: Callable[..., Any] | None = None
+    split: str = "test"
+    seed: int = 1_000_003
+    checkpoint: str = "last"
+    inner_steps: int | None = None
+    normalizations: Sequence[str] = ("transductive", "inductive")
+    tasks_per_batch: int = 25
+    shots: Sequence[int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidateSettings:
+    """Held-out tasks looked at during training; they choose the "best" checkpoint.
+
+    Attributes:
+        every: meta-steps between validations; 0: none.
+        tasks: number of tasks.
+        split: of the evaluation's stream.
+        seed: of the tasks.
+    """
+
+    every: int = 0
+    tasks: int = 100
+    split: str = "validation"
+    seed: int = 2_000_003
+
+
+@dataclasses.dataclass(frozen=True)
+class LogSettings:
+    """What is written down on the way.
+
+    Attributes:
+        every: meta-steps to a row of metrics.csv.
+        checkpoint_every: meta-steps to a checkpoint.
+        keep: number of last checkpoints that stay (the best stays too).
+        tensorboard: whether TensorBoard events are written.
+    """
+
+    every: int = 100
+    checkpoint_every: int = 1000
+    keep: int = 3
+    tensorboard: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """The SavedModel at the end of a run.
+
+    Attributes:
+        enabled: whether `train` exports at its end.
+        normalization: None: as trained.
+        max_support: most support examples of a request; None: the exporter's default.
+        max_query: most query examples of a request; None: the exporter's default.
+    """
+
+    enabled: bool = True
+    normalization: str | None = None
+    max_support: int | None = None
+    max_query: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All of a recipe."""
+
+    train: TrainSettings
+    run: RunSettings
+    evaluate: EvaluateSettings
+    validate: ValidateSettings
+    log: LogSettings
+    export: ExportSettings
+    recipe: str
+    config: str  # gin.config_str()
+
+    def check(self) -> None:
+        """Refuses numbers and names that no run can have.
+
+        Raises:
+            ValueError: naming the binding.
+        """
+        for name, value, least in (
+            ("train.steps", self.train.steps, 1),
+            ("train.tasks_per_step", self.train.tasks_per_step, 1),
+            ("evaluate.tasks", self.evaluate.tasks, 2),
+            ("evaluate.tasks_per_batch", self.evaluate.tasks_per_batch, 1),
+            ("validate.every", self.validate.every, 0),
+            ("validate.tasks", self.validate.tasks, 2),
+            ("log.every", self.log.every, 1),
+            ("log.checkpoint_every", self.log.checkpoint_every, 1),
+            ("log.keep", self.log.keep, 1),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} must be an integer >= {least}. Received: {value!r}.")
+        for name, value, choices in (
+            ("evaluate.checkpoint", self.evaluate.checkpoint, ("last", "best")),
+            ("run.strategy", self.run.strategy, STRATEGIES),
+        ):
+            if value not in choices:
+                options = ", ".join(map(repr, choices))
+                raise ValueError(f"{name} must be one of {options}. Received: {value!r}.")
+        if self.evaluate.checkpoint == "best" and not self.validate.every:
+            raise ValueError(
+                "evaluate.checkpoint = 'best' needs validation during training. Received: "
+                "validate.every = 0. Set validate.every to a number of steps."
+            )
+        for name in ("learner", "stream", "optimizer"):
+            value = getattr(self.train, name)
+            if not callable(value) or type(value).__module__.startswith("keras"):
+                raise ValueError(
+                    f"train.{name} must be written without calling it, such as @name. "
+                    f"Received: {value!r}. Remove the () after the name."
+                )
