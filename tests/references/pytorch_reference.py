@@ -1,7 +1,8 @@
 """The algorithms of tfmeta in PyTorch, written from the papers and independent of tfmeta.
 
 Writes the stored reference values: `python -m tests.references.pytorch_reference`, with any
-interpreter that has torch and numpy, from the root of the repository.
+interpreter that has torch and numpy, from the root of the repository. With `--check` it compares
+itself with what is stored instead, and exits with 1 where they differ.
 """
 
 import json
@@ -162,6 +163,10 @@ def reference(problem, case) -> dict:
     """What is stored of a case: fingerprints in float64, and how far float32 is from it."""
     exact = meta_gradient(problem, case)
     single = meta_gradient(problem, case, torch.float32)
+    if case.algorithm == "reptile_adam":
+        # A bias before batch normalisation has a gradient of 0: Adam divides rounding by epsilon.
+        for path in [p for p in exact["gradient"] if p.startswith("conv_") and "bias" in p]:
+            del exact["gradient"][path]
     return {
         "query_loss": exact["query_loss"],
         "support_losses": exact["support_losses"],
@@ -171,26 +176,36 @@ def reference(problem, case) -> dict:
     }
 
 
-def _compact(text):
-    """Puts each list of a JSON text on one line, and cuts numbers to 13 digits."""
-    text = re.sub(r"\[[^\[\]]*\]", lambda match: " ".join(match[0].split()), text)
-    return re.sub(r"-?\d\.\d{13,}(e-\d+)?", lambda match: f"{float(match[0]):.13g}", text)
-
-
 def main():
     torch.set_num_threads(1)
+    check = "--check" in sys.argv
+    worst = 0.0
     for problem in problems.PROBLEMS.values():
         cases = {case.name: reference(problem, case) for case in problem.cases()}
-        document = {
-            "command": "python -m tests.references.pytorch_reference",
-            "versions": {"torch": torch.__version__, "python": platform.python_version()},
-            "cases": cases,
-        }
-        path = problems.FOLDER / f"{problem.name}.json"
-        path.write_text(_compact(json.dumps(document, indent=1)) + "\n")
         for name, case in cases.items():
-            print(f"{problem.name} {name}: float32 distance {case['float32_distance']:.1e}")
-    return 0
+            note = f"float32 distance {case['float32_distance']:.1e}"
+            if check:
+                expected = problems.stored(problem.name)[name]
+                difference = problems.case_distance(case, expected)
+                worst = max(worst, difference)
+                note = f"{difference:.1e} from the stored values"
+            print(f"{problem.name} {name}: {note}")
+        if not check:
+            _write(problem, cases)
+    return int(worst > problems.TOLERANCE)
+
+
+def _write(problem, cases):
+    document = {
+        "command": "python -m tests.references.pytorch_reference",
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "cases": cases,
+    }
+    text = json.dumps(document, indent=1)
+    # Each list on one line, and no digits beyond float64's last but two.
+    text = re.sub(r"\[[^\[\]]*\]", lambda match: " ".join(match[0].split()), text)
+    text = re.sub(r"-?\d\.\d{13,}(e-\d+)?", lambda match: f"{float(match[0]):.13g}", text)
+    (problems.FOLDER / f"{problem.name}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":
