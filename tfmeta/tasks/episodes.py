@@ -11,6 +11,9 @@ from tfmeta.tasks.draws import choose, draw_key, random_bits
 from tfmeta.tasks.pool import Pool
 from tfmeta.tasks.stream import TaskStream, check_whole_number
 
+# A factor, since a compiled division by a constant becomes one, and the two differ in the last bit.
+SCALE = 1.0 / 255.0
+
 
 def classification_stream(
     pool: Pool,
@@ -100,7 +103,7 @@ def _block_sampler(pool, ways, shots, queries, rotate, keys):
             order = choose(random_bits(keys[purpose], first, tasks, number), number)
             positions = tf.gather(tf.reshape(part, [tasks, number]), order, batch_dims=1)
             labels = order // max(part.shape[-1], 1)
-            return tf.cast(tf.gather(images, positions), tf.float32) / 255.0, labels
+            return tf.cast(tf.gather(images, positions), tf.float32) * SCALE, labels
 
         support_x, support_y = gather_set(chosen[:, :, :shots], "support order")
         query_x, query_y = gather_set(chosen[:, :, shots:], "query order")

@@ -156,10 +156,12 @@ def sinusoid_curve(inputs, amplitude, phase) -> tf.Tensor:
     Returns:
         [..., N, O], in the type of `inputs`.
     """
-    x = tf.convert_to_tensor(inputs)
-    amplitude, phase = tf.cast(amplitude, x.dtype), tf.cast(phase, x.dtype)
+    inputs = tf.convert_to_tensor(inputs)
+    # In float64: a float32 sine's last bit depends on an element's place in its tensor, and so a
+    # task would depend on its batch.
+    x, amplitude, phase = (tf.cast(value, tf.float64) for value in (inputs, amplitude, phase))
     waves = tf.reduce_sum(tf.sin(x[..., :, None, :] - phase[..., None, :, :]), axis=-1)
-    return amplitude[..., None, :] * waves / math.sqrt(x.shape[-1])
+    return tf.cast(amplitude[..., None, :] * waves / math.sqrt(x.shape[-1]), inputs.dtype)
 
 
 def _draw_curves(seed, split, first, tasks, input_dim, output_dim, amplitudes, phases):
