@@ -140,14 +140,13 @@ def gradient_descent(network, *, loss, rate, inductive=False, adapted=None, **fi
         adapt=adapt,
         outputs=outputs,
         initial_weights=list,
-        weight_paths=[variable.path for variable in weights],
+        weight_paths=[variable.path.split("/", 1)[1] for variable in weights],
         weight_shapes=[tuple(variable.shape) for variable in weights],
         adapted=chosen,
-        inner_rate=rate,
         normalization="inductive" if inductive else "transductive",
         needs_support=inductive,
         learner="gradient descent",
-        **fields,
+        **{"inner_rate": rate, **fields},
     )
 
 

@@ -5,6 +5,8 @@ import pytest
 from example_servables import classification_request, regression_request
 from request_pipe import INVALID_ARGUMENT, OK
 
+from tfmeta.export.guards import broken_rule
+
 NAN, INFINITY = np.float32("nan"), np.float32("inf")
 
 
@@ -263,3 +265,14 @@ def test_an_empty_query_set_gives_empty_predictions(served, good, signature):
     answer = served("classification")(signature, {**good[signature], "query_inputs": empty})
     assert answer["predictions"].shape == (*empty.shape[:-3], 3)
     assert answer["logits"].shape == (*empty.shape[:-3], 3)
+
+
+def test_the_words_of_a_guard_can_be_had_without_tensorflows(served):
+    request = {**classification_request(), "query_inputs": images(4, 6, 6)}
+    for program in ("serve_with_c_api", "serve_with_load"):
+        answer = served("classification", program)("adapt_and_predict", request)
+        assert broken_rule(answer.message) == (
+            "query_inputs must have the shape [any, 6, 6, 1]. Received: 4 6 6. "
+            "Send one tensor of that shape."
+        )
+    assert broken_rule("something else") == "something else"

@@ -1,5 +1,6 @@
 """Writes a `Servable` as a version directory that TensorFlow Serving can load."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -26,6 +27,8 @@ def export_servable(
     max_query=Limits.max_query,
     max_inner_steps=Limits.max_inner_steps,
     warmup_sizes=None,
+    preprocessing=None,
+    metadata=None,
 ) -> str:
     """Writes EXPORT_DIR/<version>: SavedModel, warmup records and metadata.
 
@@ -40,6 +43,9 @@ def export_servable(
         max_inner_steps: inner steps that a request may ask for.
         warmup_sizes: (S, Q) pairs to write warmup records for; None for the servable's usual
             ones; empty for no records.
+        preprocessing: how images were prepared (`Servable.preprocessing`); None for the
+            servable's.
+        metadata: anything that JSON can hold, added to the servable's `metadata`.
 
     Returns:
         The path of the version directory.
@@ -51,6 +57,11 @@ def export_servable(
     """
     limits = Limits(max_support, max_query, max_inner_steps)
     _refuse_broken_weights(servable)
+    servable = dataclasses.replace(
+        servable,
+        preprocessing=servable.preprocessing if preprocessing is None else preprocessing,
+        metadata={**servable.metadata, **(metadata or {})},
+    )
     with new_version(export_dir, version) as directory:
         signatures = Signatures(servable, limits)
         save(signatures, directory.path)

@@ -6,6 +6,8 @@ input and the rule, and what follows depends on it by a control dependency. A br
 INVALID_ARGUMENT of this request only.
 """
 
+import re
+
 import tensorflow as tf
 
 ROW_SUM_TOLERANCE = 1e-3  # float32 one-hot or smoothed rows of a thousand classes stay within
@@ -127,6 +129,15 @@ class Guards:
             worst_target(tensor, target, ways),
             advice if target == "sparse" else "",
         )
+
+
+def broken_rule(message) -> str:
+    """The guard's own words in an error message of TensorFlow; the whole message if none spoke."""
+    found = re.search(r"assertion failed: \[(.*)\]$", message, re.MULTILINE)
+    if found is None:
+        return message
+    words = re.sub(r" Received:\] \[(.*)\] \[", r" Received: \1. ", found[1])
+    return words.replace("] [", " ").strip()
 
 
 def target_rule(name, target, ways):

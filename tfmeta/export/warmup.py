@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader  # without a deprecation log
 
+from tfmeta.export.guards import broken_rule
+
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MOST_RECORDS = 1000  # TensorFlow Serving refuses a version with more
 
@@ -64,7 +66,7 @@ def _answered(model, servable, signatures, sizes):
                 try:
                     answer = model.run(signature, examples)
                 except tf.errors.InvalidArgumentError as error:
-                    reason = error.message
+                    reason = broken_rule(error.message)
                     continue
                 request = examples
                 break

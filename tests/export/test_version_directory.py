@@ -1,0 +1,110 @@
+"""Versions appear whole, once, and never change."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from tfmeta.export import version_directory
+from tfmeta.export.version_directory import new_version, versions
+
+
+def write(export_dir, text="model", version=None):
+    with new_version(export_dir, version) as directory:
+        (directory.path / "variables").mkdir()
+        (directory.path / "variables" / "data").write_text(text)
+        (directory.path / "saved_model.pb").write_text(text)
+    return directory.path
+
+
+def test_versions_count_up_from_one(tmp_path):
+    assert write(tmp_path / "new" / "place").name == "1"
+    assert write(tmp_path / "new" / "place").name == "2"
+    assert write(tmp_path / "new" / "place", version=41).name == "41"
+    assert write(tmp_path / "new" / "place").name == "42"
+    assert list(versions(tmp_path / "new" / "place")) == [1, 2, 41, 42]
+
+
+def test_what_is_not_a_version_is_ignored(tmp_path):
+    for name in ("7", "latest", "-3", "00009", ".tfmeta-exporting-1"):
+        (tmp_path / name).mkdir()
+    assert list(versions(tmp_path)) == [7, 9]
+    assert write(tmp_path).name == "10"
+    assert versions(tmp_path / "missing") == {}
+
+
+def test_an_existing_version_is_refused_and_left_as_it_was(tmp_path):
+    path = write(tmp_path, "old", version=3)
+    with pytest.raises(FileExistsError, match="version=3"):
+        write(tmp_path, "new", version=3)
+    assert (path / "saved_model.pb").read_text() == "old"
+    (tmp_path / "0004").mkdir()
+    with pytest.raises(FileExistsError, match="version=4"):
+        write(tmp_path, version=4)
+
+
+@pytest.mark.parametrize("version", [-1, 1.5, "2", True, 2**63])
+def test_a_version_that_no_server_would_read_is_refused(tmp_path, version):
+    with pytest.raises(ValueError, match="whole number from 0"):
+        write(tmp_path, version=version)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), new_version(tmp_path) as directory:  # noqa: PT012
+        (directory.path / "saved_model.pb").write_text("half")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_version_that_another_exporter_took_meanwhile_is_not_overwritten(tmp_path):
+    with pytest.raises(FileExistsError), new_version(tmp_path, 5) as directory:  # noqa: PT012
+        (directory.path / "saved_model.pb").write_text("slow")
+        write(tmp_path, "fast", version=5)
+    assert (tmp_path / "5" / "saved_model.pb").read_text() == "fast"
+    assert os.listdir(tmp_path) == ["5"]
+
+
+def test_concurrent_exporters_get_versions_of_their_own(tmp_path):
+    barrier = threading.Barrier(8)
+
+    def export(text):
+        barrier.wait()
+        for _ in range(3):
+            write(tmp_path, text)
+
+    threads = [threading.Thread(target=export, args=(str(index),)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = versions(tmp_path)
+    assert list(found) == list(range(1, 25))
+    for path in found.values():
+        assert (path / "variables" / "data").read_text() == (path / "saved_model.pb").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(map(str, range(1, 25)))
+
+
+def test_a_killed_exporter_leaves_no_version(tmp_path):
+    program = textwrap.dedent(
+        f"""
+        import runpy
+        new_version = runpy.run_path({version_directory.__file__!r})["new_version"]
+        with new_version({str(tmp_path)!r}) as directory:
+            (directory.path / "saved_model.pb").write_text("half")
+            print("ready", flush=True)
+            input()
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert versions(tmp_path) == {}
+    assert write(tmp_path).name == "1"
