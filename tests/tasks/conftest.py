@@ -39,6 +39,15 @@ def jpeg(value: int, size=(84, 84)) -> bytes:
     return content.getvalue()
 
 
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    """Writes an uncompressed tar of these files."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
 @pytest.fixture
 def mini_imagenet_files(tmp_path):
     """A small stand-in in the layout of the fetched files: tars and CSVs.
@@ -48,15 +57,11 @@ def mini_imagenet_files(tmp_path):
     directory = tmp_path / "mini_imagenet"
     directory.mkdir()
     for stem, classes in CLASSES.items():
-        rows = ["filename,label"]
-        with tarfile.open(directory / f"{stem}.tar", "w") as tar:
-            for label in range(classes):
-                for image in range(IMAGES):
-                    name = f"{stem}{label}_{image}.jpg"
-                    rows.append(f"{name},{stem}{label}")
-                    content = jpeg(10 * label + image)
-                    member = tarfile.TarInfo(f"anything/{stem}{label}/{name}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
-        (directory / f"{stem}.csv").write_text("\n".join(rows) + "\n")
+        names = [
+            (label, k, f"{stem}{label}_{k}.jpg") for label in range(classes) for k in range(IMAGES)
+        ]
+        rows = [f"{name},{stem}{label}" for label, _, name in names]
+        (directory / f"{stem}.csv").write_text("\n".join(["filename,label", *rows]) + "\n")
+        members = {f"any/{stem}{c}/{name}": jpeg(10 * c + k) for c, k, name in names}
+        write_tar(directory / f"{stem}.tar", members)
     return directory

@@ -129,7 +129,12 @@ def _prepare(directory: Path, data_dir: Path):
 
     builder = MiniImagenet(data_dir=str(data_dir))
     config = tfds.download.DownloadConfig(manual_dir=str(directory))
-    builder.download_and_prepare(download_config=config)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except OSError:
+        builder = MiniImagenet(data_dir=str(data_dir))
+        if not builder.is_prepared():  # else another process has been faster
+            raise
     return builder
 
 

@@ -1,0 +1,77 @@
+"""Tasks from arrays."""
+
+import numpy as np
+import pytest
+
+import tfmeta
+
+
+def numbered(classes=10, examples=4):
+    """Images whose value is their class; labels are strings, in mixed order."""
+    order = np.random.RandomState(0).permutation(classes * examples)
+    classes_of = np.repeat(np.arange(classes), examples)[order]
+    images = np.tile(classes_of[:, None, None, None], (1, 3, 5, 2)).astype(np.uint8)
+    return images, np.asarray([f"class {label}" for label in classes_of])
+
+
+def stream(images, labels, *args, **options):
+    options = {"ways": 3, "shots": 1, "queries": 2} | options
+    return tfmeta.tasks.from_arrays(images, labels, *args, **options)
+
+
+def test_a_label_means_one_class_of_the_arrays():
+    (support_x, support_y, query_x), query_y = stream(*numbered()).sample(0)
+    assert support_x.shape == (3, 3, 5, 2)
+    classes = dict(zip(support_y.numpy(), support_x.numpy()[:, 0, 0, 0], strict=True))
+    assert len(set(classes.values())) == 3
+    assert [classes[label] for label in query_y.numpy()] == list(query_x.numpy()[:, 0, 0, 0])
+
+
+def test_splits_share_no_class_and_all_has_every_class():
+    images, labels = numbered()
+    seen = {}
+    for split in ("train", "validation", "test", "all"):
+        tasks = stream(images, labels, split, ways=2).batch(100)
+        (support_x, _, _), _ = next(iter(tasks))
+        seen[split] = set(np.rint(support_x.numpy()[..., 0, 0, 0].ravel() * 255).astype(int))
+    assert [len(seen[split]) for split in ("train", "validation", "test")] == [6, 2, 2]
+    assert seen["train"] | seen["validation"] | seen["test"] == seen["all"] == set(range(10))
+
+
+def test_floats_are_kept_as_bytes_and_come_back():
+    images, labels = numbered()
+    whole, part = stream(images, labels), stream(images.astype(np.float32) / 255, labels)
+    np.testing.assert_array_equal(whole.sample(0)[0][0], part.sample(0)[0][0])
+    assert whole.info["data_sha256"] == part.info["data_sha256"]
+
+
+def test_grey_images_may_come_without_a_channel_axis():
+    images, labels = numbered()
+    assert stream(images[..., 0], labels).info["image_shape"] == [3, 5, 1]
+
+
+def test_changing_the_arrays_afterwards_changes_no_task():
+    images, labels = numbered()
+    order = np.argsort(labels, kind="stable")
+    images, labels = images[order], labels[order]
+    tasks = stream(images, labels)
+    before = tasks.sample(0)[0][0].numpy()
+    images[:] = 0
+    np.testing.assert_array_equal(tasks.sample(0)[0][0], before)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "options", "message"),
+    [
+        (np.zeros((6, 4, 4, 1), np.uint8), np.zeros(5), {}, r"labels \(5,\) for images \(6,"),
+        (np.zeros((6, 4), np.uint8), np.zeros(6), {}, r"\[N, height, width\].* \(6, 4\)"),
+        (np.zeros((6, 4, 4, 1), np.int64), np.zeros(6), {}, "uint8, or floats.* int64"),
+        (np.full((6, 4, 4, 1), 2.0), np.zeros(6), {}, r"in \[0, 1\]\. Received: .* 2\.0"),
+        (np.full((6, 4, 4, 1), np.nan), np.zeros(6), {}, r"in \[0, 1\]\. Received: .* nan"),
+        (*numbered(), {"ways": 11}, r"arrays all, which has 10\. Received: ways=11"),
+        (*numbered(), {"queries": 4}, r"1 \+ 4 examples\. Received: class 'class 0'"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(images, labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        stream(images, labels, **options)
