@@ -51,6 +51,11 @@ class SGD:
         """The constructor's arguments, for `keras.saving`."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**config)
+
 
 @keras.saving.register_keras_serializable("tfmeta")
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +111,11 @@ class Adam:
     def get_config(self):
         """The constructor's arguments, for `keras.saving`."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**config)
 
 
 def safe_sqrt(x):

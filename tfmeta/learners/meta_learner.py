@@ -274,6 +274,10 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
             "name": self.name,
         }
 
+    def compile_from_config(self, config):
+        """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
     @classmethod
     def from_config(cls, config):
         config = dict(config)

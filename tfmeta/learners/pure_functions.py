@@ -223,6 +223,16 @@ class PureFunctions:
         return [*network_state, *state[self._network_state_count :]]
 
     @property
+    def network_paths(self):
+        """Paths of the network's trainable weights, relative to it."""
+        return list(self._pure.paths)
+
+    @property
+    def adapted_indices(self):
+        """Indices, among the network's trainable weights, of those that adapt."""
+        return tuple(self._adapted)
+
+    @property
     def adapted_paths(self):
         """Paths of the weights that adapt."""
         return [self._pure.paths[index] for index in self._adapted]

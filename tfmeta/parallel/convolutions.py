@@ -28,7 +28,7 @@ def _convolve(pfor_input):
     geometry = _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked)
     if not kernels_stacked or geometry is None:
         return None
-    tasks = kernels.shape[0]
+    tasks = _tasks(kernels)
     columns = _columns(images, images_stacked, geometry)
     product = tf.matmul(columns, _kernel_matrix(kernels, geometry))
     return _from_groups(product, [tasks, -1, *geometry.output_size], geometry)
@@ -61,7 +61,7 @@ def _image_gradient(pfor_input):
         return None
     grads = _to_groups(grads, grads_stacked, geometry)
     columns = tf.matmul(grads, _kernel_matrix(kernels, geometry), transpose_b=True)
-    tasks = kernels.shape[0]
+    tasks = _tasks(kernels)
     columns = _ungroup_columns(columns, geometry)
     images = spread(columns, geometry)
     return tf.reshape(images, [tasks, -1, *geometry.image_size, geometry.channels])
@@ -93,8 +93,6 @@ def _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked):
         or padding not in ("SAME", "VALID")
         or None in image[1:]
         or None in kernel
-        or (kernels_stacked and _shape(kernels)[0] is None)
-        or (images_stacked and _shape(images)[0] is None)
     ):
         return None
     return _Convolution(
@@ -109,17 +107,21 @@ def _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked):
     )
 
 
+def _tasks(tensor):
+    static = tensor.shape[0]
+    return tf.shape(tensor)[0] if static is None else static
+
+
 def _shape(value):
     return (value if isinstance(value, tf.TensorShape) else value.shape).as_list()
 
 
 def _columns(images, stacked, geometry):
     """Patches as a matrix a task and group: [T, (G,) N * positions, taps * channels]."""
-    tasks = images.shape[0] if stacked else None
     flat = tf.reshape(images, [-1, *geometry.image_size, geometry.channels]) if stacked else images
     patches = extract(flat, geometry)
     groups, taps = geometry.groups, geometry.taps
-    lead = [tasks] if stacked else [1]
+    lead = [_tasks(images)] if stacked else [1]
     if groups == 1:
         return tf.reshape(patches, [*lead, -1, taps * geometry.channels])
     patches = tf.reshape(patches, [*lead, -1, taps, groups, geometry.channels // groups])
@@ -131,7 +133,7 @@ def _ungroup_columns(columns, geometry):
     groups, taps = geometry.groups, geometry.taps
     if groups > 1:
         columns = tf.reshape(
-            columns, [_shape(columns)[0], groups, -1, taps, geometry.channels // groups]
+            columns, [_tasks(columns), groups, -1, taps, geometry.channels // groups]
         )
         columns = tf.transpose(columns, [0, 2, 3, 1, 4])
     return tf.reshape(columns, [-1, *geometry.output_size, taps * geometry.channels])
@@ -140,10 +142,10 @@ def _ungroup_columns(columns, geometry):
 def _kernel_matrix(kernels, geometry):
     """Kernels [T, h, w, channels / G, filters] as [T, (G,) taps * channels / G, filters / G]."""
     groups = geometry.groups
-    matrix = tf.reshape(kernels, [_shape(kernels)[0], -1, geometry.filters])
+    matrix = tf.reshape(kernels, [_tasks(kernels), -1, geometry.filters])
     if groups == 1:
         return matrix
-    matrix = tf.reshape(matrix, [*_shape(matrix)[:2], groups, geometry.filters // groups])
+    matrix = tf.reshape(matrix, [_tasks(kernels), matrix.shape[1], groups, geometry.filters // groups])
     return tf.transpose(matrix, [0, 2, 1, 3])
 
 
@@ -152,12 +154,12 @@ def _kernel_from_matrix(matrix, geometry):
     if groups > 1:
         matrix = tf.transpose(matrix, [0, 2, 1, 3])
     channels = geometry.channels // groups
-    return tf.reshape(matrix, [_shape(matrix)[0], *geometry.window, channels, geometry.filters])
+    return tf.reshape(matrix, [_tasks(matrix), *geometry.window, channels, geometry.filters])
 
 
 def _to_groups(grads, stacked, geometry):
     """Output gradients ([T,] N, h, w, filters] as [T, (G,) N * positions, filters / G]."""
-    lead = [_shape(grads)[0]] if stacked else [1]
+    lead = [_tasks(grads)] if stacked else [1]
     grads = tf.reshape(grads, [*lead, -1, geometry.filters])
     if geometry.groups == 1:
         return grads

@@ -1,0 +1,149 @@
+"""What the export room is given of a learner: its two pure functions, shapes and metadata."""
+
+import keras
+import tensorflow as tf
+
+from tfmeta.export.servable import InputSpec, Servable
+from tfmeta.learners import checks
+from tfmeta.tasks.task import Examples
+
+_CROSS_ENTROPIES = {
+    keras.losses.SparseCategoricalCrossentropy: ("sparse", "softmax"),
+    keras.losses.CategoricalCrossentropy: ("one_hot", "softmax"),
+    keras.losses.BinaryCrossentropy: ("binary", "sigmoid"),
+}
+
+
+def make_servable(
+    learner, *, normalization=None, output=None, preprocessing=None, usual_sizes=(), metadata=None
+) -> Servable:
+    """Builds the `Servable` of a compiled learner.
+
+    Args:
+        learner: a `MetaLearner`.
+        normalization: another mode than the learner's, or None.
+        output: "classification" or "regression"; None: a classifier if the loss is a
+            cross-entropy.
+        preprocessing: how images were prepared, for clients (`Servable.preprocessing`).
+        usual_sizes: (S, Q) of usual requests.
+        metadata: anything that JSON can hold, for the export's metadata.
+
+    Raises:
+        ValueError: if the learner is not compiled, or its network's shapes are not known.
+    """
+    checks.check_compiled(learner)
+    mode = learner.normalization if normalization is None else normalization
+    checks.check_options(normalization=mode)
+    kind, target, link, from_logits = _kind(learner, output)
+    output_shape = tuple(_output(learner.network).shape)[1:]
+    return Servable(
+        parameters=learner.parameter_variables,
+        state=learner.state_variables,
+        adapt=_adapt_function(learner),
+        outputs=_outputs_function(learner, mode),
+        initial_weights=lambda parameters: list(parameters[: len(learner.network_paths)]),
+        weight_paths=list(learner.network_paths),
+        weight_shapes=[tuple(v.shape) for v in learner.network.trainable_variables],
+        adapted=list(learner.adapted_indices),
+        inputs=_inputs(learner.network),
+        target=target,
+        target_shape=() if target == "sparse" else output_shape,
+        output_shape=output_shape,
+        kind=kind,
+        link=link,
+        from_logits=from_logits,
+        inner_steps=learner.test_inner_steps,
+        inner_rate=learner.inner_rate,
+        normalization=mode,
+        needs_support=mode == "inductive",
+        dtype=learner.network.trainable_variables[0].dtype,
+        learner=type(learner).__name__,
+        preprocessing=dict(preprocessing or {}),
+        usual_sizes=tuple(usual_sizes),
+        metadata=dict(metadata or {}),
+    )
+
+
+def _adapt_function(learner):
+    def adapt(parameters, support_inputs, support_targets, inner_steps, rate_scale, state):
+        # One task a request: nothing tells two clients' masks or minibatches apart, and the same
+        # request must get the same answer, so the key is that of task 0.
+        key = tf.constant([learner.seed, 0], tf.int32)
+        adaptation = learner.adapt_weights(
+            parameters,
+            Examples(support_inputs, support_targets),
+            inner_steps,
+            state,
+            key,
+            rate_scale=rate_scale,
+        )
+        return adaptation.weights, adaptation.support_losses
+
+    return adapt
+
+
+def _outputs_function(learner, mode):
+    def outputs(weights, state, query_inputs, support_inputs):
+        support = None if support_inputs is None else Examples(support_inputs)
+        return learner.query_outputs(weights, state, query_inputs, support, mode)
+
+    return outputs
+
+
+def _kind(learner, output):
+    """(kind, target, link, from_logits) by the loss."""
+    loss = learner.loss_function.loss
+    found = next((v for k, v in _CROSS_ENTROPIES.items() if isinstance(loss, k)), None)
+    if found is None and output == "classification":
+        raise ValueError(
+            "A classifier is exported by its cross-entropy. "
+            f"Received: loss {loss.name!r} with output='classification'. Compile with a Keras "
+            "cross-entropy."
+        )
+    if found is None or output == "regression":
+        if found is not None and found[0] == "sparse":
+            raise ValueError(
+                "Sparse labels are no regression targets. Received: output='regression' with a "
+                "sparse cross-entropy. Leave `output` out."
+            )
+        return "regression", "regression", "identity", True
+    target, link = found
+    return "classification", target, link, bool(loss.from_logits)
+
+
+def _inputs(network):
+    structure = getattr(network, "_inputs_struct", None)
+    if isinstance(structure, dict):
+        return {name: _input_spec(tensor) for name, tensor in structure.items()}
+    return _input_spec(input_tensors(network)[0])
+
+
+def _input_spec(tensor):
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return InputSpec(tuple(tensor.shape)[1:], "float32" if "float" in dtype else dtype)
+
+
+def input_tensors(network):
+    """Symbolic inputs of a network: its own, or of the shape that built a subclassed model.
+
+    Raises:
+        ValueError: if the network does not say what it takes.
+    """
+    tensors = getattr(network, "inputs", None)
+    if tensors:
+        return list(tensors)
+    shapes = list((getattr(network, "_build_shapes_dict", None) or {}).values())
+    if len(shapes) != 1 or not isinstance(shapes[0], (tuple, list)):
+        raise ValueError(
+            "Exporting needs the shape of the network's inputs. "
+            f"Received: {network.name!r}, which does not say. Wrap it: inputs = "
+            "keras.Input(shape); keras.Model(inputs, network(inputs))."
+        )
+    return [keras.KerasTensor((None, *shapes[0][1:]), dtype=network.compute_dtype)]
+
+
+def _output(network):
+    outputs = getattr(network, "outputs", None)
+    if outputs:
+        return outputs[0]
+    return network.compute_output_spec(*input_tensors(network))
