@@ -182,6 +182,7 @@ class MetaSteps:
         if key not in self._functions:
             self._functions[key] = tf.function(
                 functools.partial(function, *static),
+                autograph=False,
                 jit_compile=bool(self.jit_compile),
                 reduce_retracing=True,
             )

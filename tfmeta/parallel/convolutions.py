@@ -37,10 +37,8 @@ def _convolve(pfor_input):
 @task_converter("Conv2DBackpropFilter")
 def _kernel_gradient(pfor_input):
     (images, images_stacked, _), (grads, grads_stacked, _) = _inputs(pfor_input, 0, 2)
-    sizes = _static_sizes(pfor_input, 1)
-    if sizes is None:
-        return None
-    kernel = tf.TensorShape(sizes)
+    # The operand that holds the kernel's size need not be a constant; the output's shape is known.
+    kernel = pfor_input.op.outputs[0].shape
     geometry = _geometry(pfor_input, images, kernel, images_stacked, False)
     if geometry is None or not images_stacked:
         return None
@@ -53,10 +51,9 @@ def _kernel_gradient(pfor_input):
 @task_converter("Conv2DBackpropInput")
 def _image_gradient(pfor_input):
     (kernels, kernels_stacked, _), (grads, grads_stacked, _) = _inputs(pfor_input, 1, 2)
-    sizes = _static_sizes(pfor_input, 0)
-    if not kernels_stacked or sizes is None:
+    if not kernels_stacked:
         return None
-    geometry = _geometry(pfor_input, tf.TensorShape(sizes), kernels, False, True)
+    geometry = _geometry(pfor_input, pfor_input.op.outputs[0].shape, kernels, False, True)
     if geometry is None:
         return None
     grads = _to_groups(grads, grads_stacked, geometry)
@@ -77,16 +74,13 @@ def _inputs(pfor_input, *indices):
     return [pfor_input.input(index) for index in indices]
 
 
-def _static_sizes(pfor_input, index):
-    sizes, stacked, _ = pfor_input.input(index)
-    static = None if stacked else tf.get_static_value(sizes)
-    return None if static is None else [int(size) for size in static]
-
-
 def _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked):
     """Static description of the convolution, or None where something is not known or NCHW."""
-    image = _shape(images)[1:] if images_stacked else _shape(images)
-    kernel = _shape(kernels)[1:] if kernels_stacked else _shape(kernels)
+    image, kernel = _shape(images), _shape(kernels)
+    if image is None or kernel is None:
+        return None
+    image = image[1:] if images_stacked else image
+    kernel = kernel[1:] if kernels_stacked else kernel
     padding = pfor_input.get_attr("padding").decode()
     if (
         pfor_input.get_attr("data_format") != b"NHWC"
@@ -113,7 +107,8 @@ def _tasks(tensor):
 
 
 def _shape(value):
-    return (value if isinstance(value, tf.TensorShape) else value.shape).as_list()
+    shape = value if isinstance(value, tf.TensorShape) else value.shape
+    return None if shape.rank is None else shape.as_list()
 
 
 def _columns(images, stacked, geometry):
