@@ -172,24 +172,16 @@ def table(report: dict, steps: Sequence[int] | None = None) -> str:
     columns = [(mode, metric) for mode, metrics in results.items() for metric in metrics]
     count = len(results[columns[0][0]][columns[0][1]]["mean"])
     shown = [step for step in (steps or _shown_steps(count - 1)) if step < count]
-    widths = [max(24, len(metric) + 2, len(mode) + 2) for mode, metric in columns]
-    lines = [
-        "inner steps"
-        + "".join(f"{mode:>{w}}" for (mode, _), w in zip(columns, widths, strict=True)),
-        " " * 11 + "".join(f"{name:>{w}}" for (_, name), w in zip(columns, widths, strict=True)),
-    ]
+    rows = [["inner steps", *(mode for mode, _ in columns)], ["", *(name for _, name in columns)]]
     for step in shown:
-        cells = [_cell(results[mode][name], name, step) for mode, name in columns]
-        lines.append(
-            f"{step:>11}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
-        )
-    diverged = {
-        mode: max(m["diverged"] for m in metrics.values()) for mode, metrics in results.items()
-    }
+        cells = (_cell(results[mode][name], name, step) for mode, name in columns)
+        rows.append([str(step), *cells])
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    diverged = (f"{next(iter(m.values()))['diverged']} {mode}" for mode, m in results.items())
     tasks = report["protocol"].get("tasks")
     lines.append(
-        f"mean +- 95 % interval (median) over {tasks} tasks; diverged: "
-        + ", ".join(f"{number} {mode}" for mode, number in diverged.items())
+        f"mean +- 95 % interval (median) over {tasks} tasks; diverged: {', '.join(diverged)}"
     )
     return "\n".join(lines)
 

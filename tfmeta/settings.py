@@ -17,7 +17,7 @@ class TrainSettings:
 
     Attributes:
         learner: callable without arguments, gives the learner.
-        stream: callable `(split, seed=, start=, count=)`, gives a stream of tasks.
+        stream: callable `(split=, seed=, start=)`, gives a stream of tasks.
         optimizer: callable without arguments, gives the outer Keras optimizer.
         loss: callable without arguments, gives the Keras loss; or its name.
         steps: number of meta-steps.
@@ -178,7 +178,7 @@ class Settings:
             )
         for name in ("learner", "stream", "optimizer"):
             value = getattr(self.train, name)
-            if not callable(value) or type(value).__module__.startswith("keras"):
+            if not callable(value) or hasattr(value, "get_config"):
                 raise ValueError(
                     f"train.{name} must be written without calling it, such as @name. "
                     f"Received: {value!r}. Remove the () after the name."

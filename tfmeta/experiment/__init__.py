@@ -6,10 +6,10 @@ The names load when first used: `record` must be at hand before TensorFlow start
 import importlib
 
 _NAMES = {
-    "evaluate": "tfmeta.experiment.restore",
-    "export": "tfmeta.experiment.restore",
-    "opened": "tfmeta.experiment.restore",
-    "restore": "tfmeta.experiment.restore",
+    "evaluate": "tfmeta.experiment.opening",
+    "export": "tfmeta.experiment.opening",
+    "opened": "tfmeta.experiment.opening",
+    "restore": "tfmeta.experiment.opening",
     "train": "tfmeta.experiment.run",
 }
 

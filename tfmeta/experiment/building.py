@@ -68,7 +68,7 @@ def _made(value):
 def train_stream(settings: Settings, start: int = 0):
     """The endless stream of training tasks, from task `start`."""
     with explained(f"recipe {settings.recipe}"):
-        return settings.train.stream("train", seed=settings.train.seed, start=start)
+        return settings.train.stream(split="train", seed=settings.train.seed, start=start)
 
 
 def held_out_stream(settings: Settings, split: str, seed: int, shots: int | None = None):
@@ -76,7 +76,7 @@ def held_out_stream(settings: Settings, split: str, seed: int, shots: int | None
     stream = settings.evaluate.stream or settings.train.stream
     options = {} if shots is None else {"shots": shots}
     with explained(f"recipe {settings.recipe}"):
-        return stream(split, seed=seed, **options)
+        return stream(split=split, seed=seed, **options)
 
 
 def choose_jit_compile(settings: Settings, strategy, make_training) -> tuple[bool, str]:

@@ -84,7 +84,7 @@ class Checkpoints:
                 status.assert_consumed()
             else:
                 status.assert_existing_objects_matched().expect_partial()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+        except (tf.errors.OpError, AssertionError, ValueError, LookupError) as error:
             raise ValueError(
                 f"A checkpoint must hold every variable of the run, and nothing else. Received: "
                 f"{self.path(step)}: {error}. If the file is damaged, remove that folder: the "

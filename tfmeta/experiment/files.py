@@ -1,4 +1,4 @@
-"""Files that are whole or absent: temporary name, fsync, rename; and the lock of a work directory."""
+"""Files that are whole or absent (temporary name, fsync, rename), and a work directory's lock."""
 
 import contextlib
 import errno

@@ -48,10 +48,6 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
         stream = building.held_out_stream(settings, options.split, options.seed, shots)
         steps = learner.test_inner_steps if options.inner_steps is None else options.inner_steps
 
-        def report_progress(done, total=options.tasks * len(options.normalizations)):
-            if stop:
-                raise Stopped
-
         results = evaluation.evaluate_learner(
             learner,
             stream,
@@ -59,7 +55,7 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
             inner_steps=steps,
             normalizations=options.normalizations,
             tasks_per_batch=options.tasks_per_batch,
-            report=report_progress,
+            report=lambda done: _leave_if(stop),
         )
         report = evaluation.report_of(
             learner,
@@ -83,6 +79,11 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
     if reports[0]["protocol"].get("name") == "sinusoid":
         draw_sinusoids(settings, place, learner)
     return reports
+
+
+def _leave_if(stop: StopRequest | None) -> None:
+    if stop:
+        raise Stopped
 
 
 def _headline(report: dict) -> str:

@@ -1,0 +1,44 @@
+"""metrics.csv."""
+
+from tfmeta.experiment.metrics_log import MetricsLog, read_rows
+
+
+def _write(folder, step, rows):
+    log = MetricsLog(folder, ["loss", "accuracy"], step, tensorboard=False)
+    for row in rows:
+        log.write(row, {"loss": row / 7, "accuracy": 0.5}, 10.0, row / 2)
+    log.close()
+
+
+def test_rows_after_the_checkpoint_are_cut(tmp_path):
+    _write(tmp_path, 0, [10, 20, 30])
+    _write(tmp_path, 20, [40])
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == ["10", "20", "40"]
+
+
+def test_the_columns_are_those_of_the_design(tmp_path):
+    _write(tmp_path, 0, [10])
+    first = (tmp_path / "metrics.csv").read_text().split("\n")[0]
+    assert first == "step,loss,accuracy,tasks_per_second,seconds"
+
+
+def test_numbers_keep_all_their_digits(tmp_path):
+    _write(tmp_path, 0, [10])
+    assert float(read_rows(tmp_path / "metrics.csv")[0]["loss"]) == 10 / 7
+
+
+def test_a_row_that_a_crash_cut_short_is_left_out(tmp_path):
+    _write(tmp_path, 0, [10, 20])
+    path = tmp_path / "metrics.csv"
+    path.write_text(path.read_text()[:-8])
+    assert [row["step"] for row in read_rows(path)] == ["10"]
+    _write(tmp_path, 10, [20])
+    assert [row["step"] for row in read_rows(path)] == ["10", "20"]
+
+
+def test_tensorboard_events_are_written(tmp_path):
+    log = MetricsLog(tmp_path, ["loss"], 0)
+    log.write(1, {"loss": 0.5}, 10.0, 1.0)
+    log.close()
+    assert list((tmp_path / "events").glob("events.out.tfevents.*"))

@@ -1,0 +1,178 @@
+"""A run in one process: what it writes, refuses, and how it stops."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfmeta
+from tfmeta import recipe
+from tfmeta.experiment import evaluate, export, opened, restore, train
+from tfmeta.experiment.metrics_log import read_rows
+from tfmeta.recipe import RecipeError
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small_recipe):
+    """The work directory of a small run, for tests that only read it."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    train(small_recipe(), workdir)
+    return workdir
+
+
+def test_a_run_leaves_the_files_of_the_design(small_run, capsys):
+    workdir, code = small_run("log.tensorboard = True", "log.keep = 2")
+    assert code == 0
+    names = {str(path.relative_to(workdir)) for path in workdir.rglob("*")}
+    wanted = {"config.gin", "run.json", "metrics.csv", "evaluation.json", "evaluation.png"}
+    wanted |= {"learning_curve.png", "adaptation.png", "events"}
+    wanted |= {"checkpoints/step_000000008", "checkpoints/step_000000012"}
+    assert wanted <= names
+    assert "checkpoints/step_000000004" not in names
+    record = json.loads((workdir / "run.json").read_text())
+    assert record["seed"] == 0
+    assert {"versions", "machine", "threads", "onednn", "deterministic", "choices"} <= set(record)
+    assert record["choices"]["parallel"] == "vectorized"
+    assert record["choices"]["jit_compile"] is False
+    rows = read_rows(workdir / "metrics.csv")
+    assert [row["step"] for row in rows] == ["4", "8", "12"]
+    assert list(rows[0]) == ["step", "loss", "tasks_per_second", "seconds"]
+    said = capsys.readouterr()
+    assert f"Everything is in {workdir}" in said.out
+    assert "step 12/12, loss" in said.err
+    assert "tasks/s" in said.err
+
+
+def test_a_finished_run_is_not_trained_again(finished, small_recipe, tmp_path):
+    workdir = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = (workdir / "metrics.csv").read_text()
+    train(small_recipe("evaluate.tasks = 6"), workdir)
+    assert (workdir / "metrics.csv").read_text() == before
+    assert json.loads((workdir / "evaluation.json").read_text())["protocol"]["tasks"] == 6
+
+
+def test_another_recipe_in_the_same_directory_is_refused_with_the_difference(
+    finished, small_recipe
+):
+    workdir = finished
+    kept = (workdir / "config.gin").read_text()
+    with pytest.raises(RecipeError) as error:
+        train(small_recipe("MAML.inner_rate = 0.5", "train.seed = 3"), workdir)
+    assert "MAML.inner_rate: 0.01 -> 0.5" in str(error.value)
+    assert "train.seed: 0 -> 3" in str(error.value)
+    assert (workdir / "config.gin").read_text() == kept
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_advice(
+    small_run, tmp_path
+):
+    # Rates that make the loss overflow after a few steps.
+    with pytest.raises(RecipeError) as error:
+        small_run("Adam.learning_rate = 1e30", "log.checkpoint_every = 1", "log.every = 1")
+    assert "at step 2" in str(error.value)
+    assert "checkpoint of step 1" in str(error.value)
+    assert "Lower the inner rate" in str(error.value)
+    # What was saved is good.
+    learner = restore(tmp_path / "run")
+    assert all(np.isfinite(v.numpy()).all() for v in learner.parameter_variables)
+
+
+def test_a_recipe_whose_objects_refuse_is_said_in_words(small_run):
+    with pytest.raises(RecipeError, match=r"adapted.*no_such"):
+        small_run("MAML.adapted = 'no_such_*'")
+
+
+def test_the_best_checkpoint_is_kept_and_used(small_run):
+    workdir, _ = small_run(
+        "validate.every = 4", "validate.tasks = 4", "evaluate.checkpoint = 'best'", "log.keep = 1"
+    )
+    best = json.loads((workdir / "checkpoints" / "best.json").read_text())
+    assert best["metric"] == "mean_squared_error"
+    assert (workdir / "checkpoints" / f"step_{best['step']:09d}").is_dir()
+    protocol = json.loads((workdir / "evaluation.json").read_text())["protocol"]
+    assert (protocol["checkpoint"], protocol["step"]) == ("best", best["step"])
+
+
+def test_restore_gives_the_learner_with_its_weights(finished):
+    learner = restore(finished)
+    assert isinstance(learner, tfmeta.MAML)
+    with opened(finished) as run:
+        assert run.step == 12
+        for a, b in zip(learner.parameter_variables, run.learner.parameter_variables, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+    stream = tfmeta.tasks.sinusoid("test", shots=5, seed=1, count=4).batch(2)
+    assert math.isfinite(learner.evaluate(stream, verbose=0))
+    assert learner.optimizer.iterations.numpy() == 12
+
+
+def test_a_directory_without_a_run_cannot_be_restored(tmp_path):
+    with pytest.raises(ValueError, match=r"config\.gin"):
+        restore(tmp_path)
+
+
+def test_evaluating_again_gives_the_same_numbers(finished, capsys):
+    first = (finished / "evaluation.json").read_text()
+    evaluate(finished)
+    assert (finished / "evaluation.json").read_text() == first
+    assert "mean_squared_error" in capsys.readouterr().out
+
+
+def test_evaluation_may_not_change_what_was_trained(finished):
+    with pytest.raises(RecipeError, match=r"MAML\.inner_rate: 0\.01 -> 0\.2"):
+        evaluate(finished, ["MAML.inner_rate = 0.2"])
+
+
+def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
+    directory = export(finished, tmp_path / "exported")
+    assert directory == tmp_path / "exported" / "1"
+    served = tf.saved_model.load(str(directory)).signatures["adapt_and_predict"]
+    stream = tfmeta.tasks.sinusoid("test", shots=5, seed=1, count=1).batch(1)
+    (support_x, support_y, query_x), _ = next(iter(stream))
+    answers = served(
+        support_inputs=support_x[0], support_targets=support_y[0], query_inputs=query_x[0]
+    )
+    expected = restore(finished).predict((support_x, support_y, query_x), verbose=0)
+    # Two graphs of one float32 function.
+    np.testing.assert_allclose(answers["predictions"], expected[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gin_file", "params"),
+    [
+        ("glyphs_5way_1shot_maml.gin", ["conv4.filters = 4"]),
+        (
+            "omniglot_5way_1shot_reptile.gin",
+            [
+                "steps = 2",
+                "train.stream = @train/glyphs",
+                "train/glyphs.shots = 10",
+                "train/glyphs.queries = 0",
+                "evaluate.stream = @glyphs",
+                "glyphs.queries = 1",
+                "conv4.filters = 4",
+                "Reptile.test_inner_steps = 2",
+            ],
+        ),
+        ("sinusoid_metasgd.gin", ["mlp.hidden = (8,)"]),
+        ("sinusoid_imaml.gin", ["mlp.hidden = (8,)", "IMAML.inner_steps = 2"]),
+    ],
+)
+def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params):
+    small = [
+        "train.tasks_per_step = 2",
+        "evaluate.tasks = 2",
+        "evaluate.tasks_per_batch = 2",
+        "log.tensorboard = False",
+        "export.enabled = False",
+        "run.deterministic = False",
+    ]
+    small += [] if "reptile" in gin_file else ["train.steps = 2"]
+    asked = recipe.read_recipe([gin_file], [*params, *small])
+    assert train(asked, tmp_path / "run") == 0
+    report = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert report["schema_version"] == 1
+    assert (tmp_path / "run" / "checkpoints" / "step_000000002").is_dir()

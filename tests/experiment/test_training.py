@@ -1,0 +1,104 @@
+"""The compiled loop of meta-steps, and its resumption from a checkpoint."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfmeta
+from tfmeta.experiment.checkpoints import Checkpoints, state_of
+from tfmeta.experiment.training import Training
+
+
+def _learner(name):
+    keras.utils.set_random_seed(0)
+    network = tfmeta.networks.mlp(hidden=(6,))
+    build = {
+        "maml": lambda: tfmeta.MAML(network),
+        "meta_sgd": lambda: tfmeta.MetaSGD(network),
+        "reptile": lambda: tfmeta.Reptile(network, carry_moments=True, batch_size=2),
+    }
+    learner = build[name]()
+    learner.compile(keras.optimizers.Adam(1e-2), "mean_squared_error")
+    return learner
+
+
+def _training(name):
+    training = Training(_learner(name), tf.distribute.get_strategy(), tasks_per_step=3)
+    training.build(_stream(0))
+    return training
+
+
+def _stream(first):
+    return tfmeta.tasks.sinusoid("train", shots=4, seed=0, start=first)
+
+
+def _values(training):
+    return [v.numpy() for v in training.learner.parameter_variables]
+
+
+@pytest.mark.parametrize("name", ["maml", "meta_sgd", "reptile"])
+def test_training_goes_on_bit_for_bit_and_not_without_the_optimizers_slots(tmp_path, name):
+    checkpoints = Checkpoints(tmp_path)
+    whole = _training(name)
+    whole.start(_stream)
+    whole.advance(3)
+    checkpoints.save(3, whole.state)
+    whole.advance(4)
+
+    resumed = _training(name)
+    checkpoints.restore(3, resumed.state)
+    resumed.start(_stream)
+    assert resumed.step == 3
+    resumed.advance(4)
+    for a, b in zip(_values(whole), _values(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+    forgetful = _training(name)
+    parts = {k: v for k, v in forgetful.state._trackable_children().items() if k != "optimizer"}
+    without_slots = tf.train.Checkpoint(**{k: v for k, v in parts.items() if k != "save_counter"})
+    checkpoints.restore(3, without_slots, counters=False)
+    forgetful.start(_stream)
+    forgetful.advance(4)
+    assert any((a != b).any() for a, b in zip(_values(whole), _values(forgetful), strict=True))
+
+
+def test_the_number_of_steps_of_a_call_does_not_touch_a_bit():
+    one, many = _training("maml"), _training("maml")
+    for training in (one, many):
+        training.start(_stream)
+    for _ in range(5):
+        first = one.advance(1)
+    second = many.advance(5)
+    assert first.values == second.values
+    for a, b in zip(_values(one), _values(many), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_values_are_the_means_of_the_steps_since_the_last_reset():
+    training = _training("maml")
+    training.start(_stream)
+    losses = []
+    for _ in range(4):
+        losses.append(training.advance(1).values["loss"])
+        training.reset()
+    again = _training("maml")
+    again.start(_stream)
+    again.advance(2)
+    assert again.advance(2).values["loss"] == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+def test_a_state_holds_every_variable_of_learner_and_optimizer():
+    learner = _learner("reptile")
+    held = {v.ref() for v in _leaves(state_of(learner))}
+    wanted = [*learner.variables, *learner.optimizer.variables, *learner.network.variables]
+    metrics = {v.value.ref() for metric in learner.metrics for v in metric.variables}
+    assert {v.value.ref() for v in wanted} - metrics <= held
+
+
+def _leaves(state):
+    for child in state._trackable_children().values():
+        if isinstance(child, tf.Variable):
+            yield child
+        else:
+            yield from child
