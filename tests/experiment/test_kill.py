@@ -1,0 +1,136 @@
+"""Runs as processes: asked to stop, killed, started again, they end with the same bits."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmeta.experiment.checkpoints import Checkpoints
+from tfmeta.experiment.metrics_log import read_rows
+
+STEPS = 2000
+EVERY = 50  # steps to a checkpoint
+KILLS = 3
+PATIENCE = 300.0  # seconds that a process may take on a busy machine
+BINDINGS = (
+    "mlp.hidden = (8,)",
+    "MAML.test_inner_steps = 1",
+    "train.tasks_per_step = 4",
+    f"train.steps = {STEPS}",
+    "log.every = 20",
+    f"log.checkpoint_every = {EVERY}",
+    "log.tensorboard = False",
+    "evaluate.tasks = 4",
+    "evaluate.tasks_per_batch = 4",
+    "evaluate.shots = (5,)",
+    "export.enabled = False",
+)
+
+
+def _start(workdir: Path) -> subprocess.Popen:
+    params = [f"--gin_param={binding}" for binding in BINDINGS]
+    command = [sys.executable, "-m", "tfmeta.train", "--gin_file=sinusoid_maml.gin", *params]
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    with open(workdir.with_suffix(".log"), "ab") as log:
+        return subprocess.Popen(
+            [*command, f"--workdir={workdir}"], stdout=log, stderr=log, env=environment
+        )
+
+
+def _last_step(workdir: Path) -> int:
+    return max(Checkpoints(workdir / "checkpoints").steps(), default=0)
+
+
+def _wait_for_step(process: subprocess.Popen, workdir: Path, step: int) -> None:
+    """Returns when a checkpoint of `step` or later is there, while the process runs."""
+    deadline = time.monotonic() + PATIENCE
+    while _last_step(workdir) < step:
+        assert process.poll() is None, workdir.with_suffix(".log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(1e-3)
+
+
+def _finish(process: subprocess.Popen, workdir: Path) -> int:
+    code = process.wait(PATIENCE)
+    assert code == 0, workdir.with_suffix(".log").read_text()
+    return code
+
+
+def _tensors(workdir: Path, step: int) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(
+        str(Checkpoints(workdir / "checkpoints").path(step) / "state")
+    )
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if "seconds" not in n and "GRAPH" not in n}
+
+
+def _loss_rows(workdir: Path) -> list[tuple[str, str]]:
+    return [(row["step"], row["loss"]) for row in read_rows(workdir / "metrics.csv")]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    _finish(_start(workdir), workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A run that was asked to stop once and killed several times, and at which steps."""
+    workdir = tmp_path_factory.mktemp("interrupted") / "run"
+    chance = random.Random(0)
+    process = _start(workdir)
+    _wait_for_step(process, workdir, EVERY)
+    process.send_signal(signal.SIGTERM)
+    _finish(process, workdir)
+    asked = _last_step(workdir)
+    killed = []
+    for kill in range(KILLS):
+        process = _start(workdir)
+        share = (kill + chance.random()) / (KILLS + 1)
+        _wait_for_step(process, workdir, max(_last_step(workdir) + 1, int(share * STEPS)))
+        # Anywhere between two checkpoints, or in the middle of writing one.
+        time.sleep(chance.random() * 0.1)
+        process.kill()
+        assert process.wait(PATIENCE) == -signal.SIGKILL
+        killed.append(_last_step(workdir))
+    _finish(_start(workdir), workdir)
+    return workdir, asked, killed
+
+
+def test_each_kill_fell_after_a_checkpoint_and_before_the_end(interrupted):
+    _, asked, killed = interrupted
+    assert 0 < asked < STEPS
+    assert all(asked < step < STEPS for step in killed)
+    assert killed == sorted(set(killed))
+
+
+def test_a_run_that_was_killed_ends_bit_for_bit_as_one_left_alone(uninterrupted, interrupted):
+    workdir = interrupted[0]
+    whole, resumed = _tensors(uninterrupted, STEPS), _tensors(workdir, STEPS)
+    assert any("optimizer" in name for name in whole)
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, resumed[name], err_msg=name)
+
+
+def test_its_rows_and_its_evaluation_are_those_of_one_left_alone(uninterrupted, interrupted):
+    workdir = interrupted[0]
+    assert _loss_rows(workdir) == _loss_rows(uninterrupted)
+    ours, theirs = ((w / "evaluation.json").read_text() for w in (workdir, uninterrupted))
+    assert ours == theirs
+
+
+def test_sigterm_says_where_it_stopped_and_that_the_same_command_goes_on(interrupted):
+    workdir, asked, _ = interrupted
+    said = workdir.with_suffix(".log").read_text()
+    assert f"Stopped by SIGTERM at step {asked} of {STEPS}" in said
+    assert f"goes on from step {asked}" in said
