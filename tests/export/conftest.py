@@ -1,5 +1,6 @@
 """Exports and processes that serve them, made once for all tests of this room."""
 
+import functools
 import pathlib
 import sys
 
@@ -27,13 +28,16 @@ PROGRAMS = ("serve_with_load", "serve_with_session", "serve_with_c_api")
 
 
 class Exported:
-    """An export, the servable that it was made of, and its signatures in this process."""
+    """An export, and the servable that it was made of."""
 
     def __init__(self, name, folder):
         self.servable = SERVABLES[name]()
         self.path = tfmeta.export.export_servable(self.servable, folder / name, **LIMITS)
-        limits = tfmeta.export.Limits(**LIMITS)
-        self.signatures = tfmeta.export.Signatures(self.servable, limits)
+
+    @functools.cached_property
+    def signatures(self):
+        """The signatures in this process."""
+        return tfmeta.export.Signatures(self.servable, tfmeta.export.Limits(**LIMITS))
 
     def __call__(self, signature, request) -> dict:
         """Runs the concrete function that was saved, in this process."""

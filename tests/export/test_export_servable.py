@@ -12,7 +12,8 @@ from request_pipe import OK
 from tensorflow_serving.apis import prediction_log_pb2
 
 import tfmeta.export
-from tfmeta.export import InputSpec, Limits, Servable, Signatures
+from tfmeta.export import InputSpec, Servable
+from tfmeta.export.adapted_weights import fingerprint
 
 SIGNATURES = {
     "adapt_and_predict",
@@ -99,7 +100,7 @@ def test_the_description_says_what_the_model_is(exported):
     assert (found["inner_steps"], found["inner_rate"]) == (2, 0.4)
     assert found["limits"] == {"max_support": 40, "max_query": 30, "max_inner_steps": 60}
     assert found["versions"]["tensorflow"] == tf.__version__
-    assert found["weights_fingerprint"] == model.signatures.fingerprint
+    assert found["weights_fingerprint"] == fingerprint(model.servable)
     assert found["status_codes"]["0"] == "answered"
     assert found == tfmeta.export.read_description(model.path)
 
@@ -153,10 +154,7 @@ def test_each_variable_is_stored_once(exported):
     assert sorted(values) == sorted(expected)
 
 
-def test_the_fingerprint_is_of_the_values_and_their_meaning(tmp_path):
-    def fingerprint(servable):
-        return Signatures(servable, Limits()).fingerprint
-
+def test_the_fingerprint_is_of_the_values_and_their_meaning():
     servable = regression()
     first = fingerprint(servable)
     assert 0 <= first < 2**53  # what JSON and JavaScript can hold

@@ -59,11 +59,12 @@ def test_a_python_function_is_named(tmp_path, call):
 
 def meta_graph(op, in_function=False, **fields):
     graph = meta_graph_pb2.MetaGraphDef()
-    place = graph.graph_def.node.add()
+    holder = graph.graph_def.node
     if in_function:
         function = graph.graph_def.library.function.add()
         function.signature.name = "inner_function"
-        place = function.node_def.add()
+        holder = function.node_def
+    place = holder.add()
     place.name, place.op = "layer/node", op
     for name, value in fields.items():
         setattr(place, name, value)
@@ -78,6 +79,6 @@ def test_an_operation_that_is_not_tensorflows_own_is_named(in_function):
 
 def test_devices_are_cleared_so_that_the_graph_runs_anywhere():
     graph = meta_graph("MatMul", in_function=True, device="/device:GPU:0")
-    graph.graph_def.node[0].op = "NoOp"
+    graph.graph_def.node.add(name="x", op="Placeholder", device="/device:CPU:0")
     refuse_unservable(graph)
     assert [node.device for _, node in nodes(graph.graph_def)] == ["", ""]

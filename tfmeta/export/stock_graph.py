@@ -22,9 +22,10 @@ def refuse_unservable(meta_graph):
     compiled = {
         function.signature.name
         for function in graph.library.function
-        if function.attr[COMPILED].b or any(_compiled(node) for node in function.node_def)
+        if COMPILED in function.attr and function.attr[COMPILED].b
     }
-    for function_name, node in nodes(graph):
+    # Sorted, because the order of a graph's functions differs from one save to the next.
+    for function_name, node in sorted(nodes(graph), key=lambda found: found[1].name):
         where = f"{node.name} (operation {node.op}, in {function_name})"
         if _compiled(node) or _called(node) & compiled:
             raise ValueError(

@@ -1,0 +1,126 @@
+"""Exports of real learners answer, through TensorFlow's C API, as the learners do in process."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from request_pipe import OK
+
+import tfmeta
+from tfmeta.export import read_description
+
+STEP_COUNTS = (0, 1, 5, 50)
+IMAGE_SHAPE = (8, 8, 1)
+WAYS = 3
+LEARNERS = {
+    "MAML": lambda network, rate: tfmeta.MAML(network, inner_rate=rate, inner_steps=1),
+    "MetaSGD": lambda network, rate: tfmeta.MetaSGD(network, inner_rate=rate, inner_steps=1),
+    "IMAML": lambda network, rate: tfmeta.IMAML(network, inner_rate=rate, inner_steps=2),
+    "Reptile": lambda network, rate: tfmeta.Reptile(
+        network, inner_rate=rate / 8, inner_steps=2, batch_size=4, carry_moments=True
+    ),
+}
+
+
+def learner_of(name, kind, dtype):
+    """A compiled learner whose weights, rates and state are not what they were initialised to."""
+    keras.utils.set_random_seed(7)
+    if kind == "regression":
+        network = tfmeta.networks.mlp(hidden=(8,), dtype=dtype)
+        loss, rate = keras.losses.MeanSquaredError(), 0.0625
+    else:
+        network = tfmeta.networks.nonconv(WAYS, IMAGE_SHAPE, hidden=(6,), dtype=dtype)
+        if name == "MAML":
+            network = tfmeta.networks.conv4(WAYS, IMAGE_SHAPE, filters=3, dtype=dtype)
+        loss, rate = keras.losses.SparseCategoricalCrossentropy(from_logits=True), 0.25
+    learner = LEARNERS[name](network, rate)
+    learner.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss)
+    generator = np.random.default_rng(11)
+    for variable in (*learner.parameter_variables, *learner.state_variables):
+        if keras.backend.is_float_dtype(variable.dtype):
+            value = variable.numpy()
+            variable.assign(value + 0.05 * np.abs(generator.standard_normal(value.shape)))
+    return learner
+
+
+def request_of(kind):
+    generator = np.random.default_rng(5)
+    if kind == "regression":
+        support = generator.uniform(-2, 2, (6, 1)).astype(np.float32)
+        query = generator.uniform(-2, 2, (4, 1)).astype(np.float32)
+        return {
+            "support_inputs": support,
+            "support_targets": np.sin(support),
+            "query_inputs": query,
+        }
+    return {
+        "support_inputs": generator.random((6, *IMAGE_SHAPE), np.float32),
+        "support_targets": np.array([2, 0, 1, 1, 0, 2], np.int32),
+        "query_inputs": generator.random((4, *IMAGE_SHAPE), np.float32),
+    }
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_an_export_adapts_as_its_learner_does_for_every_step_count(
+    name, kind, tmp_path, start_process
+):
+    learner = learner_of(name, kind, "float64")
+    path = learner.export(tmp_path, warmup_sizes=[])
+    assert read_description(path)["learner"] == name
+    assert read_description(path)["kind"] == kind
+    request = request_of(kind)
+    task = [
+        tf.cast(value[np.newaxis], "float64") if value.dtype == np.float32 else value[np.newaxis]
+        for value in request.values()
+    ]
+    outputs, losses = learner.adaptation_curve(tuple(task), inner_steps=max(STEP_COUNTS))
+    outputs, losses = outputs.numpy()[0], losses.numpy()[0]
+    model = start_process(path)
+    moved = []
+    for steps in STEP_COUNTS:
+        counts = {"inner_steps": np.array(steps, np.int32), "inner_rate_scale": np.float32(1)}
+        answer = model("adapt_and_predict_with", {**request, **counts})
+        logits = answer["logits" if kind == "classification" else "predictions"]
+        assert np.abs(logits - outputs[steps]).max() <= 2e-6 * np.abs(outputs[steps]).max(), steps
+        # All but the last: where minibatches are drawn, only the last is of the whole set.
+        np.testing.assert_allclose(answer["support_loss"][:-1], losses[:steps], rtol=2e-6)
+        moved.append(np.abs(logits - outputs[0]).max())
+    assert min(moved[1:]) > 1e-4
+    _check_own_steps(learner, model, request, outputs)
+
+
+def _check_own_steps(learner, model, request, outputs):
+    """The signatures that take the learner's own number of steps."""
+    own = outputs[learner.test_inner_steps]
+    both = model("adapt_and_predict", request)
+    logits = both["logits"] if "logits" in both.outputs else both["predictions"]
+    assert np.abs(logits - own).max() <= 2e-6 * np.abs(own).max()
+    query = {"query_inputs": request["query_inputs"]}
+    support = {key: value for key, value in request.items() if key not in query}
+    adapted = model("adapt", support).outputs
+    del adapted["support_loss"]
+    later = model("predict_adapted", {**adapted, **query})
+    # float32 in between rounds the weights, 6e-8 of each.
+    np.testing.assert_allclose(later["predictions"], both["predictions"], rtol=1e-5, atol=1e-6)
+    tasks = model("adapt_and_predict_tasks", {key: value[None] for key, value in request.items()})
+    np.testing.assert_allclose(tasks["predictions"][0], both["predictions"], rtol=2e-6, atol=1e-9)
+    # Fewer than Reptile's minibatch of 4.
+    few = {key: value if key == "query_inputs" else value[:3] for key, value in request.items()}
+    assert model("adapt_and_predict", few).code == OK
+    initial = model("predict", query)
+    assert initial.code == OK
+    assert np.abs(initial["predictions"] - both["predictions"]).max() > 1e-5
+
+
+def test_an_inductive_export_of_a_transductive_learner_answers_each_query_alone(
+    tmp_path, start_process
+):
+    learner = learner_of("MAML", "classification", "float32")
+    model = start_process(learner.export(tmp_path, normalization="inductive", warmup_sizes=[]))
+    request = request_of("classification")
+    together = model("adapt_and_predict", request)["logits"]
+    alone = model("adapt_and_predict", {**request, "query_inputs": request["query_inputs"][2:3]})
+    np.testing.assert_allclose(alone["logits"][0], together[2], rtol=1e-4, atol=1e-5)
+    empty = model("adapt_and_predict", {**request, "query_inputs": request["query_inputs"][:0]})
+    assert empty["logits"].shape == (0, WAYS)
