@@ -2,6 +2,7 @@
 
 from tfmeta.export.description import describe, read_description
 from tfmeta.export.export_servable import export_servable
+from tfmeta.export.exported_model import ExportedModel
 from tfmeta.export.limits import Limits
 from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.export.signatures import Signatures
@@ -10,6 +11,7 @@ from tfmeta.export.version_directory import versions
 
 __all__ = [
     "STATUS_MEANINGS",
+    "ExportedModel",
     "InputSpec",
     "Limits",
     "Servable",

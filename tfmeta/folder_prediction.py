@@ -1,0 +1,246 @@
+"""Adapts an exported model to a folder of images and predicts other images: no training.
+
+What `python -m tfmeta.adapt` does. It knows an exported directory, which says itself how its
+images were prepared, and nothing of the learner that wrote it.
+"""
+
+import csv
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from tfmeta.export import ExportedModel
+from tfmeta.tasks.image_folder import ImageFolder, load_image_folder
+
+TABLE_FILE = "predictions.csv"
+PICTURE_FILE = "predictions.png"
+MOST_PICTURES = 60  # queries drawn; the table has them all
+WHITE = 255
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FolderPredictions:
+    """What a model that was adapted to a folder says of other images.
+
+    Attributes:
+        class_names: the support folder's classes.
+        file_names: of the Q query images.
+        probabilities: float32 [Q, classes].
+        images: uint8 [Q, height, width, channels], as read.
+        labels: positions in `class_names` where the query folder says, else None.
+        support_loss: float32 [inner_steps + 1].
+    """
+
+    class_names: tuple
+    file_names: tuple
+    probabilities: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray | None
+    support_loss: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Position of the likeliest class of each query."""
+        return self.probabilities.argmax(axis=-1)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right answers; None where the query folder does not say the classes."""
+        if self.labels is None or not len(self.labels):
+            return None
+        return float(np.mean(self.predicted == self.labels))
+
+
+def predict_folder(export_dir, support, query, inner_steps=None) -> FolderPredictions:
+    """Adapts an exported classifier to the images of one folder and predicts another's.
+
+    Args:
+        export_dir: directory of an export's versions, or one version.
+        support: folder with a folder of images for each class.
+        query: folder of images, or of folders named by classes of `support`.
+        inner_steps: None for the model's own number.
+
+    Returns:
+        `FolderPredictions`.
+
+    Raises:
+        FileNotFoundError: if the model, a folder, or the images in it are missing.
+        ValueError: if the model is no image classifier, or cannot take so many classes or images.
+    """
+    model = ExportedModel(export_dir)
+    shape = _image_shape(model)
+    support = load_image_folder(support, shape)
+    query = load_image_folder(query, shape)
+    _check_classes(model, support)
+    labels = _labels_among(query, support.class_names)
+    limit = model.description["limits"]["max_support"]
+    if len(support.images) > limit:
+        raise ValueError(
+            f"The model adapts to at most {limit} images. Received: {len(support.images)} in the "
+            "support folder. Keep fewer of each class, or export with a higher max_support."
+        )
+    request = {
+        "support_inputs": prepare(support.images, model.description["preprocessing"]),
+        "support_targets": _targets(model, support.labels),
+    }
+    if inner_steps is not None:
+        request["inner_steps"] = np.array(inner_steps, np.int32)
+        request["inner_rate_scale"] = np.array(1.0, np.float32)
+    signature = "adapt_and_predict" if inner_steps is None else "adapt_and_predict_with"
+    answers = [
+        model(signature, **request, query_inputs=part)
+        for part in _parts(model, prepare(query.images, model.description["preprocessing"]))
+    ]
+    logits = np.concatenate([answer["logits"] for answer in answers])
+    return FolderPredictions(
+        class_names=support.class_names,
+        file_names=query.file_names,
+        probabilities=_probabilities(model, logits, len(support.class_names)),
+        images=query.images,
+        labels=labels,
+        support_loss=answers[0]["support_loss"],
+    )
+
+
+def prepare(images, preprocessing) -> np.ndarray:
+    """Pixels 0 .. 255 as the network was trained on them: float32 of the same shape."""
+    scaled = images.astype(np.float32) * np.float32(preprocessing.get("scale", 1 / WHITE))
+    if preprocessing.get("invert", False):
+        scaled = np.float32(preprocessing.get("scale", 1 / WHITE) * WHITE) - scaled
+    return scaled
+
+
+def write_table(predictions, path):
+    """Writes a row a query: file, predicted class, its probability, all probabilities."""
+    names = predictions.class_names
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(
+            ["file", "predicted_class", "probability", *(f"probability of {n}" for n in names)]
+        )
+        for name, label, row in zip(
+            predictions.file_names, predictions.predicted, predictions.probabilities, strict=True
+        ):
+            numbers = [f"{value:.6f}" for value in (row[label], *row)]
+            table.writerow([name, names[label], *numbers])
+
+
+def draw(predictions, path):
+    """Draws the queries with their answers; right ones green and wrong ones red, where known."""
+    from matplotlib.figure import Figure
+
+    shown = min(len(predictions.file_names), MOST_PICTURES)
+    columns = max(1, min(8, math.ceil(math.sqrt(shown))))
+    rows = max(1, math.ceil(shown / columns))
+    figure = Figure(figsize=(1.7 * columns, 1.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for index in range(shown):
+        label = predictions.predicted[index]
+        image = predictions.images[index]
+        axes[index].imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+        axes[index].set_title(
+            f"{predictions.class_names[label]}\n{predictions.probabilities[index, label]:.0%}",
+            fontsize=9,
+            color=_color(predictions, index),
+            parse_math=False,
+        )
+    figure.savefig(path, dpi=100)
+
+
+def save(predictions, output_dir) -> tuple:
+    """Writes the table and the picture into a directory; returns their paths."""
+    output_dir = pathlib.Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    table, picture = output_dir / TABLE_FILE, output_dir / PICTURE_FILE
+    write_table(predictions, table)
+    draw(predictions, picture)
+    return table, picture
+
+
+def _image_shape(model):
+    inputs = model.description["inputs"]
+    shape = inputs.get("inputs", {}).get("shape", [])
+    classifier = model.description["kind"] == "classification"
+    image = len(shape) == 3 and shape[2] in (1, 3) and None not in shape
+    if not (classifier and image and len(model.description["output_shape"]) == 1):
+        raise ValueError(
+            "Adapting to a folder needs a classifier of images [height, width, 1 or 3]. Received: "
+            f"a {model.description['kind']} model of {inputs} in {model.path}. Export a classifier "
+            "of images, or call the model's signatures with arrays."
+        )
+    return tuple(shape)
+
+
+def _classes(model):
+    """How many classes the model tells apart; one output with a sigmoid tells two."""
+    ways = model.description["ways"]
+    return 2 if model.description["target"] == "binary" and ways == 1 else ways
+
+
+def _check_classes(model, support: ImageFolder):
+    if not support.class_names:
+        raise ValueError(
+            "The support folder must hold a folder of images for each class. Received: images "
+            f"without folders, e.g. {support.file_names[0]}. Move them into folders by class."
+        )
+    if len(support.class_names) > _classes(model):
+        raise ValueError(
+            f"The model tells at most {_classes(model)} classes apart. Received: "
+            f"{len(support.class_names)} folders: {', '.join(support.class_names)}. Leave some "
+            "out, or train and export a network with more ways."
+        )
+
+
+def _labels_among(query: ImageFolder, class_names):
+    if not query.class_names:
+        return None
+    unknown = sorted(set(query.class_names) - set(class_names))
+    if unknown:
+        raise ValueError(
+            "Folders in the query folder must be named as classes of the support folder "
+            f"({', '.join(class_names)}). Received: {', '.join(unknown)}. Rename them, or put the "
+            "query images into one folder without folders."
+        )
+    positions = [class_names.index(name) for name in query.class_names]
+    return np.array(positions)[query.labels]
+
+
+def _targets(model, labels):
+    target = model.description["target"]
+    if target == "sparse":
+        return labels.astype(np.int32)
+    if target == "binary" and model.description["ways"] == 1:
+        return labels.astype(np.float32).reshape(-1, 1)
+    return np.eye(model.description["ways"], dtype=np.float32)[labels]
+
+
+def _probabilities(model, logits, classes):
+    """Over the classes that the folder has: the model's others cannot be the answer."""
+    if _classes(model) != model.description["ways"]:  # a sigmoid's logit is against 0
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    logits = logits[:, :classes].astype(np.float64)
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _parts(model, images):
+    """The queries as requests can take them: all at once where answers depend on each other."""
+    limit = model.description["limits"]["max_query"]
+    if len(images) > limit and model.description["normalization"] == "transductive":
+        raise ValueError(
+            f"The model predicts at most {limit} images at once, and with transductive "
+            f"normalisation an answer depends on the others. Received: {len(images)} query images. "
+            "Predict fewer at a time, or export with a higher max_query."
+        )
+    return [images[first : first + limit] for first in range(0, len(images), limit)]
+
+
+def _color(predictions, index):
+    if predictions.labels is None:
+        return "black"
+    right = predictions.labels[index] == predictions.predicted[index]
+    return "tab:green" if right else "tab:red"
