@@ -1,0 +1,64 @@
+"""Installation of tfmeta; BUILD.md says why each dependency is there."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "tfmeta" / "version.py").read_text(encoding="utf-8")
+)[1]
+# The recipes are a folder of files, no package: `gin/` with an `__init__.py` would shadow
+# gin-config. They are installed as data of `tfmeta`, under `tfmeta/recipes`.
+RECIPES = ["", ".tasks", ".learners", ".networks"]
+
+setup(
+    name="tfmeta",
+    version=VERSION,
+    description=(
+        "Meta-learning for Keras models, with exact second derivatives, and adaptation inside "
+        "TensorFlow Serving"
+    ),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8")
+    if (ROOT / "README.md").exists()
+    else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.14",
+    packages=[
+        *find_packages(include=["tfmeta", "tfmeta.*"]),
+        *(f"tfmeta.recipes{part}" for part in RECIPES),
+    ],
+    package_dir={
+        "tfmeta": "tfmeta",
+        **{f"tfmeta.recipes{part}": "gin" + part.replace(".", "/") for part in RECIPES},
+    },
+    package_data={
+        "tfmeta": ["py.typed"],
+        **{f"tfmeta.recipes{part}": ["*.gin"] for part in RECIPES},
+    },
+    install_requires=[
+        "absl-py>=2.1,<3",
+        "gin-config>=0.5,<0.6",
+        "importlib_resources>=6,<8",
+        "keras>=3.12,<4",
+        "matplotlib>=3.8,<4",
+        "numpy>=1.26,<3",
+        "pillow>=10,<14",
+        "tensorboard>=2.20,<2.22",
+        "tensorflow==2.21.*",
+        "tensorflow-datasets>=4.9.8,<5",
+        "tensorflow-serving-api==2.21.*",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]==2.21.*"],
+        "test": [
+            "hypothesis>=6,<7",
+            "pytest>=8,<10",
+            "ruff>=0.8,<1",
+        ],
+        "benchmarks": ["jax>=0.6,<1", "torch>=2.6,<3"],
+    },
+)
