@@ -4,7 +4,8 @@ import logging
 
 import tensorflow as tf
 
-import tfmeta.parallel.convolutions  # noqa: F401  (registers its converters)
+import tfmeta.parallel.convolutions
+import tfmeta.parallel.squeezes  # noqa: F401  (these register their converters)
 from tfmeta.parallel.registry import task_converters
 
 _logger = logging.getLogger("tfmeta")
