@@ -141,7 +141,9 @@ def draw(predictions, path):
     for index in range(shown):
         label = predictions.predicted[index]
         image = predictions.images[index]
-        axes[index].imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+        axes[index].imshow(
+            image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=WHITE
+        )
         axes[index].set_title(
             f"{predictions.class_names[label]}\n{predictions.probabilities[index, label]:.0%}",
             fontsize=9,
