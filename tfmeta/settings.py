@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-STRATEGIES = (None, "one_device", "mirrored", "multi_worker")
+STRATEGIES = (None, "one_device", "mirrored")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,8 @@ class RunSettings:
             GPU (where some operations have no deterministic kernel, and TensorFlow names them).
         jit_compile: XLA for the meta-gradient; None: chosen once before step 1 and kept in
             run.json (a CPU runs faster without; on a GPU both are timed).
-        strategy: None (one device, or all GPUs of this machine), "mirrored", "multi_worker"
-            (also when TF_CONFIG is set) or "one_device".
+        strategy: None (one device, or all GPUs of this machine where there are several),
+            "mirrored" or "one_device".
     """
 
     deterministic: bool | None = None

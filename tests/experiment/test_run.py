@@ -176,3 +176,12 @@ def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params):
     report = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert report["schema_version"] == 1
     assert (tmp_path / "run" / "checkpoints" / "step_000000002").is_dir()
+
+
+def test_tasks_that_do_not_fit_the_network_are_said_in_words(tmp_path):
+    params = ["conv4.ways = 3", "conv4.filters = 4", "train.tasks_per_step = 2"]
+    asked = recipe.read_recipe(
+        ["glyphs_5way_1shot_maml.gin"], [*params, "run.deterministic = False"]
+    )
+    with pytest.raises(RecipeError, match=r"Tasks must be what the network .* 3"):
+        train(asked, tmp_path / "run")

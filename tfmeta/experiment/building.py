@@ -1,8 +1,9 @@
 """From settings to live objects: strategy, learner, streams of tasks."""
 
+import contextlib
 import inspect
-import json
 import os
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -15,15 +16,13 @@ def make_strategy(name: str | None) -> tf.distribute.Strategy:
     """The distribution of a run; see `RunSettings.strategy`.
 
     Raises:
-        RecipeError: if "multi_worker" is asked for without TF_CONFIG.
+        RecipeError: if TF_CONFIG asks for several machines.
     """
-    if name == "multi_worker" or (name is None and "TF_CONFIG" in os.environ):
-        if "cluster" not in json.loads(os.environ.get("TF_CONFIG", "{}")):
-            raise RecipeError(
-                "run.strategy = 'multi_worker' needs TF_CONFIG with a cluster. Received: none. "
-                "Set TF_CONFIG for each worker, as TensorFlow's guide to distribution shows."
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    if "TF_CONFIG" in os.environ:
+        raise RecipeError(
+            "A run trains on the devices of one machine. Received: TF_CONFIG, which names several. "
+            "Unset it."
+        )
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name is None and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
@@ -104,3 +103,44 @@ def choose_jit_compile(settings: Settings, strategy, make_training) -> tuple[boo
             return False, f"XLA refuses: {error.message.splitlines()[0][:200]}"
     words = f"{1e3 * seconds[True]:.2f} ms with XLA, {1e3 * seconds[False]:.2f} ms without"
     return seconds[True] < seconds[False], words
+
+
+_ADVICE = (
+    (
+        tf.errors.ResourceExhaustedError,
+        "Computing needs memory for all tasks of a pass",
+        "Set tasks_per_pass of the learner to a divisor of train.tasks_per_step, or rematerialize.",
+    ),
+    (
+        tf.errors.UnimplementedError,
+        "Every operation needs a kernel on its device",
+        "If it is the deterministic one that is missing, set run.deterministic = False.",
+    ),
+    (
+        tf.errors.InvalidArgumentError,
+        "Tasks must be what the network and loss take",
+        "Compare the bindings of the stream with those of the network (ways, image_shape).",
+    ),
+)
+
+
+@contextlib.contextmanager
+def operation_errors() -> Iterator[None]:
+    """Turns a failing TensorFlow operation into words.
+
+    Raises:
+        RecipeError: the rule, what TensorFlow said, and what to do.
+    """
+    try:
+        yield
+    except tuple(kind for kind, _, _ in _ADVICE) as error:
+        rule, advice = next((r, a) for kind, r, a in _ADVICE if isinstance(error, kind))
+        raise RecipeError(f"{rule}. Received: {_said(error)} {advice}") from error
+
+
+def _said(error: tf.errors.OpError) -> str:
+    """What the operation said, without the stack of calls and the names of nodes around it."""
+    noise = ("Graph execution error", "Detected at", "File ", "[[", "Stack trace", "(")
+    lines = (line.strip() for line in (error.message or "").splitlines())
+    text = " ".join(line for line in lines if line and not line.startswith(noise))
+    return text.split(" [Op:")[0].replace("assertion failed: ", "")

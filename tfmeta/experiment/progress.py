@@ -21,7 +21,8 @@ class Progress:
         self.steps = steps
         self.file = file or sys.stderr
         self._terminal = self.file.isatty()
-        self._said = 0.0
+        self._said = time.monotonic()
+        self._began, self._first = self._said, step
         self._bar = None
         if self._terminal:
             self._bar = tqdm(
@@ -43,7 +44,7 @@ class Progress:
             self.say(f"step {step}/{self.steps}, {', '.join(shown)}{left}")
 
     def start(self, step: int) -> None:
-        """Begins to measure the time left."""
+        """Begins to measure the time left; called after the first steps, which compile."""
         self._began, self._first = time.monotonic(), step
 
     def say(self, text: str) -> None:

@@ -59,7 +59,7 @@ def environment(tf) -> dict:
             "system": platform.platform(),
             "processor": _processor(),
             "cores": cores,
-            "devices": [device.name for device in tf.config.list_logical_devices()],
+            "devices": [_device(tf, device) for device in tf.config.list_physical_devices()],
         },
         "threads": {
             "intra_op": intra_op,
@@ -98,15 +98,22 @@ def git_commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        git = ["git", "-C", str(root)]
-        commit = subprocess.check_output(
-            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
-        )
-        status = [*git, "status", "--porcelain", "--untracked-files=no"]
-        dirty = subprocess.check_output(status, text=True, stderr=subprocess.DEVNULL)
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.strip() + ("-dirty" if dirty.strip() else "")
+    return commit + ("-dirty" if changed else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+
+
+def _device(tf, device) -> str:
+    details = tf.config.experimental.get_device_details(device) if "GPU" in device.name else {}
+    name = details.get("device_name", "")
+    return f"{device.name.removeprefix('/physical_device:')} {name}".strip()
 
 
 def _versions() -> dict[str, str]:

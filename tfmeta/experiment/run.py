@@ -81,6 +81,7 @@ class _Run:
         self.training.start(lambda first: stream(settings, first))
         columns = self.training.names
         self.log = MetricsLog(place.path, columns, step, settings.log.tensorboard)
+        self._first_step = step
         self._row_began = (step, self.training.seconds)
 
     def loop(self) -> None:
@@ -92,7 +93,6 @@ class _Run:
         """
         training, log = self.training, self.settings.log
         steps, chunk = self.settings.train.steps, 1
-        self.progress.start(training.step)
         if training.step and self._due(self.settings.validate.every):
             self._validate()
         while training.step < steps:
@@ -100,12 +100,15 @@ class _Run:
                 steps, *(training.step // n * n + n for n in self._intervals(log.checkpoint_every))
             )
             before, began = training.step, training.seconds
-            done = training.advance(min(chunk, until - before))
+            with building.operation_errors():
+                done = training.advance(min(chunk, until - before))
             if done.bad_step is not None:
                 raise self._not_finite(done.bad_step)
             # The first call compiles; what it took says nothing of the next ones.
             per_second = (done.step - before) / (done.seconds - began)
             chunk = 2 if chunk == 1 else max(2, int(_SECONDS_PER_CALL * per_second))
+            if before == self._first_step:
+                self.progress.start(done.step)  # What compiling took says nothing of the rest.
             self.progress.update(done.step, done.values, self._tasks_per_second(done))
             if self._due(log.every) or done.step == steps:
                 self._write_row(done)

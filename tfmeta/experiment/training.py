@@ -157,9 +157,9 @@ class Training:
     def _mean(self, value):
         if self.strategy.num_replicas_in_sync == 1:
             return value
-        dtype = value.dtype
-        if not dtype.is_floating:
-            return self.strategy.experimental_local_results(value)[0]
+        first = self.strategy.experimental_local_results(value)[0]
+        if not first.dtype.is_floating:
+            return first
         return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
 
     def _steps(self, batches, steps):

@@ -1,0 +1,31 @@
+"""Several devices: the same steps as on one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfmeta.experiment.building import make_strategy
+from tfmeta.recipe import RecipeError
+
+
+def test_two_devices_train_as_one():
+    script = Path(__file__).with_name("mirrored_steps.py")
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    output = subprocess.check_output([sys.executable, script], text=True, env=environment)
+    result = json.loads(output.splitlines()[-1])
+    assert result["replicas"] == [1, 2]
+    # The tasks' mean is summed in another order; in float32 weights of size 1 that is 1e-7 a step.
+    assert result["largest_difference"] < 1e-5
+    one, two = result["values"]
+    assert one["accuracy"] == pytest.approx(two["accuracy"])
+    assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+
+
+def test_several_machines_are_refused_in_words(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(RecipeError, match="one machine"):
+        make_strategy(None)
