@@ -57,6 +57,7 @@ setup(
         "test": [
             "hypothesis>=6,<7",
             "pytest>=8,<10",
+            "pytest-xdist>=3,<4",
             "ruff>=0.8,<1",
         ],
         "benchmarks": ["jax>=0.6,<1", "torch>=2.6,<3"],
