@@ -1,0 +1,142 @@
+"""The rooms of the house: imports go downwards only, and never side by side.
+
+Read from the sources by `ast`, so that an import inside a function counts too.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# From the top: what stands in one tuple stands side by side.
+FLOORS = (
+    ("commands",),
+    ("runs",),
+    ("evaluation", "folder_prediction"),
+    ("learners",),
+    ("export",),
+    ("inner", "parallel"),
+    ("tasks", "networks"),
+    ("version",),
+)
+# Modules whose room is not the name after "tfmeta.".
+ROOM_OF = {
+    "tfmeta": "version",  # the lazy names: nothing is imported until one is used
+    "tfmeta.adapt": "commands",
+    "tfmeta.evaluate": "commands",
+    "tfmeta.export.__main__": "commands",
+    "tfmeta.train": "commands",
+    "tfmeta.config": "runs",
+    "tfmeta.experiment": "runs",
+    "tfmeta.recipe": "runs",
+    "tfmeta.settings": "runs",
+}
+# Beside all floors: a server knows an exported directory, and nothing of what wrote it.
+SERVE = "serve"
+MAY_IMPORT_GIN = ("commands", "runs")
+# What is private to TensorFlow is touched in few places, each of which says why.
+PRIVATE_TENSORFLOW = ("tfmeta.export.warmup", "tfmeta.inner.exact", "tfmeta.parallel.registry")
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path for path in sorted((ROOT / "tfmeta").rglob("*.py"))}
+
+
+def room_of(module):
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        known = ROOM_OF.get(".".join(parts[:length]))
+        if known and (length > 1 or len(parts) == 1):
+            return known
+    return parts[1]
+
+
+def imported(tree, modules):
+    """Dotted names that a module imports, with the line of each."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                is_module = inside in modules or node.module == "tfmeta"
+                found.append((inside if is_module else node.module, node.lineno))
+    return found
+
+
+def floor_of(room):
+    return next(number for number, floor in enumerate(FLOORS) if room in floor)
+
+
+def may_import(importer, target):
+    """Whether a module of one room may import from another."""
+    if importer == target or target == "version":
+        return True
+    if SERVE in (importer, target):
+        return importer == "commands"
+    return floor_of(importer) < floor_of(target)
+
+
+def wrong_imports(module, tree, modules):
+    """Each import of `module` that the house does not allow, as a sentence."""
+    room, wrong = room_of(module), []
+    for name, line in imported(tree, modules):
+        target = room_of(name) if name.split(".")[0] == "tfmeta" else None
+        if target and not may_import(room, target):
+            wrong.append(f"{module}:{line}: {room} may not import {name} ({target})")
+        if name.split(".")[0] == "gin" and room not in MAY_IMPORT_GIN:
+            wrong.append(f"{module}:{line}: {room} may not know gin")
+        if name.startswith("tensorflow.python") and module not in PRIVATE_TENSORFLOW:
+            wrong.append(f"{module}:{line}: {name} is private to TensorFlow")
+    return wrong
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_module_imports_only_from_rooms_below(module):
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    assert wrong_imports(module, tree, SOURCES) == []
+
+
+def test_every_module_has_a_room():
+    rooms = {room for floor in FLOORS for room in floor} | {SERVE}
+    assert {room_of(module) for module in SOURCES} <= rooms
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "said"),
+    [
+        ("tfmeta.tasks.glyphs", "from tfmeta import learners", "tasks may not import"),
+        ("tfmeta.tasks.glyphs", "from tfmeta.networks import conv4", "tasks may not import"),
+        ("tfmeta.inner.loop", "import tfmeta.parallel", "inner may not import"),
+        ("tfmeta.export.guards", "def f():\n    from tfmeta.learners import MAML", "export may"),
+        ("tfmeta.export.guards", "from tfmeta.export import __main__", "export may not import"),
+        ("tfmeta.learners.maml", "from tfmeta.experiment.run import train", "learners may not"),
+        ("tfmeta.learners.maml", "import gin", "may not know gin"),
+        ("tfmeta.serve.http", "from tfmeta.export import read_description", "serve may not"),
+        ("tfmeta.learners.maml", "from tensorflow.python.ops import nn_impl", "is private"),
+    ],
+)
+def test_a_wrong_import_is_found(module, source, said):
+    wrong = wrong_imports(module, ast.parse(source), SOURCES)
+    assert len(wrong) == 1
+    assert said in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("tfmeta.learners.maml", "from tfmeta import export, inner, parallel"),
+        ("tfmeta.learners.maml", "from tfmeta.tasks.task import Task"),
+        ("tfmeta.export.__main__", "from tfmeta import commands, experiment"),
+        ("tfmeta.serve.http", "from tfmeta.version import __version__"),
+    ],
+)
+def test_an_import_from_below_is_allowed(module, source):
+    assert wrong_imports(module, ast.parse(source), SOURCES) == []
