@@ -69,7 +69,9 @@ def inner_steps_curve(report: dict, path: Path) -> Path:
     """Draws a report's first metric over inner steps, a line a normalisation mode."""
     protocol = report["protocol"]
     metric = next(iter(next(iter(report["results"].values()))))
-    title = f"{protocol.get('name', '')}: {protocol['tasks']} {protocol['split']} tasks"
+    ways = f"{protocol['ways']}-way " if "ways" in protocol else ""
+    kind = f"{protocol.get('name', 'tasks')} {ways}{protocol['shots']}-shot"
+    title = f"{kind}, {protocol['tasks']} {protocol['split']} tasks"
     figure, axes = _axes(title, "inner steps", metric.replace("_", " "))
     for mode, metrics in report["results"].items():
         summary = metrics[metric]
@@ -95,10 +97,9 @@ def sinusoid_adaptation(curves: dict, path: Path) -> Path:
         path: of the PNG.
     """
     tasks = len(curves["truth"])
-    figure = Figure(figsize=(_WIDTH * 0.75 * tasks, _HEIGHT))
+    figure = Figure(figsize=(_WIDTH * 0.65 * tasks, _HEIGHT * 0.9), layout="constrained")
     styles = {0: ("tab:gray", ":"), 1: ("tab:orange", "--")}
-    for task in range(tasks):
-        axes = figure.add_subplot(1, tasks, task + 1)
+    for task, axes in enumerate(figure.subplots(1, tasks, squeeze=False)[0]):
         axes.plot(curves["x"], curves["truth"][task], color="tab:red", label="truth")
         for steps, predictions in curves["predictions"].items():
             colour, style = styles.get(steps, ("tab:green", "-"))
@@ -106,8 +107,9 @@ def sinusoid_adaptation(curves: dict, path: Path) -> Path:
             axes.plot(curves["x"], predictions[task], color=colour, linestyle=style, label=label)
         points = curves["support_x"][task][:, 0], curves["support_y"][task][:, 0]
         axes.plot(*points, "^", color="tab:purple", label=f"{len(points[0])} support points")
-        axes.set(xlabel="x", ylabel="y" if task == 0 else "")
+        axes.set(xlabel="x", ylabel="y" if task == 0 else "", title=f"held-out task {task}")
         axes.grid(alpha=0.3)
-        if task == 0:
-            axes.legend(fontsize="small")
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return _save(figure, path)
