@@ -103,8 +103,8 @@ class Adam:
 
     def _step(self, weight, direction, second, count):
         power = tf.cast(count, weight.dtype)
-        first_correction = 1.0 - tf.pow(tf.cast(self.beta_1, weight.dtype), power)
-        second_correction = 1.0 - tf.pow(tf.cast(self.beta_2, weight.dtype), power)
+        first_correction = 1.0 - tf.pow(tf.constant(self.beta_1, weight.dtype), power)
+        second_correction = 1.0 - tf.pow(tf.constant(self.beta_2, weight.dtype), power)
         root = safe_sqrt(second / second_correction)
         return direction / (first_correction * (root + self.epsilon))
 
@@ -146,4 +146,5 @@ def get(optimizer):
 
 
 def _cast(rate, weight):
-    return tf.cast(rate, weight.dtype)
+    # A Python float would pass through float32 in tf.cast, and float64 adaptation lose digits.
+    return tf.cast(rate, weight.dtype) if tf.is_tensor(rate) else tf.constant(rate, weight.dtype)

@@ -52,7 +52,8 @@ def conv4(
     _check_choice("downsampling", downsampling, ("stride", "max_pool"))
     _check_choice("head", head, ("mean", "flatten"))
     pooled = downsampling == "max_pool"
-    inputs = keras.Input(tuple(image_shape), name="images")
+    # Keras casts what it is given to the input's dtype: a float64 network needs a float64 input.
+    inputs = keras.Input(tuple(image_shape), name="images", dtype=input_dtype(dtype))
     x = inputs
     for block in range(1, 5):
         strides = 1 if pooled else 2
@@ -71,6 +72,12 @@ def conv4(
         x = keras.layers.Flatten(dtype=dtype, name="flatten")(x)
     outputs = keras.layers.Dense(ways, dtype=dtype, name="head")(x)
     return keras.Model(inputs, outputs, name=name)
+
+
+def input_dtype(dtype):
+    """Dtype of an input whose layers have the policy `dtype` (None: the global one)."""
+    policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+    return policy.variable_dtype
 
 
 def _check_choice(name, value, choices):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import keras
 
+from tfmeta.networks.conv4 import input_dtype
+
 
 def mlp(
     hidden: Sequence[int] = (40, 40),
@@ -34,7 +36,7 @@ def mlp(
         A functional `keras.Model` from [N, input_dim] to [N, outputs], with layers `hidden_1`,
         `hidden_2`, ..., `head`, initialised as Glorot and Bengio (2010).
     """
-    inputs = keras.Input((input_dim,), name="inputs")
+    inputs = keras.Input((input_dim,), name="inputs", dtype=input_dtype(dtype))
     x = inputs
     for index, width in enumerate(hidden, start=1):
         x = keras.layers.Dense(width, activation, dtype=dtype, name=f"hidden_{index}")(x)
@@ -66,7 +68,7 @@ def nonconv(
         A functional `keras.Model` from [N, *image_shape] to logits [N, ways], with layers
         `dense_1`, `norm_1`, ..., `head`.
     """
-    inputs = keras.Input(tuple(image_shape), name="images")
+    inputs = keras.Input(tuple(image_shape), name="images", dtype=input_dtype(dtype))
     x = keras.layers.Reshape((math.prod(image_shape),), dtype=dtype, name="flatten")(inputs)
     for index, width in enumerate(hidden, start=1):
         x = keras.layers.Dense(width, dtype=dtype, name=f"dense_{index}")(x)

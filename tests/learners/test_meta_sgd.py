@@ -1,0 +1,43 @@
+"""Meta-SGD: the gradient of the rates, and where the rates start."""
+
+import numpy as np
+import tensorflow as tf
+
+import tfmeta
+from tests.learners.conftest import compiled, relative_error, squared_error, values
+
+
+def test_rates_start_in_the_papers_range_and_differ(problem):
+    learner = tfmeta.MetaSGD(problem.network())
+    rates = np.concatenate([np.ravel(rate) for rate in learner.rate_variables])
+    assert rates.min() >= 0.005
+    assert rates.max() <= 0.1
+    assert len(np.unique(rates)) == len(rates)
+
+
+def test_gradients_of_weights_and_rates_are_those_of_a_few_line_reference(problem):
+    learner = compiled(tfmeta.MetaSGD(problem.network()))
+    weights = values(learner.network.trainable_variables)
+    rates = values(learner.rate_variables)
+    expected = []
+    for i in range(3):
+        task = problem.task(i)
+        with tf.GradientTape() as tape:
+            tape.watch([weights, rates])
+            with tf.GradientTape() as inner:
+                inner.watch(weights)
+                loss = squared_error(weights, task.support)
+            gradients = inner.gradient(loss, weights)
+            moved = [w - r * g for w, r, g in zip(weights, rates, gradients, strict=True)]
+            loss = squared_error(moved, task.query)
+        expected.append([g.numpy() for g in tape.gradient(loss, [*weights, *rates])])
+    means = [np.mean(parts, axis=0) for parts in zip(*expected, strict=True)]
+    assert relative_error(learner.meta_gradient(*problem.batch)[0], means) < 1e-12
+
+
+def test_rates_are_trained_with_the_weights(problem):
+    learner = compiled(tfmeta.MetaSGD(problem.network()))
+    before = [rate.numpy() for rate in values(learner.rate_variables)]
+    learner.train_on_batch(*problem.batch)
+    after = values(learner.rate_variables)
+    assert all(np.abs(a - b).max() > 0 for a, b in zip(after, before, strict=True))

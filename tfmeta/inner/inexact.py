@@ -1,0 +1,269 @@
+"""Finding layers whose second derivatives TensorFlow drops or lacks, before training on them.
+
+The network and its first gradient are traced once; what the second derivative would have to
+differentiate is then looked up in TensorFlow's gradient registry, which says of each operation
+whether it has a derivative, is declared to have none (silently a wrong number), or is not there
+(an error deep in a trace). `tfmeta.inner.exact` already cured what can be cured.
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from tensorflow.python.framework import ops
+
+from tfmeta.inner.network import PureNetwork
+
+# Examples of the traced batch: any size would do.
+_EXAMPLES = 2
+
+# Constant almost everywhere: that they have no derivative is right. Gradients that a program
+# stops itself are stopped on purpose.
+_FLAT = {"ZerosLike", "OnesLike", "StopGradient", "LinSpace", "Range", "PreventGradient"}
+
+# Calls of other functions: their bodies are looked through instead.
+_CALLS = {"PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient"}
+
+_REMEDIES = {
+    "ResizeBilinearGrad": "Use interpolation='nearest', or a transposed convolution.",
+    "ResizeBicubicGrad": "Use interpolation='nearest', or a transposed convolution.",
+    "ScaleAndTranslateGrad": "Use interpolation='nearest', or a transposed convolution.",
+    "FakeQuantWithMinMaxArgsGradient": "Quantise after meta-training.",
+    "FakeQuantWithMinMaxVarsGradient": "Quantise after meta-training.",
+    "FakeQuantWithMinMaxVarsPerChannelGradient": "Quantise after meta-training.",
+    "SoftsignGrad": "Write the activation as lambda x: x / (1 + keras.ops.abs(x)), or use tanh.",
+    "LRNGrad": "Use batch or layer normalisation.",
+    "Dilation2DBackpropInput": "Use max pooling.",
+    "Dilation2DBackpropFilter": "Use max pooling.",
+    "MaxPoolGradWithArgmax": "Use keras.layers.MaxPooling2D.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A layer through which second derivatives are not exact.
+
+    Attributes:
+        layer: its name.
+        layer_class: the name of its class.
+        operation: the TensorFlow operation, or the part of the layer, that is at fault.
+        refused: whether TensorFlow raises an error, rather than give a wrong number.
+        remedy: what to do, a sentence.
+    """
+
+    layer: str
+    layer_class: str
+    operation: str
+    refused: bool
+    remedy: str
+
+    def __str__(self):
+        fault = "has no derivative of" if self.refused else "silently drops the derivative of"
+        return f"{self.layer!r} ({self.layer_class}): TensorFlow {fault} {self.operation}. " + (
+            self.remedy or "Replace the layer."
+        )
+
+
+def check_exactness(network, adapted=None):
+    """Finds the layers of a network through which second derivatives are not exact.
+
+    The network is traced, not run, and is left as it is. A network that does not say what shape
+    its inputs have is not checked.
+
+    Example:
+        >>> import keras
+        >>> from tfmeta.inner import check_exactness
+        >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
+        >>> check_exactness(network)
+        []
+
+    Args:
+        network: a built `keras.Model` with one output.
+        adapted: indices of the trainable weights that the inner loop changes; None: all.
+
+    Returns:
+        A list of `Finding`, one a layer and operation, in the order of the network.
+    """
+    findings = _stopped_by_design(network)
+    specs = _input_specs(network)
+    if specs is None:
+        return findings
+    graph, sources, targets, layers = _trace(network, specs, adapted)
+    library = {f.signature.name: f for f in graph.as_graph_def().library.function}
+    for op in _between(graph, sources, targets):
+        for operation, refused in _faults(op, library):
+            layer = layers.of(op)
+            finding = Finding(
+                getattr(layer, "name", network.name),
+                type(layer or network).__name__,
+                operation,
+                refused,
+                _REMEDIES.get(operation, ""),
+            )
+            if finding not in findings:
+                findings.append(finding)
+    return findings
+
+
+def _stopped_by_design(network):
+    findings = []
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            part = "the kernel's norm (its power iteration stops gradients by design)"
+            remedy = "Leave the wrapper out, or keep its kernel from adapting."
+        elif isinstance(layer, keras.layers.BatchNormalization) and getattr(layer, "renorm", False):
+            part = "its renormalisation (which stops gradients by design)"
+            remedy = "Use renorm=False."
+        else:
+            continue
+        findings.append(Finding(layer.name, type(layer).__name__, part, False, remedy))
+    return findings
+
+
+def _input_specs(network):
+    """The structure of `tf.TensorSpec` that the network takes, or None where it is not known."""
+    structure = getattr(network, "_inputs_struct", None)
+    if structure is None:
+        structure = getattr(network, "inputs", None)
+    if isinstance(structure, (list, tuple)) and len(structure) == 1:
+        structure = structure[0]
+    if structure is not None:
+        return keras.tree.map_structure(lambda t: _spec(t.shape, t.dtype), structure)
+    shapes = list((getattr(network, "_build_shapes_dict", None) or {}).values())
+    if len(shapes) != 1 or not isinstance(shapes[0], (tuple, list)):
+        return None
+    return _spec(shapes[0], network.compute_dtype)
+
+
+def _spec(shape, dtype):
+    return tf.TensorSpec((_EXAMPLES, *shape[1:]), dtype)
+
+
+def _trace(network, specs, adapted):
+    """Traces the gradient of a loss: its graph, what it is a function of, itself, and layers.
+
+    Where an operation lacks even the first derivative, the loss stands in for the gradient.
+    """
+    pure, layers = PureNetwork(network), _Layers()
+    found = {}
+
+    def first_gradient(weights, state, inputs):
+        layers.watch(ops.get_default_graph())
+        chosen = weights if adapted is None else [weights[index] for index in adapted]
+        with tf.GradientTape() as tape:
+            tape.watch(chosen)
+            outputs, _, _ = pure(weights, state, inputs, batch_statistics=True)
+            # Squared, so that what arrives from the loss is a function of the weights too.
+            loss = tf.reduce_sum(tf.square(outputs))
+        try:
+            gradients = tape.gradient(loss, chosen)
+        except LookupError:
+            gradients = [loss]
+        targets = [tf.convert_to_tensor(value) for value in gradients if value is not None]
+        found.update(sources=weights, targets=targets)
+        return targets
+
+    def like(variables):
+        return [tf.TensorSpec(v.shape, v.dtype) for v in variables]
+
+    concrete = tf.function(first_gradient, autograph=False).get_concrete_function(
+        like(network.trainable_variables), like(network.non_trainable_variables), specs
+    )
+    return concrete.graph, found["sources"], found["targets"], layers
+
+
+class _Layers:
+    """Which Keras layer made an operation, learned while the graph is traced."""
+
+    def __init__(self):
+        self._of_scope = {}
+
+    def watch(self, graph):
+        """Remembers, for this graph's name scopes, the innermost layer that is running."""
+        create = graph._create_op_internal
+
+        def create_op(*args, **kwargs):
+            op = create(*args, **kwargs)
+            running = [
+                scope.caller
+                for scope in global_state.get_global_attribute("name_scope_stack") or []
+                if isinstance(scope.caller, keras.layers.Layer)
+            ]
+            if running:
+                self._of_scope.setdefault(_scope(op.name), running[-1])
+            return op
+
+        graph._create_op_internal = create_op
+
+    def of(self, op):
+        """The layer of an operation, or of the one whose gradient it is; None if unknown."""
+        scope = _scope(op.name.removeprefix("gradient_tape/"))
+        while scope and scope not in self._of_scope:
+            scope = _scope(scope)
+        return self._of_scope.get(scope)
+
+
+def _scope(name):
+    return name.rpartition("/")[0]
+
+
+def _between(graph, sources, targets):
+    """Operations through which the targets depend differentiably on the sources, in order."""
+    reached, forward = {id(t) for t in sources}, []
+    for op in graph.get_operations():
+        if op.type not in _FLAT and any(id(t) in reached for t in op.inputs):
+            outputs = [id(t) for t in op.outputs if _carries_derivatives(t)]
+            forward.append((op, outputs))
+            reached.update(outputs)
+    needed, between = {id(t) for t in targets}, []
+    for op, outputs in reversed(forward):
+        if not needed.isdisjoint(outputs):
+            between.append(op)
+            needed.update(id(t) for t in op.inputs)
+    return between[::-1]
+
+
+def _carries_derivatives(tensor):
+    return tensor.dtype.is_floating or tensor.dtype.is_complex or tensor.dtype == tf.variant
+
+
+def _faults(op, library):
+    """The faulty operation types of an operation: itself, or what the functions it calls hold."""
+    called = [name for name in _called_types(op, library) if name in _REMEDIES]
+    faults = [(name, _registered(name) == "missing") for name in sorted(set(called))]
+    if op.type in _CALLS:
+        return faults
+    try:
+        dropped = ops.get_gradient_function(op) is None
+    except LookupError:
+        return [*faults, (op.type, True)]
+    return [*faults, (op.type, False)] if dropped else faults
+
+
+def _registered(op_type):
+    try:
+        return "dropped" if ops.gradient_registry.lookup(op_type) is None else "exact"
+    except LookupError:
+        return "missing"
+
+
+def _called_types(op, library):
+    """Types of all operations in the functions that `op` calls, however deep."""
+    pending, seen, types = _function_names(op.node_def), set(), []
+    while pending:
+        name = pending.pop()
+        if name in seen or name not in library:
+            continue
+        seen.add(name)
+        for node in library[name].node_def:
+            types.append(node.op)
+            pending.extend(_function_names(node))
+    return types
+
+
+def _function_names(node):
+    values = node.attr.values()
+    return [value.func.name for value in values if value.HasField("func")] + [
+        function.name for value in values for function in value.list.func
+    ]
