@@ -3,6 +3,7 @@
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
 from tfmeta.inner.exact import exact_derivatives
 from tfmeta.inner.gradients import dot, gradient, hessian_vector_product
+from tfmeta.inner.inexact import check_exactness
 from tfmeta.inner.loop import run_steps
 from tfmeta.inner.losses import SetLoss
 from tfmeta.inner.network import PureNetwork, relative_path
@@ -15,6 +16,7 @@ __all__ = [
     "PureNetwork",
     "SetLoss",
     "by_pattern",
+    "check_exactness",
     "conjugate_gradient",
     "dot",
     "exact_derivatives",

@@ -59,9 +59,10 @@ class Finding:
     remedy: str
 
     def __str__(self):
-        fault = "has no derivative of" if self.refused else "silently drops the derivative of"
-        return f"{self.layer!r} ({self.layer_class}): TensorFlow {fault} {self.operation}. " + (
-            self.remedy or "Replace the layer."
+        fault = "does not have" if self.refused else "silently drops"
+        return (
+            f"{self.layer} ({self.layer_class}): the derivative of {self.operation}, which "
+            f"TensorFlow {fault}. {self.remedy}"
         )
 
 
@@ -99,7 +100,7 @@ def check_exactness(network, adapted=None):
                 type(layer or network).__name__,
                 operation,
                 refused,
-                _REMEDIES.get(operation, ""),
+                _REMEDIES.get(operation, "Replace the layer."),
             )
             if finding not in findings:
                 findings.append(finding)
@@ -110,10 +111,10 @@ def _stopped_by_design(network):
     findings = []
     for layer in network._flatten_layers():
         if isinstance(layer, keras.layers.SpectralNormalization):
-            part = "the kernel's norm (its power iteration stops gradients by design)"
-            remedy = "Leave the wrapper out, or keep its kernel from adapting."
+            part = "its kernel's norm (gradients are stopped by design)"
+            remedy = "Leave the wrapper out."
         elif isinstance(layer, keras.layers.BatchNormalization) and getattr(layer, "renorm", False):
-            part = "its renormalisation (which stops gradients by design)"
+            part = "its renormalisation (gradients are stopped by design)"
             remedy = "Use renorm=False."
         else:
             continue
@@ -201,7 +202,11 @@ class _Layers:
         scope = _scope(op.name.removeprefix("gradient_tape/"))
         while scope and scope not in self._of_scope:
             scope = _scope(scope)
-        return self._of_scope.get(scope)
+        if scope or op.type not in _CALLS:
+            return self._of_scope.get(scope)
+        # The gradient of a called function has no scope, but it reads what the function left.
+        forward = [t.op for t in op.inputs if t.op.type == op.type]
+        return self.of(forward[0]) if forward else None
 
 
 def _scope(name):

@@ -1,8 +1,11 @@
 """What a learner refuses, with the rule, what it received, and what to do."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.learners import normalization as modes
 from tfmeta.parallel.map_tasks import PARALLEL
 
@@ -72,6 +75,29 @@ def check_optimizer(optimizer):
         raise ValueError(
             "The meta-gradient is not scaled, so it must not be unscaled. "
             f"Received: {type(optimizer).__name__}. Pass the optimizer it wraps."
+        )
+
+
+def check_exactness(learner):
+    """Names layers through which a meta-gradient with second derivatives is not exact.
+
+    Warns where TensorFlow drops a derivative silently; raises a ValueError where it has none.
+    """
+    if not learner.second_order:
+        return
+    findings = inner.check_exactness(learner.network, learner.adapted_indices)
+    refused = [finding for finding in findings if finding.refused]
+    advice = "Or leave second derivatives out: MAML(first_order=True), Reptile."
+    if refused:
+        raise ValueError(
+            "A meta-gradient with second derivatives needs layers that have them. "
+            f"Received: {' '.join(map(str, refused))} {advice}"
+        )
+    if findings:
+        warnings.warn(
+            "The meta-gradient will not be exact. A second derivative is missing in: "
+            f"{' '.join(map(str, findings))} {advice}",
+            stacklevel=3,
         )
 
 

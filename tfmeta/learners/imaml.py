@@ -26,6 +26,8 @@ class IMAML(MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    second_order = True
+
     def __init__(
         self,
         network,

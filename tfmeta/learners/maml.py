@@ -36,6 +36,7 @@ class MAML(MetaLearner):
     def __init__(self, network, inner_rate=0.01, inner_steps=1, *, first_order=False, **options):
         super().__init__(network, inner_rate, inner_steps, **options)
         self.first_order = first_order
+        self.second_order = not first_order
 
     def task_gradient(self, parameters, task, state, key) -> TaskGradient:
         """Gradient of the query loss after `inner_steps`, with respect to `parameters`."""

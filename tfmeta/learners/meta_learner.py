@@ -126,6 +126,8 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
         checks.check_optimizer(self.optimizer)
+        if self.loss_function is None:  # Once a learner; compiling again changes no layer.
+            checks.check_exactness(self)
         self.loss_function = inner.SetLoss(loss)
         self.inner_loss_function = inner.SetLoss(
             loss if self.inner_loss is None else self.inner_loss

@@ -57,6 +57,8 @@ class PureFunctions:
     """
 
     first_order = True
+    # Whether the meta-gradient needs second derivatives of the network.
+    second_order = False
     updates_state = False
     chains_state = False
 
