@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tfmeta.experiment.files import sync
 
@@ -84,6 +85,7 @@ def inner_steps_curve(report: dict, path: Path) -> Path:
         axes.fill_between(
             steps, mean - interval, mean + interval, color=line.get_color(), alpha=0.2
         )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return _save(figure, path)
 
