@@ -27,7 +27,7 @@ class Progress:
         if self._terminal:
             self._bar = tqdm(
                 total=steps, initial=step, file=self.file, unit="step", dynamic_ncols=True,
-                bar_format="step {n_fmt}/{total_fmt} {bar:10} {postfix[0]}, {remaining} left",
+                bar_format="step {n_fmt}/{total_fmt} |{bar:10}| {postfix[0]}, {remaining} left",
                 postfix=["starting"],
             )  # fmt: skip
 
@@ -55,8 +55,10 @@ class Progress:
             print(text, file=self.file, flush=True)
 
     def close(self) -> None:
+        """Leaves the moving line; from then on lines are printed plainly."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
     def _left(self, step: int) -> str:
         done = step - self._first

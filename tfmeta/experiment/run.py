@@ -43,6 +43,7 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
             run = _Run(settings, place, stop, continue_anyway)
             try:
                 run.loop()
+                run.progress.close()
                 finish.finish(settings, place, run.training, stop)
             except Stopped:
                 pass
@@ -137,7 +138,8 @@ class _Run:
             "sessions": old["sessions"] if old else [],
         }
         if resumed:
-            self._check_same(old, new, continue_anyway)
+            if self.place.resume_step() < settings.train.steps:
+                self._check_same(old, new, continue_anyway)
             new = {**new, "choices": old["choices"]}
         else:
             jit_compile, reason = building.choose_jit_compile(
