@@ -2,11 +2,9 @@
 
 import contextlib
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
 
 from tests.conformance import zoo
 from tfmeta.inner import hessian_vector_product
