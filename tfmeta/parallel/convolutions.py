@@ -28,10 +28,7 @@ def _convolve(pfor_input):
     geometry = _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked)
     if not kernels_stacked or geometry is None:
         return None
-    tasks = _tasks(kernels)
-    columns = _columns(images, images_stacked, geometry)
-    product = tf.matmul(columns, _kernel_matrix(kernels, geometry))
-    return _from_groups(product, [tasks, -1, *geometry.output_size], geometry)
+    return convolve(images, images_stacked, kernels, geometry)
 
 
 @task_converter("Conv2DBackpropFilter")
@@ -42,10 +39,7 @@ def _kernel_gradient(pfor_input):
     geometry = _geometry(pfor_input, images, kernel, images_stacked, False)
     if geometry is None or not images_stacked:
         return None
-    columns = _columns(images, images_stacked, geometry)
-    grads = _to_groups(grads, grads_stacked, geometry)
-    product = tf.matmul(columns, grads, transpose_a=True)
-    return _kernel_from_matrix(product, geometry)
+    return kernel_gradient(images, images_stacked, grads, grads_stacked, geometry)
 
 
 @task_converter("Conv2DBackpropInput")
@@ -56,18 +50,36 @@ def _image_gradient(pfor_input):
     geometry = _geometry(pfor_input, pfor_input.op.outputs[0].shape, kernels, False, True)
     if geometry is None:
         return None
-    grads = _to_groups(grads, grads_stacked, geometry)
-    columns = tf.matmul(grads, _kernel_matrix(kernels, geometry), transpose_b=True)
-    tasks = _tasks(kernels)
-    columns = _ungroup_columns(columns, geometry)
-    images = spread(columns, geometry)
-    return tf.reshape(images, [tasks, -1, *geometry.image_size, geometry.channels])
+    return image_gradient(kernels, grads, grads_stacked, geometry)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Convolution(Geometry):
+class Convolution(Geometry):
+    """A window on an image, and what comes out of it."""
+
     filters: int = 1
     groups: int = 1
+
+
+def convolve(images, stacked, kernels, geometry):
+    """Convolves images [[T,] N, height, width, C] with kernels [T, ...]."""
+    product = tf.matmul(_columns(images, stacked, geometry), _kernel_matrix(kernels, geometry))
+    return _from_groups(product, [_tasks(kernels), -1, *geometry.output_size], geometry)
+
+
+def kernel_gradient(images, images_stacked, grads, grads_stacked, geometry):
+    """Gradient of the kernels [T, ...] from images and output gradients, at least one stacked."""
+    columns = _columns(images, images_stacked, geometry)
+    product = tf.matmul(columns, _to_groups(grads, grads_stacked, geometry), transpose_a=True)
+    return _kernel_from_matrix(product, geometry)
+
+
+def image_gradient(kernels, grads, grads_stacked, geometry):
+    """Gradient of the images [T, N, height, width, C] from kernels [T, ...]."""
+    grads = _to_groups(grads, grads_stacked, geometry)
+    columns = tf.matmul(grads, _kernel_matrix(kernels, geometry), transpose_b=True)
+    images = spread(_ungroup_columns(columns, geometry), geometry)
+    return tf.reshape(images, [_tasks(kernels), -1, *geometry.image_size, geometry.channels])
 
 
 def _inputs(pfor_input, *indices):
@@ -89,7 +101,7 @@ def _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked):
         or None in kernel
     ):
         return None
-    return _Convolution(
+    return Convolution(
         image_size=tuple(image[1:3]),
         channels=image[3],
         window=tuple(kernel[:2]),
@@ -113,7 +125,7 @@ def _shape(value):
 
 def _columns(images, stacked, geometry):
     """Patches as a matrix a task and group: [T, (G,) N * positions, taps * channels]."""
-    flat = tf.reshape(images, [-1, *geometry.image_size, geometry.channels]) if stacked else images
+    flat = tf.reshape(images, [-1, *geometry.image_size, geometry.channels])
     patches = extract(flat, geometry)
     groups, taps = geometry.groups, geometry.taps
     lead = [_tasks(images)] if stacked else [1]
@@ -140,7 +152,9 @@ def _kernel_matrix(kernels, geometry):
     matrix = tf.reshape(kernels, [_tasks(kernels), -1, geometry.filters])
     if groups == 1:
         return matrix
-    matrix = tf.reshape(matrix, [_tasks(kernels), matrix.shape[1], groups, geometry.filters // groups])
+    matrix = tf.reshape(
+        matrix, [_tasks(kernels), matrix.shape[1], groups, geometry.filters // groups]
+    )
     return tf.transpose(matrix, [0, 2, 1, 3])
 
 

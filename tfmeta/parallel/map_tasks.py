@@ -5,7 +5,10 @@ import logging
 import tensorflow as tf
 
 import tfmeta.parallel.convolutions
-import tfmeta.parallel.squeezes  # noqa: F401  (these register their converters)
+import tfmeta.parallel.depthwise
+import tfmeta.parallel.padding
+import tfmeta.parallel.squeezes
+import tfmeta.parallel.volumes  # noqa: F401  (these register their converters)
 from tfmeta.parallel.registry import task_converters
 
 _logger = logging.getLogger("tfmeta")

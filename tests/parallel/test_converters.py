@@ -1,0 +1,120 @@
+"""Converters give what one task after another gives, whichever operands differ between tasks."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmeta.parallel import map_tasks
+
+TASKS, EXAMPLES = 3, 2
+
+RNG = np.random.default_rng(0)
+
+# Which of (images, kernel, output gradient) differ between tasks.
+STACKED = [which for which in itertools.product([True, False], repeat=3) if any(which)]
+
+
+def conv2d(**options):
+    return lambda x, k: tf.nn.conv2d(x, k, data_format="NHWC", **options)
+
+
+def conv3d(strides, padding, dilations=1):
+    return lambda x, k: tf.nn.conv3d(
+        x, k, [1, *[strides] * 3, 1], padding, dilations=[1, *[dilations] * 3, 1]
+    )
+
+
+def depthwise(strides, padding):
+    return lambda x, k: tf.nn.depthwise_conv2d(x, k, [1, strides, strides, 1], padding)
+
+
+CASES = {
+    "conv2d, stride 2, same": (
+        conv2d(strides=2, padding="SAME"),
+        (5, 6, 2),
+        (3, 3, 2, 3),
+    ),
+    "conv2d, stride (3, 2), window below stride": (
+        conv2d(strides=(3, 2), padding="VALID"),
+        (7, 6, 2),
+        (2, 1, 2, 3),
+    ),
+    "conv2d, dilated": (
+        # As Keras: the operation's own dilation has no gradient on CPU.
+        lambda x, k: tf.nn.convolution(x, k, padding="SAME", dilations=(2, 1)),
+        (5, 6, 2),
+        (3, 2, 2, 3),
+    ),
+    "conv3d, same": (conv3d(1, "SAME"), (4, 3, 5, 2), (3, 2, 3, 2, 3)),
+    "conv3d, stride 2, same": (conv3d(2, "SAME"), (5, 4, 3, 2), (3, 3, 2, 2, 3)),
+    "conv3d, stride 2, valid": (conv3d(2, "VALID"), (6, 5, 4, 2), (3, 2, 2, 2, 3)),
+    "conv3d, window below stride": (conv3d(3, "VALID"), (7, 5, 4, 1), (1, 2, 2, 1, 2)),
+    "depthwise, same": (depthwise(1, "SAME"), (5, 4, 2), (3, 3, 2, 2)),
+    "depthwise, stride 2, valid": (depthwise(2, "VALID"), (5, 6, 3), (2, 3, 3, 1)),
+}
+
+
+def loops(concrete):
+    nodes = list(concrete.graph.as_graph_def().node)
+    for function in concrete.graph.as_graph_def().library.function:
+        nodes.extend(function.node_def)
+    return {node.op for node in nodes if "While" in node.op}
+
+
+def compare(function, tasks):
+    vectorised = tf.function(
+        lambda tasks: map_tasks(function, tasks, parallel="vectorized"), autograph=False
+    ).get_concrete_function(tasks)
+    results = vectorised(*tf.nest.flatten(tasks))
+    for index in range(TASKS):
+        expected = function([t[index] for t in tasks])
+        for actual, value in zip(results, expected, strict=True):
+            np.testing.assert_allclose(actual[index], value, rtol=0, atol=1e-11)
+    return loops(vectorised)
+
+
+def operands(shapes, stacked):
+    """The tensors that differ between tasks, and a function that fills in the others."""
+    tensors = [
+        tf.constant(RNG.normal(size=((TASKS, *shape) if which else shape)))
+        for shape, which in zip(shapes, stacked, strict=True)
+    ]
+
+    def filled(task):
+        task = iter(task)
+        return [
+            next(task) if which else tensor for tensor, which in zip(tensors, stacked, strict=True)
+        ]
+
+    return [t for t, which in zip(tensors, stacked, strict=True) if which], filled
+
+
+@pytest.mark.parametrize("stacked", STACKED, ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_convolution_and_its_gradients_equal_those_of_single_tasks(name, stacked):
+    convolution, image, kernel = CASES[name]
+    shapes = [(EXAMPLES, *image), kernel]
+    output = convolution(tf.zeros(shapes[0]), tf.zeros(shapes[1])).shape
+    tasks, filled = operands([*shapes, tuple(output)], stacked)
+
+    def function(task):
+        x, k, cotangent = filled(task)
+        with tf.GradientTape() as tape:
+            tape.watch([x, k])
+            y = convolution(x, k)
+        return [y, *tape.gradient(y, [x, k], output_gradients=cotangent)]
+
+    assert not compare(function, tasks)
+
+
+@pytest.mark.parametrize("stacked", [(True,), (False,)], ids=str)
+def test_padding_keeps_its_value(stacked):
+    tasks, filled = operands([(2, 3)], stacked)
+    tasks = [*tasks, tf.zeros([TASKS])]
+
+    def function(task):
+        return [tf.pad(filled(task)[0], [(1, 0), (0, 2)], constant_values=7.0)]
+
+    assert not compare(function, tasks)
