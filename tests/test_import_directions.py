@@ -36,7 +36,12 @@ ROOM_OF = {
 SERVE = "serve"
 MAY_IMPORT_GIN = ("commands", "runs")
 # What is private to TensorFlow is touched in few places, each of which says why.
-PRIVATE_TENSORFLOW = ("tfmeta.export.warmup", "tfmeta.inner.exact", "tfmeta.parallel.registry")
+PRIVATE_TENSORFLOW = (
+    "tfmeta.export.warmup",
+    "tfmeta.inner.exact",
+    "tfmeta.inner.inexact",
+    "tfmeta.parallel.registry",
+)
 
 
 def module_name(path):
