@@ -13,6 +13,8 @@ from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.experiment.signals import Stopped, StopRequest
 from tfmeta.experiment.workdir import EVALUATION, WorkDir
 from tfmeta.settings import Settings
+from tfmeta.tasks.episodes import SCALE
+from tfmeta.tasks.image_folder import RESIZE_FILTER
 from tfmeta.tasks.sinusoid import sinusoid_curve, sinusoid_parameters
 
 _PICTURE_TASKS = 3
@@ -106,8 +108,7 @@ def draw_learning_curve(settings: Settings, place: WorkDir) -> None:
 def draw_sinusoids(settings: Settings, place: WorkDir, learner) -> None:
     """Writes adaptation.png: truth, support points, the network before and after adaptation."""
     options = settings.evaluate
-    shots = (options.shots or (None,))[0]
-    stream = building.held_out_stream(settings, options.split, options.seed, shots)
+    stream = building.held_out_stream(settings, options.split, options.seed, _first_shots(settings))
     info = stream.info
     if info["input_dim"] != 1 or info["output_dim"] != 1:
         return
@@ -140,8 +141,43 @@ def export(settings: Settings, learner, folder, normalization=None) -> Path:
         for name in ("max_support", "max_query")
         if getattr(settings.export, name) is not None
     }
-    mode = normalization or settings.export.normalization
-    return Path(learner.export(str(folder), normalization=mode, **limits))
+    info = building.held_out_stream(
+        settings, settings.evaluate.split, settings.evaluate.seed, _first_shots(settings)
+    ).info
+    return Path(
+        learner.export(
+            str(folder),
+            normalization=normalization or settings.export.normalization,
+            preprocessing=_preprocessing(info),
+            warmup_sizes=[usual_size(info)],
+            metadata={"recipe": settings.recipe, "tasks": info},
+            **limits,
+        )
+    )
+
+
+def _first_shots(settings: Settings) -> int | None:
+    """The support size of the result, where a recipe evaluates several."""
+    return (settings.evaluate.shots or (None,))[0]
+
+
+def _preprocessing(info: dict) -> dict:
+    """How a client's pictures become the network's inputs (`Servable.preprocessing`)."""
+    if "image_shape" not in info:
+        return {}
+    names = ("height", "width", "channels")
+    return {
+        **dict(zip(names, info["image_shape"], strict=True)),
+        "scale": SCALE,
+        "invert": info.get("invert", False),
+        "resize": RESIZE_FILTER.name.lower(),
+    }
+
+
+def usual_size(info: dict) -> tuple[int, int]:
+    """Support and query examples of a held-out task, which the export warms up."""
+    ways = info.get("ways", 1)
+    return ways * info["shots"], max(1, ways * info["queries"])
 
 
 def check_export(settings: Settings, learner, directory: Path) -> str:

@@ -80,7 +80,8 @@ def glyphs(
         seed=seed,
         count=count,
         start=start,
-        details={"version": VERSION, "drawings": drawings},
+        # "invert": as that of `omniglot`: a scan, ink on paper, becomes a drawing by inverting.
+        details={"version": VERSION, "drawings": drawings, "invert": True},
     )
 
 
