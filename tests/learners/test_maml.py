@@ -114,7 +114,19 @@ def test_clipping_bounds_each_entry_of_the_applied_gradient(problem):
     assert largest == pytest.approx(1e-3, rel=1e-6)
 
 
-@pytest.mark.parametrize("form", [{"rematerialize": True}, {"parallel": "sequential"}])
+@pytest.mark.parametrize(
+    "form", [{"rematerialize": True}, {"rematerialize": True, "adapted": "head/*"}]
+)
+@pytest.mark.parametrize("parallel", ["vectorized", "sequential"])
+def test_rematerialized_steps_give_the_same_gradient(problem, form, parallel):
+    options = {"inner_rate": 0.3, "inner_steps": 3, "adapted": form.get("adapted")}
+    plain = compiled(tfmeta.MAML(problem.network(), **options))
+    other = compiled(tfmeta.MAML(problem.network(), parallel=parallel, **{**options, **form}))
+    expected, _ = plain.meta_gradient(*problem.batch)
+    assert relative_error(other.meta_gradient(*problem.batch)[0], expected) < 1e-12
+
+
+@pytest.mark.parametrize("form", [{"tasks_per_pass": 1}, {"parallel": "sequential"}])
 def test_other_forms_of_the_same_computation_agree(problem, form):
     options = {"inner_rate": 0.3, "inner_steps": 3}
     plain = compiled(tfmeta.MAML(problem.network(), **options))
@@ -134,7 +146,25 @@ def test_a_while_loop_of_inner_steps_equals_unrolled_ones(problem):
     assert relative_error([looped.support_losses], [unrolled.support_losses]) < 1e-14
 
 
-def test_many_inner_steps_train_through_a_while_loop(problem):
+def test_derivatives_flow_through_a_while_loop_of_inner_steps(problem):
+    learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.05))
+    parameters, state = learner._values()
+    task = problem.task(0)
+
+    @tf.function
+    def gradient(steps):
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            key = tf.constant([0, 0])
+            adapted = learner.adapt_weights(parameters, task.support, steps, state, key)
+            loss = squared_error(adapted.weights, task.query)
+        return tape.gradient(loss, parameters)
+
+    expected = reference_gradient(problem, parameters, 0.05, 12, 0)
+    assert relative_error(gradient(tf.constant(12)), expected) < 1e-11
+
+
+def test_more_inner_steps_than_are_unrolled_elsewhere_train_vectorised(problem):
     learner = compiled(
         tfmeta.MAML(problem.network(), inner_rate=0.05, inner_steps=12, parallel="vectorized")
     )

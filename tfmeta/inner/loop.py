@@ -6,15 +6,19 @@ import tensorflow as tf
 MAX_UNROLLED_STEPS = 10
 
 
-def run_steps(step, carry, steps, *, record=None, rematerialize=False):
-    """Runs `carry, loss = step(index, carry)` `steps` times.
+def run_steps(step, carry, steps, *, constants=(), record=None, unroll=False, rematerialize=False):
+    """Runs `carry, loss = step(index, carry, constants)` `steps` times.
 
     Args:
-        step: function of (int32 [], carry) to (carry, loss []).
+        step: function of (int32 [], carry, constants) to (carry, loss []).
         carry: flat list of tensors; shapes do not change.
         steps: Python int, or an int32 scalar tensor (then a `while_loop`).
+        constants: flat list of the tensors that the step depends on beside the carry and through
+            which derivatives flow.
         record: None, or a function of carry to a tensor, evaluated before the first step and
             after each.
+        unroll: whether to unroll any number of steps, as a vectorised map needs where it is
+            differentiated: it cannot convert the gradient of a `while_loop`.
         rematerialize: recompute each step in the backward pass instead of keeping its
             intermediate tensors.
 
@@ -22,11 +26,15 @@ def run_steps(step, carry, steps, *, record=None, rematerialize=False):
         The last carry, the losses [steps], and the records [steps + 1, ...] (None without
         `record`).
     """
-    if rematerialize:
-        step = _rematerialized(step)
-    if isinstance(steps, int) and steps <= MAX_UNROLLED_STEPS:
-        return _unrolled(step, list(carry), steps, record)
-    return _while(step, list(carry), steps, record)
+    run = _rematerialized(step) if rematerialize else step
+    constants = list(constants)
+
+    def one(index, carry):
+        return run(index, carry, constants)
+
+    if isinstance(steps, int) and (unroll or steps <= MAX_UNROLLED_STEPS):
+        return _unrolled(one, list(carry), steps, record)
+    return _while(one, list(carry), steps, record)
 
 
 def _unrolled(step, carry, steps, record):
@@ -65,17 +73,34 @@ def _while(step, carry, steps, record):
 
 
 def _rematerialized(step):
-    def run(index, carry):
+    """The step with a gradient that runs it again.
+
+    `tf.recompute_grad` would not do: it stops all recording, that of the step's own tape too.
+    """
+
+    def run(index, carry, constants):
         count = len(carry)
 
-        @tf.recompute_grad
-        def recomputed(*tensors):
-            new_carry, loss = step(index, list(tensors))
-            return (*new_carry, loss)
+        def forward(*tensors):
+            new_carry, loss = step(index, list(tensors[:count]), list(tensors[count:]))
+            return [*new_carry, loss]
 
-        *new_carry, loss = recomputed(*carry)
-        assert len(new_carry) == count
-        return new_carry, loss
+        @tf.custom_gradient
+        def recomputed(*tensors):
+            def gradient(*upstream):
+                # The dependency keeps the second run apart from the first, with which graph
+                # optimisation would merge it, and late, when its turn has come.
+                with tf.control_dependencies(upstream):
+                    again = [tf.identity(tensor) for tensor in tensors]
+                with tf.GradientTape() as tape:
+                    tape.watch(again)
+                    outputs = forward(*again)
+                return tape.gradient(outputs, again, list(upstream), unconnected_gradients="zero")
+
+            return forward(*tensors), gradient
+
+        outputs = recomputed(*carry, *constants)
+        return list(outputs[:-1]), outputs[-1]
 
     return run
 

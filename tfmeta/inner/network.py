@@ -1,6 +1,7 @@
 """A Keras model as a pure function of its weights and state."""
 
 import contextlib
+import inspect
 import threading
 
 import keras
@@ -28,6 +29,7 @@ class PureNetwork:
         self.dropout = dropout
         self.xla = False
         self._lock = threading.RLock()
+        self._takes_training = "training" in inspect.signature(network.call).parameters
         self._seed_positions = [
             position
             for position, variable in enumerate(network.non_trainable_variables)
@@ -62,12 +64,27 @@ class PureNetwork:
             settings,
             exact_derivatives(xla=self.xla, example_weights=example_weights),
         ):
-            outputs, new_state, losses = self.network.stateless_call(
-                list(weights), state, inputs, training=batch_statistics, return_losses=True
+            outputs, new_state, losses = self._stateless(
+                list(weights), state, inputs, batch_statistics
             )
         if outputs.dtype in (tf.bfloat16, tf.float16):
             outputs = tf.cast(outputs, tf.float32)
         return outputs, [tf.convert_to_tensor(value) for value in new_state], losses
+
+    def _stateless(self, weights, state, inputs, training):
+        if self._takes_training:
+            return self.network.stateless_call(
+                weights, state, inputs, training=training, return_losses=True
+            )
+        # A subclassed model whose `call` has no `training` gets it to its layers by Keras' call
+        # context, which `stateless_call` does not enter.
+        variables = [*self.network.trainable_variables, *self.network.non_trainable_variables]
+        mapping = list(zip(variables, [*weights, *state], strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            outputs = self.network(inputs, training=training)
+            losses = self.network.losses
+        non_trainable = self.network.non_trainable_variables
+        return outputs, [scope.get_current_value(v) for v in non_trainable], losses
 
     def _seeded(self, state, key):
         state = [tf.convert_to_tensor(value) for value in state]

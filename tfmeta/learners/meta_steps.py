@@ -165,12 +165,15 @@ class MetaSteps:
 
     def _query_metrics(self, task, outputs):
         """Updates the metrics given to `compile` and returns this batch's share of them."""
-        if task.query.targets is None or outputs.shape[1] == 0:
+        metrics = self._compile_metrics
+        if metrics is None or task.query.targets is None:
             return {}
-        if self._compile_metrics is not None:
-            self._compile_metrics.update_state(task.query.targets, outputs, task.query.weights)
-            return dict(self._compile_metrics.result())
-        return {}
+        if outputs.shape[1] == 0:
+            if not metrics.built:  # Keras asks for the result even of metrics that saw nothing.
+                metrics.build(task.query.targets, outputs)
+            return {}
+        metrics.update_state(task.query.targets, outputs, task.query.weights)
+        return dict(metrics.result())
 
     def _logged(self, logs, count):
         self._loss_tracker.update_state(logs["loss"], sample_weight=tf.cast(count, tf.float32))

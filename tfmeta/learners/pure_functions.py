@@ -90,23 +90,26 @@ class PureFunctions:
         weights = list(parameters[: self._weight_count])
         rates = [rate * rate_scale for rate in self._inner_rates(parameters)]
         start = [weights[index] for index in self._adapted]
-        count = len(start)
-        network_state = state[: self._network_state_count]
+        count, network_state = len(start), self._network_state(state)
+        learned_rates = [rate for rate in rates if tf.is_tensor(rate)]
 
-        def step(index, carry):
+        def step(index, carry, constants):
+            weights, learned = constants[: self._weight_count], constants[self._weight_count :]
             current, slots = carry[:count], carry[count:]
             examples = self._inner_examples(index, support, key, training)
             loss, gradients = self._inner_gradient(
-                index, current, weights, start, examples, network_state, key
+                index, current, weights, examples, network_state, key
             )
-            moved, slots = self.inner_optimizer.update(current, gradients, slots, rates)
+            moved, slots = self.inner_optimizer.update(current, gradients, slots, learned or rates)
             return [*moved, *slots], loss
 
         carry, step_losses, records = inner.run_steps(
             step,
             [*start, *self._initial_slots(start, state)],
             inner_steps,
+            constants=[*weights, *learned_rates],
             record=observe and (lambda carry: observe(self._filled(weights, carry[:count]))),
+            unroll=training and not self.first_order,
             rematerialize=self.rematerialize,
         )
         adapted = self._filled(weights, carry[:count])
@@ -165,7 +168,8 @@ class PureFunctions:
 
     # Steps of the above.
 
-    def _inner_gradient(self, index, current, weights, start, examples, network_state, key):
+    def _inner_gradient(self, index, current, weights, examples, network_state, key):
+        start = [weights[index] for index in self._adapted]
         step_key = tf.random.experimental.stateless_fold_in(key, index) if self.dropout else None
         with tf.GradientTape() as tape:
             tape.watch(current)
