@@ -18,7 +18,11 @@ from tfmeta.export import ExportedModel
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "BUILD.md", "CHANGELOG.md", "export/README.md")
 # A block that trains long enough for a result is run shorter.
-SHORTER = {"steps_per_epoch=200, epochs=10": "steps_per_epoch=1", "count=200": "count=8"}
+SHORTER = {
+    "steps_per_epoch=200, epochs=10": "steps_per_epoch=1",
+    "count=200": "count=8",
+    "inner_steps=3": "inner_steps=1",
+}
 CLASSES, IMAGES = 25, 6
 
 
