@@ -1,0 +1,119 @@
+"""Every learner's meta-gradient through every layer equals the learner's oracle.
+
+Each pair runs once, on one small task, eagerly: tracing would cost more than running. Pairs over
+batches of tasks, traced, are `benchmarks/conformance_matrix.py`.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfmeta
+from tests.conformance import zoo
+from tfmeta.inner import check_exactness, dot
+from tfmeta.learners import checks
+from tfmeta.tasks.task import Examples, Task
+
+RATE, REGULARIZATION = 0.1, 1e3
+
+# Central differences: the error of the formula falls with the step, that of rounding rises.
+STEPS = (1e-4, 1e-5, 1e-6)
+TOLERANCE = 1e-6
+
+
+def finite_difference_oracle(learner, weights, task, state, key):
+    """MAML, Meta-SGD: differences of the query loss after adaptation."""
+    gradient = learner.task_gradient(weights, task, state, key).gradient
+    rng = np.random.default_rng(0)
+    direction = [tf.constant(rng.normal(size=g.shape)) for g in gradient]
+    # Partly along the gradient, so that the difference is no difference of equals.
+    norms = [tf.sqrt(dot(x, x)) for x in (direction, gradient)]
+    direction = [d / norms[0] + g / norms[1] for d, g in zip(direction, gradient, strict=True)]
+
+    def query_loss(step):
+        moved = [w + step * d for w, d in zip(weights, direction, strict=True)]
+        adapted = learner.adapt_weights(moved, task.support, learner.inner_steps, state, key)
+        return learner._query(adapted.weights, state, task)[1]
+
+    found = [
+        float((query_loss(h) - query_loss(-h)) / (2 * h) / dot(gradient, direction)) - 1
+        for h in STEPS
+    ]
+    return min(max(abs(a), abs(b)) for a, b in itertools.pairwise(found))
+
+
+def implicit_oracle(learner, weights, task, state, key):
+    """IMAML: (I + H / lambda) x = g, with H x by differences of support gradients."""
+    solved = learner.task_gradient(weights, task, state, key).gradient
+    adapted = learner.adapt_weights(weights, task.support, learner.inner_steps, state, key).weights
+
+    def gradient(examples, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = learner._set_loss(weights, state, examples)
+        return [tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
+
+    ends = [
+        gradient(task.support, [w + h * x for w, x in zip(adapted, solved, strict=True)])
+        for h in (1e-5, -1e-5)
+    ]
+    product = [(a - b) / 2e-5 for a, b in zip(*ends, strict=True)]
+    right = gradient(task.query, adapted)
+    residual = [x + p / REGULARIZATION - r for x, p, r in zip(solved, product, right, strict=True)]
+    # Relative to the part that second derivatives are needed for.
+    share = [p / REGULARIZATION for p in product]
+    return 1e-2 * float(tf.sqrt(dot(residual, residual) / dot(share, share)))
+
+
+def interpolation_oracle(learner, weights, task, state, key):
+    """Reptile: weights minus weights after independently computed descent."""
+    moved = learner.task_gradient(weights, task, state, key).gradient
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        outputs, _, _ = learner._pure(weights, state, task.support.inputs, batch_statistics=True)
+        loss = tf.reduce_mean(tf.square(outputs - task.support.targets))
+    descended = [RATE * tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
+    difference = [m - d for m, d in zip(moved, descended, strict=True)]
+    return float(tf.sqrt(dot(difference, difference) / dot(descended, descended)))
+
+
+LEARNERS = {
+    "maml": (lambda n: tfmeta.MAML(n, RATE), finite_difference_oracle),
+    "meta_sgd": (lambda n: tfmeta.MetaSGD(n), finite_difference_oracle),
+    "imaml": (
+        lambda n: tfmeta.IMAML(n, RATE, 1, regularization=REGULARIZATION, cg_steps=4),
+        implicit_oracle,
+    ),
+    "reptile": (
+        lambda n: tfmeta.Reptile(n, RATE, 1, inner_optimizer="sgd"),
+        interpolation_oracle,
+    ),
+}
+
+
+def error(make, oracle, layer):
+    """The oracle's relative error for one learner and layer."""
+    learner = make(layer.network())
+    learner.compile(keras.optimizers.SGD(), "mse")
+    rates = [tf.convert_to_tensor(v) for v in learner.parameter_variables]
+    weights = zoo.weights_near(learner.network, seed=1)
+    parameters = [*weights, *rates[len(weights) :]]
+    task = Task(Examples(*layer.examples(3, seed=1)), Examples(*layer.examples(4, seed=2)))
+    state = [tf.convert_to_tensor(v) for v in learner.state_variables]
+    return oracle(learner, parameters, task, state, tf.constant([0, 0]))
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("layer", zoo.LAYERS)
+def test_meta_gradient_equals_its_oracle(layer, learner, monkeypatch):
+    # The layer's own check is the next test, once a layer.
+    monkeypatch.setattr(checks, "check_exactness", lambda learner: None)
+    assert error(*LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE
+
+
+@pytest.mark.parametrize("layer", zoo.LAYERS)
+def test_no_layer_is_suspected_of_inexact_derivatives(layer):
+    assert check_exactness(zoo.LAYERS[layer].network()) == []
