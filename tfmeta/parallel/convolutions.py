@@ -26,8 +26,11 @@ from tfmeta.parallel.registry import task_converter
 def _convolve(pfor_input):
     (images, images_stacked, _), (kernels, kernels_stacked, _) = _inputs(pfor_input, 0, 1)
     geometry = _geometry(pfor_input, images, kernels, images_stacked, kernels_stacked)
-    if not kernels_stacked or geometry is None:
+    if geometry is None or (not kernels_stacked and geometry.groups == 1):
         return None
+    if not kernels_stacked:
+        flat, kernels = _one_task(images, kernels)
+        return _tasks_again(convolve(flat, True, kernels, geometry), images)
     return convolve(images, images_stacked, kernels, geometry)
 
 
@@ -37,7 +40,7 @@ def _kernel_gradient(pfor_input):
     # The operand that holds the kernel's size need not be a constant; the output's shape is known.
     kernel = pfor_input.op.outputs[0].shape
     geometry = _geometry(pfor_input, images, kernel, images_stacked, False)
-    if geometry is None or not images_stacked:
+    if geometry is None or (not images_stacked and geometry.groups == 1):
         return None
     return kernel_gradient(images, images_stacked, grads, grads_stacked, geometry)
 
@@ -45,11 +48,13 @@ def _kernel_gradient(pfor_input):
 @task_converter("Conv2DBackpropInput")
 def _image_gradient(pfor_input):
     (kernels, kernels_stacked, _), (grads, grads_stacked, _) = _inputs(pfor_input, 1, 2)
+    image = pfor_input.op.outputs[0].shape
+    geometry = _geometry(pfor_input, image, kernels, False, kernels_stacked)
+    if geometry is None or (not kernels_stacked and geometry.groups == 1):
+        return None
     if not kernels_stacked:
-        return None
-    geometry = _geometry(pfor_input, pfor_input.op.outputs[0].shape, kernels, False, True)
-    if geometry is None:
-        return None
+        flat, kernels = _one_task(grads, kernels)
+        return _tasks_again(image_gradient(kernels, flat, True, geometry), grads)
     return image_gradient(kernels, grads, grads_stacked, geometry)
 
 
@@ -80,6 +85,19 @@ def image_gradient(kernels, grads, grads_stacked, geometry):
     columns = tf.matmul(grads, _kernel_matrix(kernels, geometry), transpose_b=True)
     images = spread(_ungroup_columns(columns, geometry), geometry)
     return tf.reshape(images, [_tasks(kernels), -1, *geometry.image_size, geometry.channels])
+
+
+def _one_task(examples, kernel):
+    """All tasks' examples as one task's, and the kernel that they share as that task's.
+
+    TensorFlow's own converters serve tasks that share a kernel, but for grouped convolutions:
+    their native gradients do not exist on CPU.
+    """
+    return tf.reshape(examples, [1, -1, *examples.shape[2:]]), kernel[tf.newaxis]
+
+
+def _tasks_again(results, examples):
+    return tf.reshape(results, [_tasks(examples), -1, *results.shape[2:]])
 
 
 def _inputs(pfor_input, *indices):
