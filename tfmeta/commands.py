@@ -11,7 +11,6 @@ from absl import app, flags, logging
 from tfmeta.recipe import RecipeError
 
 FLAGS = flags.FLAGS
-_WRONG_USE = 2  # the exit code of shells and argparse for wrong arguments
 
 
 def define_recipe_params() -> None:
@@ -77,4 +76,4 @@ def _in_words(main: Callable[[], int], argv: list[str]) -> int:
         if os.environ.get("TFMETA_TRACEBACK") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
-        return _WRONG_USE
+        return getattr(error, "exit_code", RecipeError.exit_code)

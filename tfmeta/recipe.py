@@ -23,6 +23,14 @@ FREE_TO_CHANGE = ("evaluate", "export", "log", "validate")
 class RecipeError(ValueError):
     """A recipe or flag that is wrong: the message is what the user should read."""
 
+    exit_code = 2  # of shells and argparse for wrong arguments
+
+
+class RunError(RecipeError):
+    """A run that could not go on, through no fault of its recipe's words."""
+
+    exit_code = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -111,7 +112,8 @@ def _write(state: tf.train.Checkpoint, prefix: Path) -> None:
             "ermission denied": errno.EACCES,
         }
         code = next((code for text, code in reasons.items() if text in str(error)), errno.EIO)
-        raise OSError(code, error.message.split("\n")[0], str(prefix.parent)) from error
+        said = os.strerror(code) if code != errno.EIO else error.message.split("\n")[0]
+        raise OSError(code, said, str(prefix.parent)) from error
 
 
 def state_of(learner, **counters: tf.Variable) -> tf.train.Checkpoint:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfmeta.recipe import RecipeError
+from tfmeta.recipe import RecipeError, RunError
 
 LOCK = ".lock"
 
@@ -102,14 +102,14 @@ def disk_errors(workdir: Path) -> Iterator[None]:
     """Turns a full disk or a directory that can't be written into words.
 
     Raises:
-        RecipeError: what happened, and that the last whole checkpoint is still there.
+        RunError: what happened, and that the last whole checkpoint is still there.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        raise RecipeError(
+        raise RunError(
             f"A run must be able to write its work directory. Received: {error.strerror} "
             f"({error.filename or workdir}). {_ADVICE[error.errno]}, then give the same command "
             "again: what was saved before is whole, and the run goes on from there."

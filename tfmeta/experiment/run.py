@@ -12,13 +12,13 @@ from tfmeta.experiment.progress import Progress
 from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
 from tfmeta.experiment.training import Training
 from tfmeta.experiment.workdir import WorkDir
-from tfmeta.recipe import Recipe, RecipeError, explained
+from tfmeta.recipe import Recipe, RecipeError, RunError, explained
 from tfmeta.settings import Settings
 
 _SECONDS_PER_CALL = 1.0  # how long a signal may wait for the steps under way
 
 
-class NotFinite(RecipeError):
+class NotFinite(RunError):
     """The loss or the meta-gradient was not finite."""
 
 
