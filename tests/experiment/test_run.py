@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tfmeta
 from tfmeta import recipe
-from tfmeta.experiment import evaluate, export, opened, restore, train
+from tfmeta.experiment import building, evaluate, export, opened, restore, train
 from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.recipe import RecipeError
 
@@ -185,3 +185,24 @@ def test_tasks_that_do_not_fit_the_network_are_said_in_words(tmp_path):
     )
     with pytest.raises(RecipeError, match=r"Tasks must be what the network .* 3"):
         train(asked, tmp_path / "run")
+
+
+def test_a_run_begun_with_other_threads_goes_on_only_when_told_to(
+    small_recipe, tmp_path, monkeypatch
+):
+    workdir = tmp_path / "run"
+    train(small_recipe(), workdir)
+    # As if it had been killed after the first checkpoint, on a machine with other threads.
+    for step in (8, 12):
+        shutil.rmtree(workdir / "checkpoints" / f"step_{step:09d}")
+    written = json.loads((workdir / "run.json").read_text())
+    written["threads"]["intra_op"] += 1
+    written["deterministic"] = True
+    (workdir / "run.json").write_text(json.dumps(written))
+    # Determinism itself would stay on for the other tests of this process.
+    monkeypatch.setattr(building, "set_determinism", lambda wanted: True)
+    with pytest.raises(RecipeError, match="intra-op threads"):
+        train(small_recipe(), workdir)
+    assert train(small_recipe(), workdir, continue_anyway=True) == 0
+    steps = [row["step"] for row in read_rows(workdir / "metrics.csv")]
+    assert steps == ["4", "8", "12"]
