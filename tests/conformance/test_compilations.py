@@ -1,0 +1,128 @@
+"""One trace and one XLA compilation serve all steps of one shape, while variables change."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import tfmeta
+
+STEPS = 20
+
+LEARNERS = {
+    "maml": lambda n, **o: tfmeta.MAML(n, 0.1, **o),
+    "first_order_maml": lambda n, **o: tfmeta.MAML(n, 0.1, first_order=True, **o),
+    "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, **o),
+    "imaml": lambda n, **o: tfmeta.IMAML(n, 0.1, 2, cg_steps=2, **o),
+    "reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, batch_size=2, **o),
+    "carrying_reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, carry_moments=True, **o),
+}
+
+
+def image_network():
+    """A small network with a convolution and running statistics."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((5, 5, 1)),
+            keras.layers.Conv2D(2, 3, name="conv"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Activation("tanh"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+
+
+def batch(shape, seed=0, tasks=2):
+    """A batch of tasks, `((support_x, support_y, query_x), query_y)`."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*size):
+        return rng.normal(size=(tasks, 3, *size)).astype("float32")
+
+    return (draw(*shape), draw(2), draw(*shape)), draw(2)
+
+
+def counted(learner):
+    """A list that grows with each trace of the learner's function of one task."""
+    calls = []
+    original = learner.task_gradient
+
+    def task_gradient(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    # Around Keras' tracking of attributes, which is for layers and variables.
+    object.__setattr__(learner, "task_gradient", task_gradient)
+    return calls
+
+
+@pytest.mark.parametrize("parallel", ["vectorized", "sequential"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_steps_that_change_weights_trace_once(name, parallel):
+    network = tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2, activation="tanh")
+    learner = LEARNERS[name](network, parallel=parallel)
+    learner.compile(keras.optimizers.Adam(1e-2), "mse")
+    calls = counted(learner)
+    before = [v.numpy() for v in learner.parameter_variables]
+    for seed in range(STEPS):
+        learner.train_on_batch(*batch((2,), seed))
+        learner.optimizer.learning_rate = 1e-2 / (seed + 1)
+
+    assert len(calls) == 1
+    after = [v.numpy() for v in learner.parameter_variables]
+    assert all(np.any(a != b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_new_shape_is_traced_again_so_the_counter_can_count():
+    learner = tfmeta.MAML(tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2), 0.1)
+    learner.compile(keras.optimizers.Adam(1e-2), "mse")
+    calls = counted(learner)
+    for tasks in (2, 3, 2):
+        learner.train_on_batch(*batch((2,), tasks=tasks))
+    assert len(calls) == 2
+
+
+def test_adaptation_traces_once_and_uses_the_weights_as_they_are():
+    network = tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2)
+    learner = tfmeta.MAML(network, 0.1)
+    learner.compile("sgd", "mse")
+    (support_x, support_y, query_x), query_y = batch((2,))
+    results = []
+    for scale in (1.0, 2.0, 3.0):
+        network.trainable_variables[0].assign(scale * np.ones([2, 3], "float32"))
+        results.append(learner.task_weights(support_x, support_y)[0].numpy())
+        learner.meta_gradient((support_x, support_y, query_x), query_y)
+
+    counts = [f.experimental_get_tracing_count() for f in learner._functions.values()]
+    assert counts == [1, 1]
+    assert abs(np.mean(results[2] - results[0]) - 2.0) < 0.5
+
+
+def test_xla_compiles_once():
+    script = pathlib.Path(__file__).with_name("count_compilations.py")
+    root = script.parents[2]
+    done = subprocess.run(
+        [sys.executable, script, str(STEPS)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=root,
+        env={**_environment(), "PYTHONPATH": str(root)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+
+    assert found["counts"] == [[1, 1]] * STEPS
+    assert len(set(found["losses"])) == STEPS
+
+
+def _environment():
+    return {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
