@@ -63,6 +63,8 @@ class Training:
     def build(self, stream) -> None:
         """Compiles the step for a stream's shapes; afterwards `names` and `state` are known."""
         spec = stream.batch(self.tasks_per_step // self.strategy.num_replicas_in_sync)
+        with self.strategy.scope():
+            self.learner.build_metrics(spec.element_spec)
         gradient = tf.function(self._gradient, jit_compile=self.jit_compile, autograph=False)
         traced = gradient.get_concrete_function(
             spec.element_spec, tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)

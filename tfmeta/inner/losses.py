@@ -44,15 +44,13 @@ class SetLoss:
 
 
 def _as_loss(loss):
+    if not isinstance(loss, (str, keras.losses.Loss)) and not callable(loss):
+        raise ValueError(
+            "A learner needs one loss: a Keras loss, its name, or a function of "
+            f"(targets, outputs). Received: {loss!r}."
+        )
     found = keras.losses.get(loss)
-    if isinstance(found, keras.losses.Loss):
-        return found
-    if callable(found):
-        return _FunctionLoss(found)
-    raise ValueError(
-        "A learner needs one loss: a Keras loss, its name, or a function of (targets, outputs). "
-        f"Received: {loss!r}."
-    )
+    return found if isinstance(found, keras.losses.Loss) else _FunctionLoss(found)
 
 
 class _FunctionLoss(keras.losses.Loss):

@@ -253,6 +253,7 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
                 "Received: steps_per_epoch=None. Give the stream a `count=`, or pass it."
             )
         if isinstance(x, tf.data.Dataset):
+            self.build_metrics(x.element_spec)
             # A stream has its order; Keras warns that it would not shuffle it.
             options.setdefault("shuffle", False)
         return super().fit(x, y, **options)

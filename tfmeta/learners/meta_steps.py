@@ -168,12 +168,25 @@ class MetaSteps:
         metrics = self._compile_metrics
         if metrics is None or task.query.targets is None:
             return {}
+        if not metrics.built:
+            metrics.build(_symbolic(task.query.targets), _symbolic(outputs))
         if outputs.shape[1] == 0:
-            if not metrics.built:  # Keras asks for the result even of metrics that saw nothing.
-                metrics.build(task.query.targets, outputs)
             return {}
         metrics.update_state(task.query.targets, outputs, task.query.weights)
         return dict(metrics.result())
+
+    def build_metrics(self, element_spec):
+        """Makes the metrics' variables for batches of this spec.
+
+        Metrics are otherwise made within the first trace of a step, which TensorFlow then repeats.
+        """
+        _, targets, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
+        output_shape = getattr(self.network, "output_shape", None)
+        if self._compile_metrics is None or self._compile_metrics.built:
+            return
+        if targets is not None and isinstance(output_shape, tuple):
+            outputs = keras.KerasTensor((*targets.shape[:2], *output_shape[1:]))
+            self._compile_metrics.build(_symbolic(targets), outputs)
 
     def _logged(self, logs, count):
         self._loss_tracker.update_state(logs["loss"], sample_weight=tf.cast(count, tf.float32))
@@ -195,6 +208,10 @@ class MetaSteps:
 def _count(task):
     static = task.support.targets.shape[0]
     return tf.shape(task.support.targets)[0] if static is None else static
+
+
+def _symbolic(tensor):
+    return keras.KerasTensor(tensor.shape, tensor.dtype.name)
 
 
 def _is_seed(variable):

@@ -1,0 +1,197 @@
+"""A learner as Keras users drive it: fit, callbacks, saving, adapt, errors."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfmeta
+from tests.learners.conftest import compiled, relative_error, values
+
+
+def stream(problem, count=None):
+    dataset = tf.data.Dataset.from_tensor_slices(
+        tf.nest.map_structure(tf.constant, problem.batch)
+    ).batch(3)
+    return dataset.repeat(count)
+
+
+def test_fit_traces_its_step_once_over_twenty_steps(problem, monkeypatch):
+    learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.1), metrics=["mae"])
+    traces = []
+    original = learner.compute_meta_gradient
+    monkeypatch.setattr(
+        learner, "compute_meta_gradient", lambda *a: traces.append(1) or original(*a)
+    )
+    learner.fit(stream(problem), steps_per_epoch=10, epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
+def test_callbacks_and_validation_work_and_the_loss_falls(problem, tmp_path):
+    learner = tfmeta.MAML(problem.network(), inner_rate=0.1)
+    learner.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    log, best = tmp_path / "log.csv", tmp_path / "best.weights.h5"
+    history = learner.fit(
+        stream(problem),
+        steps_per_epoch=20,
+        epochs=3,
+        validation_data=stream(problem, 1),
+        callbacks=[
+            keras.callbacks.CSVLogger(log),
+            keras.callbacks.ModelCheckpoint(best, save_weights_only=True, save_best_only=True),
+            keras.callbacks.EarlyStopping(patience=5),
+        ],
+        verbose=0,
+    ).history
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    assert log.read_text().splitlines()[0] == "epoch,loss,mae,val_loss,val_mae"
+    assert best.exists()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda network: tfmeta.MAML(network, inner_rate={"head/*": 0.1, "*": 0.2}, inner_steps=2),
+        lambda network: tfmeta.MetaSGD(network),
+        lambda network: tfmeta.Reptile(network, batch_size=4, carry_moments=True),
+        lambda network: tfmeta.IMAML(network, inner_steps=3, regularization=3.0),
+    ],
+)
+def test_a_saved_learner_loads_and_goes_on_as_the_original(problem, tmp_path, build):
+    learner = build(problem.network())
+    learner.compile(keras.optimizers.Adam(0.01), "mse")
+    learner.train_on_batch(*problem.batch)
+    learner.save(tmp_path / "learner.keras")
+    loaded = keras.saving.load_model(tmp_path / "learner.keras")
+    for each in (learner, loaded):
+        each.train_on_batch(*problem.batch)
+    assert (
+        relative_error(values(loaded.parameter_variables), values(learner.parameter_variables))
+        < 1e-12
+    )
+    assert type(loaded) is type(learner)
+
+
+@pytest.mark.parametrize("normalization", ["transductive", "inductive", "running"])
+def test_adapt_gives_a_model_that_answers_as_predict_does(problem, normalization):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(4),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(2),
+        ]
+    )
+    learner = compiled(tfmeta.MAML(network, inner_rate=0.1, normalization=normalization))
+    (sx, sy, qx), _ = (tf.nest.map_structure(np.float32, problem.batch[0]), None)
+    adapted = learner.adapt(sx[1], sy[1])
+    expected = learner.predict((sx, sy, qx), verbose=0)[1]
+    np.testing.assert_allclose(adapted.predict(qx[1], verbose=0), expected, atol=1e-5)
+    alone = np.concatenate([adapted.predict(q[None], verbose=0) for q in qx[1]])
+    assert np.allclose(alone, expected, atol=1e-5) == (normalization != "transductive")
+
+
+def test_running_averages_move_once_a_meta_step_by_the_task_mean(problem):
+    keras.utils.set_random_seed(0)
+    norm = keras.layers.BatchNormalization(momentum=0.9)
+    network = keras.Sequential([keras.Input((2,)), norm, keras.layers.Dense(2)])
+    learner = compiled(tfmeta.MAML(network, inner_rate=0.1, normalization="running"))
+    learner.train_on_batch(*tf.nest.map_structure(np.float32, problem.batch))
+    expected = 0.1 * np.mean([q.mean(axis=0) for q in problem.query_x], axis=0)
+    np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-5)
+
+
+def test_examples_of_weight_0_leave_losses_and_batch_statistics(problem):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [keras.Input((2,)), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    )
+    learner = compiled(tfmeta.MAML(network, inner_rate=0.1, parallel="vectorized"))
+    sx, sy, qx = (np.float32(part) for part in problem.batch[0])
+    qy = np.float32(problem.query_y)
+    expected, _ = learner.meta_gradient((sx[:, :4], sy[:, :4], qx[:, :3]), qy[:, :3])
+    support_weights = np.float32([[1, 1, 1, 1, 0, 0]] * 3)
+    query_weights = np.float32([[1, 1, 1, 0, 0]] * 3)
+    padded, _ = learner.meta_gradient((sx, sy, qx, support_weights), qy, query_weights)
+    assert relative_error(padded, expected) < 1e-5
+
+
+def test_the_inner_loss_may_differ_from_the_outer(problem):
+    same = compiled(tfmeta.MAML(problem.network(), inner_rate=0.1))
+    other = compiled(tfmeta.MAML(problem.network(), inner_rate=0.1, inner_loss="mae"))
+    adapted = [
+        learner.task_weights(problem.support_x, problem.support_y) for learner in (same, other)
+    ]
+    assert relative_error(*adapted) > 1e-3
+
+
+def test_the_curve_begins_unadapted_and_ends_as_predict(problem):
+    learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.1, test_inner_steps=3))
+    outputs, losses = learner.adaptation_curve(problem.batch[0])
+    assert outputs.shape == (3, 4, 5, 2)
+    assert losses.shape == (3, 4)
+    np.testing.assert_allclose(
+        outputs[:, 0],
+        learner.network(problem.query_x.reshape(15, 2)).numpy().reshape(3, 5, 2),
+        rtol=1e-5,  # Keras predicts in float32
+    )
+    predicted = learner.predict(problem.batch[0], verbose=0)
+    np.testing.assert_allclose(outputs[:, 3], predicted, rtol=1e-5)
+
+
+def refused(problem, **options):
+    return lambda: tfmeta.MAML(problem.network(), **options)
+
+
+def test_wrong_use_says_what_is_wrong_and_what_to_do(problem):
+    learner = compiled(tfmeta.MAML(problem.network()))
+    (sx, sy, _), _ = problem.batch
+    endless = stream(problem)
+    cases = [
+        (refused(problem, inner_steps=-1), "inner_steps must be a whole number, 0 or more"),
+        (refused(problem, normalization="batch"), "'transductive', 'inductive', 'running'"),
+        (refused(problem, adapted="conv/*"), "hidden_1/kernel"),
+        (lambda: tfmeta.MAML(keras.Sequential([keras.layers.Dense(2)])), "needs a built network"),
+        (
+            lambda: tfmeta.MAML(problem.network()).task_weights(sx, sy),
+            r"compile\(optimizer, loss\)",
+        ),
+        (lambda: learner.evaluate(endless), "needs `steps`"),
+        (lambda: learner.fit(endless), "needs `steps_per_epoch`"),
+        (lambda: learner.task_weights(sx[0], sy[0]), r"\[tasks, examples, 2\]"),
+        (lambda: learner.task_weights(sx[..., :1], sy), r"\[tasks, examples, 2\]"),
+        (lambda: learner.task_weights(sx, sy[:, :3]), "as many tasks and examples"),
+        (lambda: learner.task_weights(sx[:, :0], sy[:, :0]), "must hold an example"),
+        (lambda: learner.predict_on_batch((sx, sy)), r"\(support_x, support_y, query_x\)"),
+    ]
+    for call, message in cases:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_label_beyond_the_outputs_is_named():
+    network = tfmeta.networks.mlp((4,), outputs=3, input_dim=2)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    learner = compiled(tfmeta.MAML(network), loss)
+    x, y = np.zeros((1, 2, 2), "float32"), np.array([[0, 7]], "int32")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"from 0 to 2.*more ways"):
+        learner.meta_gradient((x, y, x), y)
+
+
+def test_a_weight_without_a_gradient_is_named():
+    inputs = keras.Input((2,))
+    hidden = keras.layers.Dense(2, name="cut")(inputs)
+    stopped = keras.layers.Lambda(tf.stop_gradient)(hidden)
+    network = keras.Model(inputs, keras.layers.Dense(1, name="head")(stopped))
+    learner = compiled(tfmeta.MAML(network))
+    x, y = np.zeros((1, 2, 2), "float32"), np.zeros((1, 2, 1), "float32")
+    with pytest.raises(ValueError, match="Received none for: cut/kernel, cut/bias"):
+        learner.task_weights(x, y)
+
+
+def test_a_loss_that_is_not_finite_stops_fit_with_advice(problem):
+    learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.1))
+    (sx, sy, qx), qy = problem.batch
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"not finite\. Lower the inner"):
+        learner.train_on_batch((sx, sy, qx * np.nan), qy)

@@ -1,0 +1,61 @@
+"""The papers' networks: sizes, layers, names."""
+
+import keras
+import pytest
+
+from tfmeta import networks
+
+
+def test_omniglot_network_has_the_papers_shape():
+    network = networks.conv4(ways=5)
+    shapes = [tuple(network.get_layer(f"conv_{i}").output.shape[1:]) for i in (1, 2, 3, 4)]
+    assert shapes == [(14, 14, 64), (7, 7, 64), (4, 4, 64), (2, 2, 64)]
+    assert network.get_layer("head").input.shape == (None, 64)
+    assert network.output_shape == (None, 5)
+
+
+def test_reptile_flattens_and_learns_a_scale():
+    network = networks.conv4(head="flatten", scale=True)
+    assert network.get_layer("head").input.shape == (None, 256)
+    assert [w.name for w in network.get_layer("norm_1").trainable_weights] == ["gamma", "beta"]
+
+
+@pytest.mark.parametrize(("padding", "features"), [("valid", 800), ("same", 1152)])
+def test_mini_imagenet_network_has_the_papers_features(padding, features):
+    network = networks.conv4(
+        ways=5,
+        image_shape=(84, 84, 3),
+        filters=32,
+        downsampling="max_pool",
+        head="flatten",
+        pool_padding=padding,
+        pool_before_activation=padding == "same",
+    )
+    assert network.get_layer("head").input.shape == (None, features)
+    names = [layer.name for layer in network.layers]
+    first, second = names.index("pool_1"), names.index("activation_1")
+    assert (first < second) == (padding == "same")
+
+
+def test_fully_connected_networks_have_the_papers_sizes():
+    assert networks.mlp().count_params() == 1 * 40 + 40 + 40 * 40 + 40 + 40 + 1
+    widths = [networks.nonconv().get_layer(f"dense_{i}").units for i in (1, 2, 3, 4)]
+    assert widths == [256, 128, 64, 64]
+
+
+def test_a_float64_network_is_float64_from_its_input_on():
+    for network in (networks.mlp(dtype="float64"), networks.conv4(filters=2, dtype="float64")):
+        assert network.inputs[0].dtype == "float64"
+        assert {w.dtype for w in network.weights} == {"float64"}
+
+
+def test_a_saved_network_loads(tmp_path):
+    network = networks.conv4(ways=3, filters=2)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    assert [w.path for w in loaded.weights] == [w.path for w in network.weights]
+
+
+def test_unknown_options_list_the_known_ones():
+    with pytest.raises(ValueError, match=r"'stride', 'max_pool'\. Received: 'pool'"):
+        networks.conv4(downsampling="pool")

@@ -1,0 +1,68 @@
+"""Mapping over tasks: structure, parts that are None, passes, and what is refused."""
+
+import importlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmeta.parallel import chain_tasks, map_tasks
+from tfmeta.tasks.task import Examples
+
+X = tf.reshape(tf.range(12.0), [4, 3])
+
+
+@pytest.mark.parametrize("parallel", ["auto", "vectorized", "sequential"])
+def test_structures_with_parts_that_are_none_are_mapped(parallel):
+    result = map_tasks(
+        lambda e: {"sum": tf.reduce_sum(e.inputs), "none": tf.constant(e.weights is None)},
+        Examples(X, X),
+        parallel=parallel,
+    )
+    assert np.array_equal(result["sum"], tf.reduce_sum(X, axis=1))
+    assert result["none"].numpy().all()
+
+
+def test_passes_give_the_same_and_must_divide_the_tasks():
+    whole = map_tasks(lambda x: tf.cumsum(x), X)
+    assert np.array_equal(map_tasks(lambda x: tf.cumsum(x), X, tasks_per_pass=2), whole)
+    with pytest.raises(ValueError, match="tasks_per_pass=3 for 4 tasks"):
+        map_tasks(lambda x: x, X, tasks_per_pass=3)
+
+
+def test_an_unknown_way_lists_the_known_ones():
+    with pytest.raises(ValueError, match="'auto', 'vectorized', 'sequential'"):
+        map_tasks(lambda x: x, X, parallel="fast")
+
+
+def test_a_lone_task_of_unknown_count_keeps_its_axis():
+    @tf.function(input_signature=[tf.TensorSpec([None, 1, 3])])
+    def squeezed(x):
+        return map_tasks(lambda one: tf.squeeze(one) + 1.0, x, parallel="vectorized")
+
+    assert squeezed(tf.zeros([1, 1, 3])).shape == (1, 3)
+    assert squeezed(tf.zeros([2, 1, 3])).shape == (2, 3)
+
+
+def test_what_cannot_be_vectorised_runs_one_task_at_a_time_and_says_so_once(monkeypatch, caplog):
+    def refuse(function, tasks):
+        raise ValueError("No pfor vectorization defined for SomeOperation\nmore")
+
+    module = importlib.import_module("tfmeta.parallel.map_tasks")
+    monkeypatch.setattr(module, "_vectorized", refuse)
+    for _ in range(2):
+        assert np.array_equal(map_tasks(lambda x: 2 * x, X), 2 * X)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "SomeOperation" in message
+    with pytest.raises(ValueError, match="SomeOperation"):
+        map_tasks(lambda x: 2 * x, X, parallel="vectorized")
+
+
+def test_a_chain_hands_the_state_on_in_order():
+    def step(x, state):
+        total = state[0] + tf.reduce_sum(x)
+        return {"before": state[0]}, [total]
+
+    results, state = tf.function(lambda x: chain_tasks(step, x, [tf.constant(0.0)]))(X)
+    assert list(results["before"].numpy()) == [0.0, 3.0, 15.0, 36.0]
+    assert float(state[0]) == 66.0
