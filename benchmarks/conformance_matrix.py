@@ -1,0 +1,106 @@
+"""Every learner through every layer of the conformance zoo: the full product, traced.
+
+    python -m benchmarks.conformance_matrix [--layers=...] [--learners=...] [--write]
+
+The tests run each pair once, eagerly, on one task. Here each pair takes a batch of tasks and two
+inner steps in a compiled function, in float64, and three numbers come out: the relative error
+against the learner's oracle, the relative difference between tasks in one pass and one after
+another, and the number of loops over tasks left in the vectorised function. `--write` stores
+results/conformance_matrix.json.
+"""
+
+import json
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import tfmeta
+from benchmarks import report
+from benchmarks.turns import ROOT
+from tests.conformance import zoo
+from tests.conformance.test_meta_gradients import LEARNERS, RATE, REGULARIZATION, error
+from tests.conformance.test_vectorised import LOOPS
+
+_LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")
+_LEARNERS = flags.DEFINE_list("learners", [], "Of the conformance tests; none: all.")
+_WRITE = flags.DEFINE_bool("write", False, "Store results/conformance_matrix.json.")
+
+TASKS, STEPS = 3, 2
+
+# Conjugate gradients loop over their steps; the graph holds that loop and a function around it.
+_OWN_LOOPS = {"imaml": 2}
+
+TRACED = {
+    "maml": lambda n, **o: tfmeta.MAML(n, RATE, STEPS, **o),
+    "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, STEPS, **o),
+    "imaml": lambda n, **o: tfmeta.IMAML(
+        n, RATE, STEPS, regularization=REGULARIZATION, cg_steps=4, **o
+    ),
+    "reptile": lambda n, **o: tfmeta.Reptile(n, RATE, STEPS, inner_optimizer="sgd", **o),
+}
+
+
+def gradients(name, layer, parallel):
+    """(the mean meta-gradient of a batch of tasks, loops over tasks in its graph)."""
+    learner = TRACED[name](layer.network(), parallel=parallel)
+    learner.compile("sgd", "mse")
+    for variable, value in zip(
+        learner.network.trainable_variables, zoo.weights_near(learner.network, 1), strict=True
+    ):
+        variable.assign(value)
+    (support_x, support_y), (query_x, query_y) = (
+        layer.examples(TASKS, 3, seed=seed) for seed in (1, 2)
+    )
+    concrete = tf.function(learner._meta_gradient, autograph=False).get_concrete_function(
+        (support_x, support_y, query_x), query_y, None
+    )
+    found, _ = concrete(*keras.tree.flatten(((support_x, support_y, query_x), query_y)))
+    definition = concrete.graph.as_graph_def()
+    nodes = list(definition.node)
+    for function in definition.library.function:
+        nodes.extend(function.node_def)
+    return found, sum(node.op in LOOPS for node in nodes)
+
+
+def measure(name, layer):
+    """One row: errors, loops and seconds of a learner through a layer."""
+    start = time.perf_counter()
+    vectorised, loops = gradients(name, layer, "vectorized")
+    sequential, _ = gradients(name, layer, "sequential")
+    flat = [np.concatenate([np.ravel(g) for g in found]) for found in (vectorised, sequential)]
+    difference = np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1])
+    return {
+        "oracle_error": error(*LEARNERS[name], layer),
+        "vectorised_difference": float(difference),
+        "loops_over_tasks": loops - _OWN_LOOPS.get(name, 0),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def main(argv):
+    del argv
+    rows = {}
+    for layer in _LAYERS.value or zoo.LAYERS:
+        rows[layer] = {}
+        for name in _LEARNERS.value or TRACED:
+            rows[layer][name] = row = measure(name, zoo.LAYERS[layer])
+            print(layer, name, json.dumps(row), flush=True)
+    if _WRITE.value:
+        found = {
+            "command": report.command("benchmarks.conformance_matrix", sys.argv[1:]),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "machine": report.machine(),
+            "tasks": TASKS,
+            "inner_steps": STEPS,
+            "layers": rows,
+        }
+        (ROOT / "results" / "conformance_matrix.json").write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    app.run(main)
