@@ -7,7 +7,6 @@ take turns. `benchmarks/entries.py` registers contestants and workloads.
 """
 
 import json
-import shlex
 import sys
 import tempfile
 
@@ -30,7 +29,8 @@ _JAX_PYTHON = flags.DEFINE_string("jax_python", None, "One that has jax; None: -
 _TOLERANCE = flags.DEFINE_float(
     "tolerance", 1e-3, "Largest distance of a meta-gradient from the first's, of its norm."
 )
-_WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/meta_step_<workload>.json.")
+_WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
+_NOTE = flags.DEFINE_string("note", "", "What a reader of the result should know of the machine.")
 
 
 def main(argv):
@@ -54,8 +54,9 @@ def main(argv):
         for process in processes:
             process.close()
     document = {
-        "command": shlex.join(["python", "-m", "benchmarks.meta_step", *sys.argv[1:]]),
+        "command": report.command("benchmarks.meta_step", sys.argv[1:]),
         "machine": report.machine(),
+        "note": _NOTE.value,
         "workload": _described(WORKLOADS[_WORKLOAD.value]),
         "threads": _THREADS.value,
         "rounds": _ROUNDS.value,
@@ -64,7 +65,8 @@ def main(argv):
     }
     print(report.table(rows))
     if _WRITE.value:
-        path = turns.ROOT / "results" / "benchmarks" / f"meta_step_{_WORKLOAD.value}.json"
+        name = f"meta_step_{_WORKLOAD.value}_{_THREADS.value}threads.json"
+        path = turns.ROOT / "results" / "benchmarks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=1) + "\n")
         print(f"Written to {path}")

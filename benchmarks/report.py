@@ -3,6 +3,8 @@
 import os
 import pathlib
 import platform
+import re
+import shlex
 
 import numpy as np
 
@@ -36,6 +38,12 @@ def cpu_summary(cpu_seconds, first_cpu_seconds):
         "cpu_seconds_median": float(np.median(cpu_seconds)),
         "cpu_ratio_median": float(np.median(np.divide(cpu_seconds, first_cpu_seconds))),
     }
+
+
+def command(module, arguments):
+    """The command line that a result came from; paths of this machine are left out."""
+    shown = [re.sub(r"=(/.*/|~.*/)", "=.../", argument) for argument in arguments]
+    return shlex.join(["python", "-m", module, *shown])
 
 
 def machine():

@@ -15,12 +15,12 @@ import json
 import os
 import pathlib
 import platform
-import shlex
 import sys
 import time
 
 import numpy as np
 
+from benchmarks import report
 from benchmarks.entries import WORKLOADS
 
 TEXT, ARRAYS, ABOUT = "meta_step.mlir", "arrays.npz", "about.json"
@@ -40,7 +40,7 @@ def main(arguments):
         write(options.folder, WORKLOADS[options.workload], options.workload)
     else:
         result = run(options.folder, options.steps)
-        result["command"] = shlex.join(["python", "-m", "benchmarks.stablehlo_gpu", *arguments])
+        result["command"] = report.command("benchmarks.stablehlo_gpu", arguments)
         print(json.dumps(result, indent=1))
         if options.write:
             options.write.write_text(json.dumps(result, indent=1) + "\n")
