@@ -22,7 +22,7 @@ import tfmeta
 from benchmarks import report
 from benchmarks.turns import ROOT
 from tests.conformance import zoo
-from tests.conformance.test_meta_gradients import LEARNERS, RATE, REGULARIZATION, error
+from tests.conformance.test_meta_gradients import LEARNERS, RATE, error
 from tests.conformance.test_vectorised import LOOPS
 
 _LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")
@@ -37,9 +37,7 @@ _OWN_LOOPS = {"imaml": 2}
 TRACED = {
     "maml": lambda n, **o: tfmeta.MAML(n, RATE, STEPS, **o),
     "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, STEPS, **o),
-    "imaml": lambda n, **o: tfmeta.IMAML(
-        n, RATE, STEPS, regularization=REGULARIZATION, cg_steps=4, **o
-    ),
+    "imaml": lambda n, **o: tfmeta.IMAML(n, RATE, STEPS, cg_steps=4, **o),
     "reptile": lambda n, **o: tfmeta.Reptile(n, RATE, STEPS, inner_optimizer="sgd", **o),
 }
 

@@ -76,3 +76,18 @@ def test_tasks_with_weights_of_their_own_are_vectorised_without_a_loop(name):
 @pytest.mark.parametrize("name", [n for n in zoo.LAYERS if "conv" in n or "depthwise" in n])
 def test_tasks_that_share_weights_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=False)
+
+
+def test_every_task_drops_units_of_its_own_as_tasks_one_after_another_do():
+    layer = zoo.LAYERS["dropout_plain"]
+    pure = layer.pure(dropout=True)
+    state, weights = zoo.state_of(pure.network), zoo.weights_near(pure.network, seed=1)
+    inputs, _ = layer.examples(3)
+    keys = tf.constant([[0, task] for task in range(TASKS)])
+
+    def outputs(key):
+        return pure(weights, state, inputs, batch_statistics=True, key=key)[0]
+
+    vectorised = map_tasks(outputs, keys, parallel="vectorized")
+    np.testing.assert_allclose(vectorised, [outputs(key) for key in keys], rtol=0, atol=TOLERANCE)
+    assert np.abs(vectorised[0] - vectorised[1]).max() > 1e-3
