@@ -131,7 +131,8 @@ def _max_pool(original):
     def max_pool(input, ksize, strides, padding, *args, **kwargs):
         scope = _thread.scope
         if scope is not None and (scope.xla or keeps_shape(ksize, strides, padding)):
-            return exact_max_pool(input, ksize, strides, padding)
+            channels_first = str(kwargs.get("data_format")).startswith("NC")
+            return exact_max_pool(input, ksize, strides, padding, channels_first=channels_first)
         return original(input, ksize, strides, padding, *args, **kwargs)
 
     return max_pool

@@ -17,18 +17,24 @@ def keeps_shape(ksize, strides, padding) -> bool:
     return unit_strides and (padding in ("SAME", b"SAME") or all(size == 1 for size in ksize))
 
 
-def exact_max_pool(inputs, ksize, strides, padding):
-    """Pools `inputs` [N, ..., C] (channels last), as `tf.nn.max_pool`.
+def exact_max_pool(inputs, ksize, strides, padding, *, channels_first=False):
+    """Pools `inputs` [N, ..., C], or [N, C, ...], as `tf.nn.max_pool`.
 
     Args:
         inputs: tensor with 1 to 3 spatial axes.
         ksize: window of each axis, batch and channels included (1 there).
         strides: of each axis, likewise.
         padding: "SAME" or "VALID".
+        channels_first: whether the channels are the second axis.
 
     Raises:
         ValueError: if the padding is explicit, or a spatial size is unknown when tracing.
     """
+    if channels_first:
+        last = [0, *range(2, len(ksize)), 1]
+        sizes = ([values[axis] for axis in last] for values in (list(ksize), list(strides)))
+        pooled = exact_max_pool(tf.transpose(inputs, last), *sizes, padding)
+        return tf.transpose(pooled, [0, len(ksize) - 1, *range(1, len(ksize) - 1)])
     padding = padding.decode() if isinstance(padding, bytes) else padding
     windows, strides = list(ksize)[1:-1], list(strides)[1:-1]
     sizes = inputs.shape[1:-1].as_list()
