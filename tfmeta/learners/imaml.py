@@ -16,6 +16,10 @@ class IMAML(MetaLearner):
     and H the Hessian of the support loss, both at v (the paper's equation 6). It is solved by
     conjugate gradients on Hessian-vector products, so memory does not grow with inner steps.
 
+    The system is positive definite only while lambda exceeds the most negative curvature of the
+    support loss; where a direction's curvature is not positive, conjugate gradients stop there
+    and the meta-gradient is what they have reached. Take a larger lambda then.
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.
