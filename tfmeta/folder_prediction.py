@@ -145,7 +145,8 @@ def draw(predictions, path):
             image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=WHITE
         )
         axes[index].set_title(
-            f"{predictions.class_names[label]}\n{predictions.probabilities[index, label]:.0%}",
+            f"{predictions.class_names[label]}\n{predictions.probabilities[index, label]:.0%}"
+            f"{_truth(predictions, index)}",
             fontsize=9,
             color=_color(predictions, index),
             parse_math=False,
@@ -239,6 +240,13 @@ def _parts(model, images):
             "Predict fewer at a time, or export with a higher max_query."
         )
     return [images[first : first + limit] for first in range(0, len(images), limit)]
+
+
+def _truth(predictions, index):
+    """What a wrong answer should have been, where known."""
+    if predictions.labels is None or predictions.labels[index] == predictions.predicted[index]:
+        return ""
+    return f", is {predictions.class_names[predictions.labels[index]]}"
 
 
 def _color(predictions, index):

@@ -225,6 +225,18 @@ def _what_next(place: WorkDir, settings: Settings) -> str:
         "Next:",
         f"  python -m tfmeta.evaluate --workdir={workdir} --gin_param='evaluate.tasks = 2000'",
         f"  python -m tfmeta.export --workdir={workdir} --export_dir=exported/{settings.recipe}",
+        *_adapting(workdir, settings),
         f"  in Python: learner = tfmeta.restore({str(workdir)!r})",
     ]
     return "\n".join(lines)
+
+
+def _adapting(workdir: Path, settings: Settings) -> list[str]:
+    """The command that adapts an exported classifier of images to a person's own."""
+    info = building.held_out_stream(settings, settings.evaluate.split, settings.evaluate.seed).info
+    if "image_shape" not in info or not settings.export.enabled:
+        return []
+    return [
+        f"  python -m tfmeta.adapt --export_dir={workdir / 'export'} "
+        "--support=FOLDER_OF_CLASSES --query=FOLDER"
+    ]
