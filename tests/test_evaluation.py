@@ -123,7 +123,7 @@ def test_regression_gives_the_mean_squared_error():
 @pytest.fixture(scope="module")
 def learner():
     keras.utils.set_random_seed(0)
-    network = tfmeta.networks.conv4(ways=3, image_shape=(28, 28, 1), filters=4)
+    network = tfmeta.networks.nonconv(ways=3, hidden=(8,))
     learner = tfmeta.MAML(network, inner_rate=0.5, inner_steps=1, test_inner_steps=2)
     learner.compile("sgd", SPARSE)
     return learner

@@ -3,7 +3,7 @@
 import pytest
 
 from tfmeta import recipe
-from tfmeta.experiment import train
+from tfmeta.experiment import finish, train
 
 SMALL = (
     "mlp.hidden = (8,)",
@@ -20,6 +20,14 @@ SMALL = (
     # The tests of a process must not switch determinism on for each other.
     "run.deterministic = False",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_pictures():
+    """Tracing ten inner steps for a picture takes longer than the rest of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "_PICTURE_STEPS", (0, 1, 2))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def trained(name):
     strategy = make_strategy(name)
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        network = tfmeta.networks.conv4(ways=3, image_shape=(28, 28, 1), filters=4)
+        network = tfmeta.networks.nonconv(ways=3, hidden=(8,))
         learner = tfmeta.MAML(network, inner_rate=0.5, normalization="running")
         # SGD shows a doubled gradient, which Adam hides.
         learner.compile(

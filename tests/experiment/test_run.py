@@ -143,7 +143,10 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
 @pytest.mark.parametrize(
     ("gin_file", "params"),
     [
-        ("glyphs_5way_1shot_maml.gin", ["conv4.filters = 4"]),
+        (
+            "glyphs_5way_1shot_maml.gin",
+            ["conv4.filters = 4", "evaluate.normalizations = ('transductive',)"],
+        ),
         (
             "omniglot_5way_1shot_reptile.gin",
             [
@@ -154,11 +157,19 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
                 "evaluate.stream = @glyphs",
                 "glyphs.queries = 1",
                 "conv4.filters = 4",
+                "Reptile.inner_steps = 2",
                 "Reptile.test_inner_steps = 2",
+                "evaluate.normalizations = ('inductive',)",
             ],
         ),
-        ("sinusoid_metasgd.gin", ["mlp.hidden = (8,)"]),
-        ("sinusoid_imaml.gin", ["mlp.hidden = (8,)", "IMAML.inner_steps = 2"]),
+        (
+            "sinusoid_metasgd.gin",
+            ["mlp.hidden = (8,)", "MetaSGD.test_inner_steps = 2", "evaluate.shots = (5,)"],
+        ),
+        (
+            "sinusoid_imaml.gin",
+            ["mlp.hidden = (8,)", "IMAML.inner_steps = 2", "evaluate.shots = (5,)"],
+        ),
     ],
 )
 def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params):
@@ -179,7 +190,8 @@ def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params):
 
 
 def test_tasks_that_do_not_fit_the_network_are_said_in_words(tmp_path):
-    params = ["conv4.ways = 3", "conv4.filters = 4", "train.tasks_per_step = 2"]
+    params = ["MAML.network = @nonconv()", "nonconv.ways = 3", "nonconv.hidden = (8,)"]
+    params += ["train.tasks_per_step = 2"]
     asked = recipe.read_recipe(
         ["glyphs_5way_1shot_maml.gin"], [*params, "run.deterministic = False"]
     )
