@@ -1,14 +1,17 @@
 """Trains on one device and on two, in one process with two logical CPUs; prints how they differ."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import tfmeta
+from tfmeta import recipe
+from tfmeta.experiment import restore, train
 from tfmeta.experiment.building import make_strategy
-from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.training import Training
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -35,7 +38,6 @@ def trained(name):
     training.build(stream(0))
     training.start(stream)
     progressed = training.advance(3)
-    assert state_of(learner)
     weights = [v.numpy() for v in (*learner.parameter_variables, *learner.state_variables)]
     return strategy.num_replicas_in_sync, progressed.values, weights
 
@@ -44,7 +46,23 @@ def trained(name):
     trained, ("one_device", "mirrored")
 )
 differences = (np.abs(a - b).max() for a, b in zip(one_weights, two_weights, strict=True))
+
+
+def whole_run():
+    """Trains a small recipe over both devices to its end, and gives the learner back."""
+    small = ["train.steps = 2", "train.tasks_per_step = 4", "mlp.hidden = (8,)"]
+    small += ["MAML.test_inner_steps = 1", "evaluate.tasks = 2", "evaluate.shots = (5,)"]
+    small += ["run.strategy = 'mirrored'", "log.tensorboard = False", "run.deterministic = False"]
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = Path(folder) / "run"
+        train(recipe.read_recipe(["sinusoid_maml.gin"], small), workdir)
+        files = sorted(str(path.relative_to(workdir)) for path in workdir.rglob("saved_model.pb"))
+        replicas = json.loads((workdir / "run.json").read_text())["replicas"]
+        return {"exports": files, "replicas": replicas, "learner": type(restore(workdir)).__name__}
+
+
 result = {
+    "run": whole_run(),
     "replicas": [one, two],
     "values": [one_values, two_values],
     "largest_difference": float(max(differences)),

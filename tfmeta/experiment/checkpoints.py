@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfmeta.experiment.files import new_directory, write_json
+from tfmeta.recipe import RunError
 
 _NAME = re.compile(r"step_(\d{9})")
 _STATE = "state"
@@ -77,7 +78,7 @@ class Checkpoints:
             counters: whether `state` has the run's counters too, which a learner alone has not.
 
         Raises:
-            ValueError: if the checkpoint lacks a variable, has one more, or is damaged.
+            RunError: if the checkpoint lacks a variable, has one more, or is damaged.
         """
         try:
             status = state.read(str(self.path(step) / _STATE))
@@ -86,7 +87,7 @@ class Checkpoints:
             else:
                 status.assert_existing_objects_matched().expect_partial()
         except (tf.errors.OpError, AssertionError, ValueError, LookupError) as error:
-            raise ValueError(
+            raise RunError(
                 f"A checkpoint must hold every variable of the run, and nothing else. Received: "
                 f"{self.path(step)}: {error}. If the file is damaged, remove that folder: the "
                 "run goes on from the checkpoint before it."

@@ -7,11 +7,13 @@ import tensorflow as tf
 
 from tfmeta import evaluation
 from tfmeta.experiment import building, pictures
+from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.files import write_json
 from tfmeta.experiment.metrics_log import NAME as METRICS
 from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.experiment.signals import Stopped, StopRequest
 from tfmeta.experiment.workdir import EVALUATION, WorkDir
+from tfmeta.export import versions
 from tfmeta.settings import Settings
 from tfmeta.tasks.episodes import SCALE
 from tfmeta.tasks.image_folder import RESIZE_FILTER
@@ -25,18 +27,31 @@ _PICTURE_POINTS = 200
 def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> None:
     """Evaluates a trained run, draws its pictures, exports it, and says where everything is.
 
+    A run that is exported already, and that this session did not train, is not exported again.
+
     Raises:
         Stopped: after a signal; the same command does this part again.
     """
-    learner, chosen = training.learner, place.chosen_step(settings.evaluate.checkpoint)
-    place.checkpoints().restore(chosen, training.state)
+    chosen = place.chosen_step(settings.evaluate.checkpoint)
+    learner = _restored(settings, place, training, chosen)
     print(f"trained: {training.seconds:.0f} s for {settings.train.steps} steps")
     evaluate(settings, place, learner, chosen, stop)
     draw_learning_curve(settings, place)
-    if settings.export.enabled:
-        directory = export(settings, learner, place.path / "export")
-        print(check_export(settings, learner, directory))
+    folder = place.path / "export"
+    if settings.export.enabled and (training.began < training.step or not versions(folder)):
+        print(check_export(settings, learner, export(settings, learner, folder)))
     print(_what_next(place, settings))
+
+
+def _restored(settings: Settings, place: WorkDir, training, step: int):
+    """The learner as a checkpoint has it, on one device."""
+    if training.strategy.num_replicas_in_sync == 1:
+        place.checkpoints().restore(step, training.state)
+        return training.learner
+    learner = building.build_learner(settings, tf.distribute.get_strategy(), training.jit_compile)
+    learner.parallel = training.learner.parallel
+    place.checkpoints().restore(step, state_of(learner), counters=False)
+    return learner
 
 
 def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) -> list[dict]:

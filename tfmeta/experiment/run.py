@@ -44,7 +44,8 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
             try:
                 run.loop()
                 run.progress.close()
-                finish.finish(settings, place, run.training, stop)
+                with building.operation_errors():
+                    finish.finish(settings, place, run.training, stop)
             except Stopped:
                 pass
             finally:
@@ -82,7 +83,6 @@ class _Run:
         self.training.start(lambda first: stream(settings, first))
         columns = self.training.names
         self.log = MetricsLog(place.path, columns, step, settings.log.tensorboard)
-        self._first_step = step
         self._row_began = (step, self.training.seconds)
 
     def loop(self) -> None:
@@ -108,7 +108,7 @@ class _Run:
             # The first call compiles; what it took says nothing of the next ones.
             per_second = (done.step - before) / (done.seconds - began)
             chunk = 2 if chunk == 1 else max(2, int(_SECONDS_PER_CALL * per_second))
-            if before == self._first_step:
+            if before == training.began:
                 self.progress.start(done.step)  # What compiling took says nothing of the rest.
             self.progress.update(done.step, done.values, self._tasks_per_second(done))
             if self._due(log.every) or done.step == steps:

@@ -100,6 +100,7 @@ class Training:
             stream_from: callable from the index of a task to the stream that begins with it.
         """
         stream = stream_from(self.step * self.tasks_per_step)
+        self.began = self.step
         batches = stream.batch(self.tasks_per_step).prefetch(_PREFETCH)
         self._batches = iter(self.strategy.experimental_distribute_dataset(batches))
 
