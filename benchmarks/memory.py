@@ -3,8 +3,9 @@
     python -m benchmarks.memory --write
 
 Each measurement is a process of its own; its peak resident size less that of a process which
-builds the same learner and runs no meta-step. Omniglot's network, 5-way 1-shot, 15 queries a
-class, one task after another, so that one task's memory is what grows.
+builds the same learner and runs no meta-step. Omniglot's network, 5-way 15-shot, 5 queries a
+class, one task after another, so that one task's memory is what grows, and with enough examples
+that it is the tensors of the steps rather than the graph that describes them.
 """
 
 import json
@@ -39,7 +40,7 @@ def measure(name, steps):
         remat = name == "maml_rematerialized"
         learner = tfmeta.MAML(network, 0.4, rematerialize=remat, **options)
     learner.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    tasks = tfmeta.tasks.glyphs("train", ways=5, shots=1, queries=15).batch(2)
+    tasks = tfmeta.tasks.glyphs("train", ways=5, shots=15, queries=5).batch(2)
     x, y = next(iter(tasks))
     seconds = 0.0
     if steps:
