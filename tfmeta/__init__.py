@@ -13,7 +13,7 @@ _NAMES = {
     "__version__": "tfmeta.version",
     "restore": "tfmeta.experiment",
 }
-_ROOMS = ("inner", "learners", "networks", "parallel", "tasks")
+_ROOMS = ("export", "inner", "learners", "networks", "parallel", "tasks")
 
 __all__ = sorted([*_NAMES, *_ROOMS])
 
