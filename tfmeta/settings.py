@@ -124,12 +124,16 @@ class ExportSettings:
         normalization: None: as trained.
         max_support: most support examples of a request; None: the exporter's default.
         max_query: most query examples of a request; None: the exporter's default.
+        max_tasks: most tasks of a request; None: the exporter's default.
+        max_inner_steps: most inner steps of a request; None: the exporter's default.
     """
 
     enabled: bool = True
     normalization: str | None = None
     max_support: int | None = None
     max_query: int | None = None
+    max_tasks: int | None = None
+    max_inner_steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ SERVABLES = {
     "inductive": lambda: examples.classification(inductive=True),
     "two_inputs": examples.two_inputs,
 }
-LIMITS = {"max_support": 40, "max_query": 30, "max_inner_steps": 60}
+LIMITS = {"max_support": 40, "max_query": 30, "max_tasks": 20, "max_inner_steps": 60}
 PROGRAMS = ("serve_with_load", "serve_with_session", "serve_with_c_api")
 
 

@@ -98,7 +98,12 @@ def test_the_description_says_what_the_model_is(exported):
     assert (found["target"], found["target_shape"], found["link"]) == ("sparse", [], "softmax")
     assert (found["normalization"], found["needs_support"]) == ("transductive", False)
     assert (found["inner_steps"], found["inner_rate"]) == (2, 0.4)
-    assert found["limits"] == {"max_support": 40, "max_query": 30, "max_inner_steps": 60}
+    assert found["limits"] == {
+        "max_support": 40,
+        "max_query": 30,
+        "max_tasks": 20,
+        "max_inner_steps": 60,
+    }
     assert found["versions"]["tensorflow"] == tf.__version__
     assert found["weights_fingerprint"] == fingerprint(model.servable)
     assert found["status_codes"]["0"] == "answered"
@@ -200,7 +205,7 @@ def test_a_second_export_is_the_next_version(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "limits", [{"max_support": 0}, {"max_query": 2.5}, {"max_inner_steps": -1}]
+    "limits", [{"max_support": 0}, {"max_query": 2.5}, {"max_tasks": 0}, {"max_inner_steps": -1}]
 )
 def test_limits_must_be_whole_numbers(tmp_path, limits):
     with pytest.raises(ValueError, match=f"{next(iter(limits))} must be a whole number"):

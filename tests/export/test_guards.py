@@ -187,6 +187,15 @@ def test_a_broken_rule_is_an_invalid_argument_and_the_next_request_is_fine(
     assert model(signature, good[signature]).code == OK
 
 
+def test_a_request_of_too_many_tasks_is_refused(served, good):
+    request = good["adapt_and_predict_tasks"]
+    many = {name: np.repeat(value, 21, axis=0) for name, value in request.items()}
+    answer = served("classification")("adapt_and_predict_tasks", many)
+    assert answer.code == INVALID_ARGUMENT
+    assert "support_inputs must have at most 20 tasks. Received:] [21]" in answer.message
+    assert served("classification")("adapt_and_predict_tasks", request).code == OK
+
+
 @pytest.mark.parametrize("program", ["serve_with_load", "serve_with_session"])
 def test_a_wrong_shape_meets_the_same_guard_in_python(served, program):
     request = {**classification_request(), "query_inputs": images(4, 6, 6)}

@@ -54,6 +54,35 @@ def test_a_version_that_no_server_would_read_is_refused(tmp_path, version):
     assert os.listdir(tmp_path) == []
 
 
+def test_what_a_killed_exporter_left_is_removed_by_the_next_but_not_a_live_ones(tmp_path):
+    script = textwrap.dedent("""
+        import os, sys
+        from tfmeta.export.version_directory import new_version
+        with new_version(sys.argv[1]):
+            print("writing", flush=True)
+            sys.stdin.read()
+    """)
+    exporters = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    for exporter in exporters:
+        assert exporter.stdout.readline() == b"writing\n"
+    exporters[0].kill()
+    exporters[0].wait()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    assert write(tmp_path).name == "1"
+    assert len(list(tmp_path.glob(".tfmeta-exporting-*"))) == 1
+    exporters[1].communicate()
+    assert list(versions(tmp_path)) == [1, 2]
+    assert list(tmp_path.glob(".tfmeta-exporting-*")) == []
+
+
 def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), new_version(tmp_path) as directory:  # noqa: PT012
         (directory.path / "saved_model.pb").write_text("half")

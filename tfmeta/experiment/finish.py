@@ -153,7 +153,7 @@ def export(settings: Settings, learner, folder, normalization=None) -> Path:
     """Writes a new version of the SavedModel; returns its directory."""
     limits = {
         name: getattr(settings.export, name)
-        for name in ("max_support", "max_query")
+        for name in ("max_support", "max_query", "max_tasks", "max_inner_steps")
         if getattr(settings.export, name) is not None
     }
     info = building.held_out_stream(

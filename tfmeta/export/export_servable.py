@@ -25,6 +25,7 @@ def export_servable(
     *,
     max_support=Limits.max_support,
     max_query=Limits.max_query,
+    max_tasks=Limits.max_tasks,
     max_inner_steps=Limits.max_inner_steps,
     warmup_sizes=None,
     preprocessing=None,
@@ -40,6 +41,7 @@ def export_servable(
         version: integer from 0, or None for the next free one.
         max_support: support examples that a task may have.
         max_query: query examples that a task may have.
+        max_tasks: tasks that a request may have.
         max_inner_steps: inner steps that a request may ask for.
         warmup_sizes: (S, Q) pairs to write warmup records for; None for the servable's usual
             ones; empty for no records.
@@ -55,7 +57,7 @@ def export_servable(
         ValueError: if a weight is not a finite number, or the network holds what a stock server
             refuses (XLA, Python, custom operations); the layer is named.
     """
-    limits = Limits(max_support, max_query, max_inner_steps)
+    limits = Limits(max_support, max_query, max_tasks, max_inner_steps)
     _refuse_broken_weights(servable)
     servable = dataclasses.replace(
         servable,

@@ -91,8 +91,8 @@ class Guards:
                 "Send one row of each for each example.",
             )
 
-    def length(self, name, tensor, least, most, axis=0):
-        """Requires from `least` to `most` examples along `axis`."""
+    def length(self, name, tensor, least, most, axis=0, unit="examples"):
+        """Requires from `least` to `most` examples (or another unit) along `axis`."""
         received = tf.shape(tensor)[axis]
         if least > 0:
             self.require(
@@ -103,7 +103,7 @@ class Guards:
             )
         self.require(
             received <= most,
-            f"{name} must have at most {most} examples.",
+            f"{name} must have at most {most} {unit}.",
             received,
             "Send fewer, or export with a higher limit.",
         )

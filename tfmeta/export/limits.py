@@ -11,11 +11,13 @@ class Limits:
     Attributes:
         max_support: support examples of a task.
         max_query: query examples of a task.
+        max_tasks: tasks of an `adapt_and_predict_tasks` request.
         max_inner_steps: inner steps that `adapt_and_predict_with` may be asked for.
     """
 
     max_support: int = 1000
     max_query: int = 1000
+    max_tasks: int = 1000
     max_inner_steps: int = 1000
 
     def __post_init__(self):

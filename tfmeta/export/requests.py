@@ -68,6 +68,8 @@ class Requests:
         """Checks shapes and sizes of a request of several tasks; values get a status instead."""
         guards = Guards()
         request = self._shaped("adapt_and_predict_tasks", request, guards, axis=1)
+        for name, tensor in request.items():
+            guards.length(name, tensor, 0, self._limits.max_tasks, unit="tasks")
         guards.same_length(request)
         return split(guards.passed(request))
 

@@ -6,13 +6,16 @@ appears. So a version must appear whole, in one step, and never change.
 
 import contextlib
 import errno
+import fcntl
 import os
 import pathlib
 import shutil
+import time
 import uuid
 
 TEMPORARY_PREFIX = ".tfmeta-exporting-"
 LARGEST_VERSION = 2**63 - 1
+SECONDS_TO_LOCK = 60.0  # far more than passes between making a directory and locking it
 
 
 def versions(export_dir) -> dict:
@@ -50,13 +53,15 @@ def new_version(export_dir, version=None):
     export_dir = pathlib.Path(export_dir)
     export_dir.mkdir(parents=True, exist_ok=True)
     _refuse_existing(export_dir, version)
+    _remove_left_behind(export_dir)
     directory = _Directory(export_dir / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     directory.path.mkdir()
     try:
-        yield directory
-        _sync_tree(directory.path)
-        directory.path = _publish(directory.path, export_dir, version)
-        _sync(export_dir)
+        with _locked(directory.path):
+            yield directory
+            _sync_tree(directory.path)
+            directory.path = _publish(directory.path, export_dir, version)
+            _sync(export_dir)
     except BaseException:
         shutil.rmtree(directory.path, ignore_errors=True)
         raise
@@ -67,6 +72,31 @@ class _Directory:
 
     def __init__(self, path):
         self.path = path
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Yields whether this holds the directory's lock, which ends with the process that holds it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another holds it, or a file system without locks
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left_behind(export_dir):
+    """Removes what killed exporters left: unlocked, and too old to be about to be locked."""
+    for path in export_dir.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > SECONDS_TO_LOCK:
+                with _locked(path) as left_behind:
+                    if left_behind:
+                        shutil.rmtree(path)
 
 
 def _publish(temporary, export_dir, version):
