@@ -1,7 +1,11 @@
 """Runs every recipe two meta-steps, with evaluation and export, a process each.
 
-Not collected by pytest (minutes each on two cores): `python tests/every_recipe.py [names]`.
-Omniglot and mini-ImageNet are looked for under $TFMETA_DATA_DIR. Prints a line a recipe as JSON.
+Not collected by pytest (minutes each on two cores):
+
+    python -m tests.every_recipe [--write] [names]
+
+Omniglot and mini-ImageNet are looked for under $TFMETA_DATA_DIR. Prints a line a recipe as JSON;
+`--write` keeps them in results/every_recipe.json, beside those of recipes that were not named.
 """
 
 import json
@@ -16,6 +20,7 @@ from PIL import Image
 
 from tfmeta import recipe
 
+RESULTS = Path(__file__).parents[1] / "results" / "every_recipe.json"
 # Two of the steps that a recipe names, two tasks to judge by, and otherwise the recipe as it is.
 SHORT = ("evaluate.tasks = 2", "evaluate.tasks_per_batch = 2", "log.tensorboard = False")
 
@@ -57,9 +62,28 @@ def run(name: str) -> dict:
     return result if result["ok"] else {**result, "said": done.stderr[-2000:]}
 
 
-if __name__ == "__main__":
+def write(result: dict) -> None:
+    """Keeps a recipe's result beside the others'."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["recipes"] if RESULTS.exists() else []
+    rows = [row for row in rows if row["recipe"] != result["recipe"]] + [result]
+    found = {
+        "command": "python -m tests.every_recipe --write",
+        "recipes": sorted(rows, key=lambda row: row["recipe"]),
+    }
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the recipes that were named, or all; returns the exit code."""
+    names = [argument for argument in arguments if argument != "--write"]
     results = []
-    for recipe_name in sys.argv[1:] or recipe.recipe_names():
-        results.append(run(recipe_name))
+    for name in names or recipe.recipe_names():
+        results.append(run(name))
         print(json.dumps(results[-1]), flush=True)
-    sys.exit(not all(result["ok"] for result in results))
+        if "--write" in arguments:
+            write(results[-1])
+    return int(not all(result["ok"] for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
