@@ -126,7 +126,7 @@ def find_recipe(name: str, including: Path | None = None) -> Path:
     """Finds a gin file: as given, in the including file's folder, among the installed recipes.
 
     Raises:
-        RecipeError: if there is none; the message shows the nearest names and lists all.
+        RecipeError: if there is none; the message lists all, the nearest names last.
     """
     folders = [Path(), *([including.parent] if including else []), recipe_folder()]
     for candidate in (folder / name for folder in folders):
@@ -139,8 +139,9 @@ def find_recipe(name: str, including: Path | None = None) -> Path:
     place = f" (included by {including})" if including else ""
     raise RecipeError(
         f"A recipe must be a gin file, or the name of one that comes with tfmeta. Received: "
-        f"{name!r}{place}, which is not there.{nearest(Path(name).name, recipe_names())}\n"
-        f"{describe_recipes()}"
+        f"{name!r}{place}, which is not there. Those that come with tfmeta: "
+        f"{', '.join(recipe_names())}. `python -m tfmeta.train --help` says what each is."
+        f"{nearest(Path(name).name, recipe_names())}"
     )
 
 

@@ -222,8 +222,10 @@ _FILES = {
     "learning_curve.png": "the same, drawn",
     "events": "for TensorBoard: tensorboard --logdir={workdir}",
     "checkpoints": "the last ones and the best",
-    "evaluation*.json": "the result, with its protocol",
-    "evaluation*.png": "the result by inner step",
+    "evaluation.json": "the result, with its protocol",
+    "evaluation.png": "the result by inner step",
+    "evaluation_*shot.json": "the same with other support sizes",
+    "evaluation_*shot.png": "drawn by inner step",
     "adaptation.png": "truth, support points, before and after adaptation",
     "export/[0-9]*": "SavedModel for TensorFlow Serving",
 }

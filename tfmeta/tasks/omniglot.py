@@ -4,7 +4,10 @@ Classes are divided as in Santoro et al. 2016, and as MAML and Reptile do: 1200 
 for testing, by a shuffle, here a fixed one. Drawings come as 28 x 28 x 1.
 """
 
+import contextlib
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,8 @@ from tfmeta.tasks.pool import SPLITS, Pool, pool_of_labels, split_classes
 from tfmeta.tasks.stream import TaskStream, check_choice, check_whole_number
 
 VERSION = "3.0.0"  # of the TFDS data set
+SOURCE = "https://github.com/brendenlake/omniglot"  # from where TFDS downloads it
+SECONDS_TO_CONNECT = 10.0
 CHARACTERS = 1623
 DRAWINGS = 20
 TEST_CHARACTERS = 423
@@ -155,6 +160,8 @@ def _prepared_builder(data_dir):
     builder = tfds.builder(f"omniglot:{VERSION}", data_dir=data_dir)
     if not builder.is_prepared():
         try:
+            _check_network()
+            print(f"Omniglot: downloading and preparing it in {builder.data_dir}", flush=True)
             builder.download_and_prepare()
         except Exception as error:
             raise FileNotFoundError(
@@ -165,6 +172,14 @@ def _prepared_builder(data_dir):
                 "TFMETA_DATA_DIR to the folder that holds it."
             ) from error
     return builder
+
+
+def _check_network():
+    """Raises where the data's host can't be reached: TFDS itself would retry for minutes."""
+    request = urllib.request.Request(SOURCE, method="HEAD")
+    # With an HTTPError somebody answered; TFDS says better what is wrong with the data itself.
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(request, timeout=SECONDS_TO_CONNECT).close()
 
 
 def _rotations_as_classes(pool: Pool) -> Pool:
