@@ -66,3 +66,17 @@ def test_a_chain_hands_the_state_on_in_order():
     results, state = tf.function(lambda x: chain_tasks(step, x, [tf.constant(0.0)]))(X)
     assert list(results["before"].numpy()) == [0.0, 3.0, 15.0, 36.0]
     assert float(state[0]) == 66.0
+
+
+@pytest.mark.parametrize("parallel", ["auto", "vectorized", "sequential"])
+def test_a_function_that_is_wrong_is_traced_once_and_says_so_itself(parallel, caplog):
+    calls = []
+
+    def wrong(x):
+        calls.append(x)
+        raise ValueError("the function is wrong")
+
+    with pytest.raises(ValueError, match="the function is wrong"):
+        map_tasks(wrong, X, parallel=parallel)
+    assert len(calls) == 1
+    assert not caplog.records

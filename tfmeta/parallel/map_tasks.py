@@ -50,13 +50,28 @@ def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
         return _in_passes(function, tasks, parallel, tasks_per_pass)
     if parallel == "vectorized":
         return _vectorized(function, tasks)
+    raised = []
     try:
-        return _vectorized(function, tasks)
+        return _vectorized(_noting(function, raised), tasks)
     except (ValueError, NotImplementedError, LookupError, AssertionError) as error:
-        # A function that is itself wrong fails here too, with its own message.
+        if raised:  # the function is wrong, whichever way it is mapped
+            raise
         results = _sequential(function, tasks)
         _warn_once(error)
         return results
+
+
+def _noting(function, raised):
+    """The function, with what it raises itself added to a list."""
+
+    def noting(task):
+        try:
+            return function(task)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    return noting
 
 
 def _vectorized(function, tasks):
