@@ -13,6 +13,13 @@ VERSION = re.search(
 # gin-config. They are installed as data of `tfmeta`, under `tfmeta/recipes`.
 RECIPES = ["", ".tasks", ".learners", ".networks"]
 
+SERVING = [
+    "grpcio-health-checking>=1.70,<2",
+    "prometheus-client>=0.20,<1",
+    "starlette>=0.46,<2",
+    "uvicorn>=0.34,<1",
+]
+
 setup(
     name="tfmeta",
     version=VERSION,
@@ -54,7 +61,9 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.21.*"],
+        "serving": SERVING,
         "test": [
+            *SERVING,
             "hypothesis>=6,<7",
             "pytest>=8,<10",
             "pytest-xdist>=3,<4",

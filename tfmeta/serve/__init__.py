@@ -1,0 +1,28 @@
+"""An embedded server of exported models, for development, tests and demos.
+
+It speaks TF Serving's gRPC and REST protocols, so that a client cannot tell the difference; in
+production use TF Serving. This room knows an exported directory, and nothing of what wrote it.
+"""
+
+import importlib
+
+_NAMES = {
+    "ModelConfig": "tfmeta.serve.configuration",
+    "ModelServer": "tfmeta.serve.model_server",
+    "ServerOptions": "tfmeta.serve.configuration",
+    "Server": "tfmeta.serve.server",
+    "ServingError": "tfmeta.serve.errors",
+    "create_app": "tfmeta.serve.rest_app",
+    "start": "tfmeta.serve.server",
+}
+__all__ = sorted(_NAMES)
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'tfmeta.serve' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,75 @@
+"""Errors that a client gets: a gRPC code and a message, the same over gRPC and REST.
+
+Codes and their HTTP statuses are TF Serving's (`ToHTTPStatusCode` in its
+`model_servers/http_server.cc`), and so is the length at which a gRPC message is cut
+(`model_servers/grpc_status_util.cc`).
+"""
+
+import grpc
+
+Code = grpc.StatusCode
+
+LONGEST_GRPC_MESSAGE = 1024
+_OF_NUMBER = {code.value[0]: code for code in Code}
+_HTTP = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.UNAUTHENTICATED: 401,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+}
+
+
+class ServingError(Exception):
+    """A request that cannot be answered.
+
+    Attributes:
+        code: `grpc.StatusCode`.
+        message: what the client reads.
+    """
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status of the code; 500 for what is the server's own fault."""
+        return _HTTP.get(self.code, 500)
+
+    @property
+    def grpc_message(self) -> str:
+        """The message, cut where TF Serving cuts it."""
+        if len(self.message) <= LONGEST_GRPC_MESSAGE:
+            return self.message
+        return self.message[:LONGEST_GRPC_MESSAGE] + "...TRUNCATED"
+
+
+def invalid(message) -> ServingError:
+    """An INVALID_ARGUMENT."""
+    return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def of_tensorflow(error) -> ServingError:
+    """What a `tf.errors.OpError` of a session says, in the runtime's own words.
+
+    A session of TensorFlow's Python adds the place in a program that made the graph, where there
+    is one; the first error of the chain is without it.
+    """
+    first = error.__context__ if isinstance(error.__context__, type(error)) else error
+    return ServingError(_OF_NUMBER.get(error.error_code, Code.UNKNOWN), first.message)
+
+
+def number(code) -> int:
+    """The number of a code, as protocol buffers carry it."""
+    return code.value[0]

@@ -1,0 +1,247 @@
+"""TF Serving's gRPC services on a `ModelServer`.
+
+`PredictionService` (Predict, GetModelMetadata) and `ModelService` (GetModelStatus) from the
+official protocol buffers, and `grpc.health`. What is not served answers UNIMPLEMENTED.
+"""
+
+import concurrent.futures
+import hmac
+import time
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from tfmeta.serve import logs
+from tfmeta.serve.errors import Code, ServingError, invalid, number
+from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.served_version import DEFAULT_SIGNATURE
+from tfmeta.serve.tensor_protos import to_array, to_proto
+
+SIGNATURE_DEF = "signature_def"
+# Threads beyond those that predictions may hold, for health, status and refusals.
+SPARE_THREADS = 8
+# The names that TF Serving sets (`model_servers/server.cc`), and those of the services.
+HEALTH_NAMES = (
+    "",
+    "ModelService",
+    "PredictionService",
+    "tensorflow.serving.ModelService",
+    "tensorflow.serving.PredictionService",
+)
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata."""
+
+    def __init__(self, models):
+        self._models = models
+
+    def Predict(self, request, context):
+        """Runs a signature on the request's tensors."""
+        return _answer(self._models, "Predict", request, context, self._predict)
+
+    def GetModelMetadata(self, request, context):
+        """Gives the signatures of a version."""
+        return _answer(self._models, "GetModelMetadata", request, context, self._metadata)
+
+    def _predict(self, request, context):
+        spec = _spec(request)
+        deadline = self._models.deadline(context.time_remaining())
+        with self._models.admitted(deadline):
+            if not context.is_active():
+                raise ServingError(Code.CANCELLED, "The client is gone.")
+            with self._models.use(spec) as version:
+                return self._run(request, spec, version, deadline)
+
+    def _run(self, request, spec, version, deadline):
+        name = request.model_spec.signature_name
+        version.served.signature(name).check_names(request.inputs)
+        most = self._models.options.max_message_bytes
+        inputs = {key: to_array(proto, key, most) for key, proto in request.inputs.items()}
+        outputs = self._models.run(
+            spec, version, inputs, name, list(request.output_filter), deadline
+        )
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = spec.name
+        response.model_spec.version.value = version.number
+        response.model_spec.signature_name = name or DEFAULT_SIGNATURE
+        for key, value in outputs.items():
+            response.outputs[key].CopyFrom(to_proto(value))
+        return response
+
+    def _metadata(self, request, context):
+        spec = _spec(request)
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != SIGNATURE_DEF:
+                raise invalid(f"Metadata field {field} is not supported")
+        with self._models.use(spec) as version:
+            return metadata_response(spec, version)
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus."""
+
+    def __init__(self, models):
+        self._models = models
+
+    def GetModelStatus(self, request, context):
+        """Gives the state of each version."""
+        return _answer(
+            self._models,
+            "GetModelStatus",
+            request,
+            context,
+            lambda *_: status_response(self._models.status(_spec(request, named=False))),
+        )
+
+
+class ApiKey(grpc.ServerInterceptor):
+    """Refuses calls without the key, but those of the health service."""
+
+    def __init__(self, key):
+        self._key = key
+
+    def intercept_service(self, continuation, handler_call_details):
+        sent = dict(handler_call_details.invocation_metadata).get("authorization")
+        if handler_call_details.method.startswith("/grpc.health.") or key_agrees(sent, self._key):
+            return continuation(handler_call_details)
+
+        def refuse(_, context):
+            context.abort(Code.UNAUTHENTICATED, NO_KEY)
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+NO_KEY = "An API key is needed: send the header 'authorization: Bearer KEY'."
+
+
+def key_agrees(sent, key) -> bool:
+    """Whether an authorization header carries the key, in a time that says nothing of it."""
+    return hmac.compare_digest((sent or "").encode(), f"Bearer {key}".encode())
+
+
+def metadata_response(spec, version):
+    """`GetModelMetadataResponse` of a version."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in version.served.signature_defs.items():
+        signatures.signature_def[name].CopyFrom(definition)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = spec.name
+    response.model_spec.version.value = version.number
+    response.metadata[SIGNATURE_DEF].Pack(signatures)
+    return response
+
+
+def status_response(versions):
+    """`GetModelStatusResponse` of `ModelServer.status`."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, state, error in versions:
+        status = response.model_version_status.add(version=version, state=state)
+        status.status.error_code = number(error.code) if error else 0
+        status.status.error_message = error.message if error else ""
+    return response
+
+
+class GrpcServer:
+    """The gRPC port of a `ModelServer`; bound when made, served from `start` on."""
+
+    def __init__(self, models):
+        options = models.options
+        threads = options.max_concurrent_requests + options.max_queued_requests + SPARE_THREADS
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "grpc")
+        self._server = grpc.server(
+            self._pool,
+            interceptors=[ApiKey(options.api_key)] if options.api_key else [],
+            maximum_concurrent_rpcs=threads,
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.server_handshake_timeout_ms", int(options.client_timeout_seconds * 1000)),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ],
+        )
+        self._health = health.HealthServicer()
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(models), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(models), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.port = self._bind(options)
+
+    def start(self):
+        """Takes requests."""
+        self.set_ready(True)
+        self._server.start()
+
+    def set_ready(self, ready):
+        """What the health service answers."""
+        states = health_pb2.HealthCheckResponse
+        for name in HEALTH_NAMES:
+            self._health.set(name, states.SERVING if ready else states.NOT_SERVING)
+
+    def stop(self, seconds):
+        """Takes no more requests, and waits for those in progress."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(seconds).wait()
+        self._pool.shutdown(wait=False)
+
+    def _bind(self, options):
+        host = f"[{options.address}]" if ":" in options.address else options.address
+        target = f"{host}:{options.port}"
+        try:
+            if options.tls_key is None:
+                return self._server.add_insecure_port(target)
+            pairs = [(options.tls_key, options.tls_certificate)]
+            return self._server.add_secure_port(target, grpc.ssl_server_credentials(pairs))
+        except RuntimeError as error:
+            raise OSError(
+                f"The gRPC port must be free. Received: {target}, which cannot be bound. Give "
+                "another --port, or 0 for a free one."
+            ) from error
+
+
+def _spec(request, named=True):
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    spec = request.model_spec
+    if named and not spec.name:
+        raise invalid("ModelSpec has no name specified.")
+    choice = spec.WhichOneof("version_choice")
+    return ModelSpec(
+        spec.name,
+        spec.version.value if choice == "version" else None,
+        spec.version_label if choice == "version_label" else None,
+    )
+
+
+def _answer(models, api, request, context, respond):
+    """The response, or an abort with the error's code; counted and logged either way."""
+    begin, failure, response = time.monotonic(), None, None
+    try:
+        response = respond(request, context)
+    except ServingError as error:
+        failure = error
+    except Exception:
+        logs.internal_error("internal_error", api=api, entrypoint="GRPC")
+        failure = ServingError(Code.INTERNAL, "The server failed; its log says where.")
+    seconds = time.monotonic() - begin
+    code = failure.code if failure else Code.OK
+    name = request.model_spec.name
+    if api == "Predict":
+        models.metrics.requested(name, code.name, api, "GRPC", seconds)
+    logs.request(name if name in models.names else None, api, "GRPC", code.name, seconds)
+    if failure:
+        context.abort(failure.code, failure.grpc_message)
+    return response

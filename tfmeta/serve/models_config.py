@@ -1,0 +1,51 @@
+"""`models.config`: several models, in TF Serving's text format."""
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from tfmeta.serve.configuration import ModelConfig
+
+
+def read_models_config(text) -> list:
+    """The models of a `ModelServerConfig` in text form.
+
+    Args:
+        text: bytes of the file.
+
+    Returns:
+        List of `ModelConfig`.
+
+    Raises:
+        ValueError: if it cannot be parsed, or names no model.
+    """
+    config = model_server_config_pb2.ModelServerConfig()
+    try:
+        text_format.Parse(text, config)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(
+            "--model_config_file must be a ModelServerConfig in text form. Received: an error at "
+            f"{error}. Compare export/models.config."
+        ) from error
+    models = [_model(model) for model in config.model_config_list.config]
+    if not models:
+        raise ValueError(
+            "--model_config_file must name a model. Received: none in model_config_list."
+        )
+    return models
+
+
+def _model(model):
+    if not model.name or not model.base_path:
+        raise ValueError(
+            "Each model of --model_config_file needs a name and a base_path. Received: "
+            f"name {model.name!r}, base_path {model.base_path!r}."
+        )
+    policy, latest, specific = model.model_version_policy, 1, ()
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        latest = 0
+    elif choice == "latest":
+        latest = max(1, policy.latest.num_versions)
+    elif choice == "specific":
+        specific = tuple(policy.specific.versions)
+    return ModelConfig(model.name, model.base_path, dict(model.version_labels), latest, specific)

@@ -1,0 +1,239 @@
+"""TF Serving's REST API on a `ModelServer`, as an ASGI application.
+
+Paths are those of its `model_servers/http_rest_api_util.cc`. Whatever blocks (parsing, running,
+writing JSON) runs in a bounded pool of threads, so that the event loop stays free.
+"""
+
+import asyncio
+import concurrent.futures
+import functools
+import re
+import time
+import urllib.parse
+
+from google.protobuf import json_format
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from tfmeta.serve import logs, metrics
+from tfmeta.serve.errors import Code, ServingError, invalid
+from tfmeta.serve.grpc_services import (
+    NO_KEY,
+    SIGNATURE_DEF,
+    key_agrees,
+    metadata_response,
+    status_response,
+)
+from tfmeta.serve.json_text import answer_body, error_body
+from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.rest_json import predict_request
+
+_NAMED = r"/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+_CALL = re.compile(_NAMED + r":(classify|regress|predict)", re.IGNORECASE | re.ASCII)
+_GET = re.compile(
+    _NAMED.replace("/([^/:]+)(", "(?:/([^/:]+))?(", 1) + r"(?:/(metadata))?",
+    re.IGNORECASE | re.ASCII,
+)
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+
+
+def create_app(models, *, routes=()):
+    """The ASGI application of a server.
+
+    Args:
+        models: `ModelServer`, started.
+        routes: more Starlette routes (a demo's page), tried first; the API key does not guard them.
+
+    Returns:
+        A Starlette application.
+    """
+    api = _RestApi(models)
+    return Starlette(
+        routes=[
+            *routes,
+            Route(metrics.PATH, api.metrics, methods=["GET"]),
+            Route("/{path:path}", api.answer, methods=_METHODS),
+        ]
+    )
+
+
+class _RestApi:
+    """The endpoints."""
+
+    def __init__(self, models):
+        self._models, self._options = models, models.options
+        threads = self._options.max_concurrent_requests + self._options.max_queued_requests
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "rest")
+        self._threads, self._busy = threads, 0
+
+    async def metrics(self, request):
+        """Prometheus' page."""
+        if not self._key_agrees(request):
+            return PlainTextResponse(NO_KEY, 401)
+        return PlainTextResponse(self._models.metrics.page(), 200)
+
+    async def answer(self, request):
+        """Any call under /v1/; elsewhere there is nothing."""
+        path = request.scope["raw_path"].decode("latin-1")
+        if not path.lower().startswith("/v1/"):
+            return Response(status_code=404)
+        begin = time.monotonic()
+        call = _Call("", "", None, "")
+        try:
+            if not self._key_agrees(request):
+                raise ServingError(Code.UNAUTHENTICATED, NO_KEY)
+            if request.method == "OPTIONS":
+                body = _preflight(request)
+            else:
+                call = _parse(request.method, path)
+                body = await self._respond(call, request, begin)
+            failure = None
+        except ServingError as error:
+            body, failure = error_body(error.message), error
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            logs.internal_error("internal_error", api=call.method, entrypoint="REST")
+            failure = ServingError(Code.INTERNAL, "The server failed; its log says where.")
+            body = error_body(failure.message)
+        return self._finish(call, body, failure, begin)
+
+    def _finish(self, call, body, failure, begin):
+        code, seconds = failure.code.name if failure else "OK", time.monotonic() - begin
+        name = call.spec.name if call.spec else ""
+        self._models.metrics.requested(name, code, call.method, "REST", seconds)
+        known = name if name in self._models.names else None
+        logs.request(known, call.method, "REST", code, seconds)
+        headers = _CORS if self._options.rest_api_enable_cors_support else {}
+        status = failure.http_status if failure else 200
+        return Response(body, status, headers, media_type="application/json")
+
+    async def _respond(self, call, request, begin):
+        body = await self._body(request)
+        deadline = min(
+            self._models.deadline(None), begin + self._options.rest_api_timeout_in_ms / 1000
+        )
+        if call.method == "predict":
+            work = functools.partial(self._predict, call.spec, body, deadline)
+        elif call.verb == "POST":
+            raise ServingError(
+                Code.UNIMPLEMENTED,
+                f"The embedded server answers predict only. Received: {call.method}.",
+            )
+        elif call.method == "metadata":
+            work = functools.partial(self._metadata, call.spec)
+        else:
+            return _message_json(status_response(self._models.status(call.spec)), False)
+        return await self._in_pool(work)
+
+    async def _in_pool(self, work):
+        if self._busy >= self._threads:
+            raise ServingError(
+                Code.RESOURCE_EXHAUSTED,
+                f"The server works on {self._threads} REST requests. Try again later, with "
+                "growing pauses.",
+            )
+        self._busy += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._busy -= 1
+
+    def _predict(self, spec, body, deadline):
+        with self._models.admitted(deadline), self._models.use(spec) as version:
+            name, inputs, rows = predict_request(
+                body, lambda name: self._models.signature_of_rest(version, name)
+            )
+            outputs = self._models.run(spec, version, inputs, name, deadline=deadline)
+            return answer_body(outputs, rows)
+
+    def _metadata(self, spec):
+        with self._models.use(spec) as version:
+            response = metadata_response(spec, version)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata[SIGNATURE_DEF].Unpack(signatures)
+        return (
+            f'{{\n"model_spec":{_message_json(response.model_spec, True)},\n'
+            f'"metadata": {{"signature_def": {_message_json(signatures, True)}}}\n}}\n'
+        )
+
+    async def _body(self, request):
+        """The body, within the limits of size and time."""
+        most, chunks, size = self._options.max_message_bytes, [], 0
+        too_large = ServingError(
+            Code.RESOURCE_EXHAUSTED,
+            f"A request must be at most {most} bytes. Send less in one request, or start the "
+            "server with a higher --max_message_bytes.",
+        )
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > most:
+            raise too_large
+        try:
+            async with asyncio.timeout(self._options.client_timeout_seconds):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > most:
+                        raise too_large
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise ServingError(
+                Code.DEADLINE_EXCEEDED,
+                "The request's body did not arrive within "
+                f"{self._options.client_timeout_seconds} seconds.",
+            ) from None
+        return b"".join(chunks)
+
+    def _key_agrees(self, request):
+        key = self._options.api_key
+        return not key or key_agrees(request.headers.get("authorization"), key)
+
+
+class _Call:
+    """What a path asks for."""
+
+    def __init__(self, verb, method, spec, path):
+        self.verb, self.method, self.spec, self.path = verb, method, spec, path
+
+
+def _parse(verb, path):
+    found = None
+    if verb == "POST":
+        found = _CALL.fullmatch(path)
+    elif verb == "GET":
+        found = _GET.fullmatch(path)
+    if found is None:
+        raise invalid(f"Malformed request: {verb} {path}")
+    name, version, label, method = found.groups()
+    if name is None:
+        raise invalid("Missing model name in request.")
+    if version is not None and int(version[:20]) >= 2**63:
+        raise invalid(f"Failed to convert version: {version[:100]} to numeric.")
+    spec = ModelSpec(
+        urllib.parse.unquote(name),
+        None if version is None else int(version),
+        None if label is None else urllib.parse.unquote(label),
+    )
+    return _Call(verb, (method or "status").lower(), spec, path)
+
+
+def _preflight(request):
+    if not re.search("https?://", request.headers.get("origin", "")):
+        raise ServingError(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+    return b""
+
+
+def _message_json(message, keep_names):
+    return json_format.MessageToJson(
+        message,
+        indent=1,
+        preserving_proto_field_name=keep_names,
+        always_print_fields_with_no_presence=True,
+    )

@@ -1,0 +1,111 @@
+"""A server: models behind a gRPC port and a REST port, from start to graceful stop."""
+
+import os
+
+from tfmeta.serve import logs
+from tfmeta.serve.configuration import ModelConfig, ServerOptions
+from tfmeta.serve.grpc_services import GrpcServer
+from tfmeta.serve.model_server import ModelServer
+from tfmeta.serve.rest_app import create_app
+from tfmeta.serve.rest_server import RestServer
+
+
+class Server:
+    """Models served over gRPC and REST; a context that starts and stops.
+
+    Args:
+        models: list of `ModelConfig`.
+        options: `ServerOptions`.
+        routes: more Starlette routes for the REST port, e.g. a page.
+
+    Attributes:
+        models: `ModelServer`.
+        grpc_address: "host:port".
+        rest_url: "http://host:port", or None without REST.
+    """
+
+    def __init__(self, models, options=None, routes=()):
+        options = options or ServerOptions()
+        self._started = False
+        self.models = ModelServer(models, options)
+        self._grpc = GrpcServer(self.models)
+        self._rest = None
+        if options.rest_api_port is not None:
+            try:
+                self._rest = RestServer(create_app(self.models, routes=routes), options)
+            except BaseException:
+                self._grpc.stop(0)
+                raise
+        host = f"[{options.address}]" if ":" in options.address else options.address
+        self.grpc_address = f"{host}:{self._grpc.port}"
+        scheme = "https" if options.tls_key else "http"
+        self.rest_url = f"{scheme}://{host}:{self._rest.port}" if self._rest else None
+
+    @property
+    def grpc_port(self) -> int:
+        """The gRPC port."""
+        return self._grpc.port
+
+    @property
+    def rest_port(self) -> int | None:
+        """The REST port, or None."""
+        return self._rest.port if self._rest else None
+
+    def __enter__(self):
+        return self if self._started else self.start()
+
+    def __exit__(self, *exception):
+        self.stop()
+
+    def start(self):
+        """Loads the models, then takes requests.
+
+        Returns:
+            This server.
+
+        Raises:
+            ServingError: if a model cannot be loaded; the ports are free again.
+        """
+        try:
+            self.models.start()
+        except BaseException:
+            self.stop()
+            raise
+        self._started = True
+        self._grpc.start()
+        if self._rest:
+            self._rest.start()
+        logs.info("ready", grpc=self.grpc_address, rest=self.rest_url, models=self.models.names)
+        return self
+
+    def stop(self):
+        """Refuses new requests, answers those in progress, frees the models."""
+        logs.info("stopping")
+        self._grpc.set_ready(False)
+        self.models.stop()
+        self._grpc.stop(1)
+        if self._rest:
+            self._rest.stop()
+        logs.info("stopped")
+
+
+def start(model_base_path, model_name="default", *, routes=(), **options) -> Server:
+    """Starts a server of one model on free ports of this machine.
+
+    Example:
+
+        with tfmeta.serve.start("exported/sinusoid", "sinusoid") as server:
+            channel = grpc.insecure_channel(server.grpc_address)
+
+    Args:
+        model_base_path: directory of versions.
+        model_name: what requests call the model.
+        routes: more Starlette routes for the REST port.
+        **options: fields of `ServerOptions`; ports are free ones unless given.
+
+    Raises:
+        ServingError: if the model cannot be loaded.
+    """
+    options = ServerOptions(**{"port": 0, "rest_api_port": 0, **options})
+    model = ModelConfig(model_name, os.fspath(model_base_path))
+    return Server([model], options, routes).start()
