@@ -14,6 +14,7 @@ _DOC = """Serves exported models as TF Serving does, for development, tests and 
 In production use TF Serving. Flags of TF Serving have its names; export/SERVER.md lists all.
 
 Example: python -m tfmeta.serve --model_base_path=exported/sinusoid --model_name=sinusoid
+A page to draw on, with its model: python -m tfmeta.serve --demo
 """
 FLAGS = flags.FLAGS
 _NEEDED = ("grpc_health", "prometheus_client", "starlette", "uvicorn")
@@ -42,10 +43,21 @@ def _check(argv):
             f"The embedded server needs the extra 'serving'. Received: no {', '.join(missing)}. "
             "Run: pip install 'tfmeta[serving]'"
         )
-    if not FLAGS.model_base_path and not FLAGS.model_config_file:
+    if FLAGS.demo:
+        _check_demo()
+    elif not FLAGS.model_base_path and not FLAGS.model_config_file:
         raise ValueError(
-            "A server needs --model_base_path, the directory of a model's versions, or "
-            "--model_config_file. Received: neither."
+            "A server needs --model_base_path, the directory of a model's versions, "
+            "--model_config_file, or --demo. Received: none of them."
+        )
+
+
+def _check_demo():
+    if FLAGS.model_config_file or FLAGS["model_name"].present:
+        raise ValueError(
+            "--demo serves one model under the name that its page asks for. Received: "
+            f"{'--model_config_file' if FLAGS.model_config_file else '--model_name'}. Leave it "
+            "out; --model_base_path may name another Omniglot model."
         )
 
 
@@ -76,12 +88,14 @@ def _serve():
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        server = Server(_models(), _options()).start()
+        server = Server(_models(), _options(), _routes()).start()
     except ServingError as error:
         print(f"error: Failed to start server. Error: {error.message}", file=sys.stderr)
         return 1
     models = ", ".join(server.models.names)
     print(f"serving {models}: gRPC {server.grpc_address}, REST {server.rest_url}", flush=True)
+    if FLAGS.demo:
+        print(f"draw at {server.rest_url}/", flush=True)
     stopped.wait()
     server.stop()
     return 0
@@ -93,7 +107,19 @@ def _models():
 
     if FLAGS.model_config_file:
         return read_models_config(_read("model_config_file"))
+    if FLAGS.demo:
+        from tfmeta.serve.demo import routes
+
+        return [ModelConfig(routes.MODEL_NAME, FLAGS.model_base_path or routes.model_base_path())]
     return [ModelConfig(FLAGS.model_name, FLAGS.model_base_path)]
+
+
+def _routes():
+    if not FLAGS.demo:
+        return ()
+    from tfmeta.serve.demo import routes
+
+    return routes.routes()
 
 
 def _options():
@@ -150,6 +176,7 @@ def define_flags():
     number, switch = flags.DEFINE_float, flags.DEFINE_bool
     text("model_base_path", None, "Directory of the model's versions.")
     text("model_name", "default", "What requests call the model.")
+    switch("demo", False, "Serve a page to draw on at / of the REST port, and its model.")
     text("model_config_file", None, "ModelServerConfig in text form, for several models.")
     text("address", "127.0.0.1", "Address to bind; beyond loopback TLS and a key are needed.")
     whole("port", 8500, "gRPC port; 0 for a free one, which is printed.")
