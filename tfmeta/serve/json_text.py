@@ -92,7 +92,7 @@ def _shown(value, depth):
                 yield ", "
             yield from _shown(item, depth + 1)
         yield "]"
-    elif isinstance(value, list | dict):
+    elif value and isinstance(value, list | dict):
         yield "..."
     elif isinstance(value, str):
         yield json.dumps(value[: 2 * _LONGEST_SHOWN], ensure_ascii=False)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfmeta.serve.errors import Code, ServingError, invalid
 from tfmeta.serve.json_text import debug_string, parse
+from tfmeta.serve.tensor_protos import type_name
 
 _INTEGERS = {
     "int8": (-(2**31), 2**31 - 1),
@@ -26,7 +27,6 @@ _INTEGERS = {
     "uint64": (0, 2**64 - 1),
 }
 _FLOATS = ("float32", "float64")
-_SHORT = {"float32": "float", "float64": "double"}
 
 
 def predict_request(body, signature_of):
@@ -208,7 +208,7 @@ def _misfit(value, dtype):
 
 def _type_error(value, dtype):
     known = dtype.name in _FLOATS or dtype.name in _INTEGERS or dtype in (tf.bool, tf.string)
-    short = _SHORT.get(dtype.name, dtype.name)
+    short = type_name(dtype)
     if not known and not isinstance(value, dict):
         return ServingError(
             Code.UNIMPLEMENTED, f"Conversion of JSON Value: {debug_string(value)} to type: {short}"

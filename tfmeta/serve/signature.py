@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.serve.errors import invalid
-from tfmeta.serve.tensor_protos import to_array
+from tfmeta.serve.tensor_protos import to_array, type_name
 
 MOST_DEFAULT_BYTES = 2**30  # defaults come from the model, not from a client
 
@@ -75,10 +75,10 @@ class Signature:
             value = inputs[name] if name in inputs else self._defaults[name]
             given = value.dtype if isinstance(value, np.ndarray | np.generic) else None
             if given != (np.dtype(object) if dtype == tf.string else dtype.as_numpy_dtype):
-                shown = tf.dtypes.as_dtype(given).name if given is not None else type(value)
+                shown = type_name(tf.dtypes.as_dtype(given)) if given is not None else type(value)
                 raise invalid(
-                    f"Expects arg[{position}] to be {_short(dtype.name)} but {_short(shown)} is "
-                    f"provided (input {name})"
+                    f"Expects arg[{position}] to be {type_name(dtype)} but {shown} is provided "
+                    f"(input {name})"
                 )
             fed[self._feeds[name]] = value
         return fed
@@ -101,7 +101,3 @@ def _name(tensor):
 
 def _set(names):
     return "{" + ",".join(sorted(names)) + "}"
-
-
-def _short(name):
-    return {"float32": "float", "float64": "double"}.get(name, name)

@@ -33,6 +33,12 @@ _SIXTEEN_BITS = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
 # Packed fields of fixed width are the array's own bytes behind a tag and a length; writing them
 # so is some hundred times quicker than adding the values one by one.
 _PACKED_TAGS = {types_pb2.DT_FLOAT: b"\x2a", types_pb2.DT_DOUBLE: b"\x32"}
+_NAMES = {"float16": "half", "float32": "float", "float64": "double"}
+
+
+def type_name(dtype) -> str:
+    """A type's name as TensorFlow's runtime says it (`DataTypeString`)."""
+    return _NAMES.get(dtype.name, dtype.name)
 
 
 def to_array(proto, name, most_bytes) -> np.ndarray:
