@@ -70,6 +70,7 @@ setup(
             "pytest-xdist>=3,<4",
             "requests>=2.31,<3",
             "ruff>=0.8,<1",
+            "selenium>=4.20,<5",
             "tenacity>=8.3,<10",
         ],
         "benchmarks": ["jax>=0.6,<1", "torch>=2.6,<3"],
