@@ -1,12 +1,12 @@
 """MAML on sinusoids beside its two baselines: joint training with fine-tuning, and the oracle.
 
-    python -m benchmarks.sinusoid [--runs=runs] [--write]
+    python -m benchmarks.sinusoid [--runs=runs] [--seeds=4] [--write]
 
-Trains the recipes sinusoid_maml.gin and sinusoid_joint.gin in work directories under `--runs`
-(what is trained there already is used), and an oracle that is given amplitude and phase with every
-x. Judges all three on the same held-out tasks. The jointly trained network is fine-tuned at the
-rate that is best on validation tasks (Finn et al. 2017, section 5.1). `--write` stores the figures
-in results/sinusoid.json.
+Trains the recipe sinusoid_maml.gin with each of the first `--seeds` seeds, and sinusoid_joint.gin,
+in work directories under `--runs` (what is trained there already is used), and an oracle that is
+given amplitude and phase with every x. Judges them all on the same held-out tasks. The jointly
+trained network is fine-tuned at the rate that is best on validation tasks (Finn et al. 2017,
+section 5.1). `--write` stores the figures in results/sinusoid.json.
 """
 
 import json
@@ -25,7 +25,8 @@ from tfmeta.tasks.sinusoid import AMPLITUDES, INPUTS, PHASES, sinusoid_curve
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/sinusoid.json.")
-_TASKS = flags.DEFINE_integer("tasks", 600, "Held-out tasks.", 2)
+_TASKS = flags.DEFINE_integer("tasks", 2000, "Held-out tasks.", 2)
+_SEEDS = flags.DEFINE_integer("seeds", 4, "Seeds of MAML's training: 0, 1, ...", 1)
 RESULT = Path(__file__).parents[1] / "results" / "sinusoid.json"
 
 SHOTS = (5, 10, 20)
@@ -38,10 +39,11 @@ METRIC = "mean_squared_error"
 ORACLE_STEPS, ORACLE_POINTS = 70_000, 250
 
 
-def trained(name: str):
+def trained(name: str, seed: int = 0):
     """The learner of a recipe, trained if it is not yet."""
-    workdir = Path(_RUNS.value) / name
-    train(recipe.read_recipe([f"{name}.gin"], ["export.enabled = False"]), workdir)
+    workdir = Path(_RUNS.value) / f"{name}_seed{seed}"
+    params = ["export.enabled = False", f"train.seed = {seed}"]
+    train(recipe.read_recipe([f"{name}.gin"], params), workdir)
     return restore(workdir)
 
 
@@ -126,12 +128,15 @@ def row(training: str, shots: int, summary: dict, **more) -> dict:
 
 def main(_):
     tasks = _TASKS.value
-    maml, joint = trained("sinusoid_maml"), trained("sinusoid_joint")
+    maml = {seed: trained("sinusoid_maml", seed) for seed in range(_SEEDS.value)}
+    joint = trained("sinusoid_joint")
     told = oracle()
     print(f"mean squared error after {', '.join(map(str, SHOWN))} steps, {tasks} test tasks")
     rows = []
     for shots in SHOTS:
-        rows.append(row("MAML", shots, judged(maml, shots, "test", TEST_SEED, tasks)))
+        for seed, learner in maml.items():
+            found = judged(learner, shots, "test", TEST_SEED, tasks)
+            rows.append(row(f"MAML, seed {seed}", shots, found, seed=seed))
         rate = best_rate(joint, shots)
         tuned = judged(with_rate(joint, rate), shots, "test", TEST_SEED, tasks)
         rows.append(row(f"joint, fine-tuned at {rate}", shots, tuned, rate=rate))
@@ -141,8 +146,8 @@ def main(_):
             "command": "python -m benchmarks.sinusoid --write",
             "protocol": {
                 "network": "1-40-40-1, ReLU (oracle: 3-40-40-1)", "metric": METRIC,
-                "tasks": tasks, "queries": "as shots", "test_seed": TEST_SEED, "train_seed": 0,
-                "checkpoint": "last, 70,000 steps", "cores": os.cpu_count(),
+                "tasks": tasks, "queries": "as shots", "test_seed": TEST_SEED,
+                "checkpoint": "best of validation tasks, 70,000 steps", "cores": os.cpu_count(),
                 "tensorflow": tf.__version__,
             },
             "rows": rows,

@@ -45,11 +45,12 @@ def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> N
 
 def _restored(settings: Settings, place: WorkDir, training, step: int):
     """The learner as a checkpoint has it, on one device."""
-    if training.strategy.num_replicas_in_sync == 1:
-        place.checkpoints().restore(step, training.state)
-        return training.learner
-    learner = building.build_learner(settings, tf.distribute.get_strategy(), training.jit_compile)
-    learner.parallel = training.learner.parallel
+    learner = training.learner
+    if training.strategy.num_replicas_in_sync > 1:
+        strategy = tf.distribute.get_strategy()
+        learner = building.build_learner(settings, strategy, training.jit_compile)
+        learner.parallel = training.learner.parallel
+    # The counters stay those of the run, whatever step is chosen.
     place.checkpoints().restore(step, state_of(learner), counters=False)
     return learner
 

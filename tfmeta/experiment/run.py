@@ -51,9 +51,11 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
             finally:
                 run.close()
             if stop:
+                done = run.training.step == settings.train.steps
                 run.progress.say(
                     f"Stopped by {stop.signal.name} at step {run.training.step} of "
-                    f"{settings.train.steps}, saved in {place.path}. The same command goes on."
+                    f"{settings.train.steps}, saved in {place.path}. The same command goes on"
+                    f"{' with the evaluation' if done else ''}."
                 )
             return stop.exit_code
 
