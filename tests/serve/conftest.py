@@ -1,5 +1,7 @@
 """Models and servers made once for all tests of this room."""
 
+import io
+import logging
 import pathlib
 import shutil
 import sys
@@ -36,7 +38,8 @@ def half_plus_three(tmp_path_factory):
 def classifier(tmp_path_factory):
     """A version directory of an exported classifier that adapts: 3 ways, [6, 6, 1] images."""
     servable = example_servables.classification()
-    return tfmeta.export.export_servable(servable, tmp_path_factory.mktemp("exports"), **LIMITS)
+    folder = tmp_path_factory.mktemp("exports")
+    return pathlib.Path(tfmeta.export.export_servable(servable, folder, **LIMITS))
 
 
 @pytest.fixture
@@ -81,11 +84,10 @@ def served(half_plus_two, classifier, tmp_path_factory):
 
 
 @pytest.fixture
-def log_lines(capfd):
+def log_lines():
     """`log_lines()` -> the JSON log so far, as text."""
-    logs.configure("DEBUG", sys.stderr)
-
-    def read():
-        return capfd.readouterr().err
-
-    return read
+    stream = io.StringIO()
+    logs.configure("DEBUG", stream)
+    yield stream.getvalue
+    for name in ("tfmeta.serve", "uvicorn.error", "grpc"):
+        logging.getLogger(name).handlers = []

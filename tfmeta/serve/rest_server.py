@@ -48,6 +48,7 @@ class RestServer:
 
     def start(self):
         """Takes requests."""
+        self._socket.listen(self._server.config.backlog)  # who comes before uvicorn runs waits
         self._thread.start()
 
     def stop(self):
