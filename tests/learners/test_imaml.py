@@ -114,3 +114,22 @@ def test_weights_that_do_not_adapt_get_their_gradient_through_the_minimum(proble
 def test_lambda_must_be_positive(problem):
     with pytest.raises(ValueError, match=r"regularization must be above 0. Received: 0"):
         tfmeta.IMAML(problem.network(), regularization=0)
+
+
+def test_terms_of_weights_that_do_not_adapt_use_the_averages_that_the_inner_problem_used(problem):
+    def gradient(momentum):
+        network = keras.Sequential(
+            [
+                keras.Input((2,), dtype="float64"),
+                keras.layers.Dense(4, "tanh", dtype="float64", name="hidden"),
+                keras.layers.BatchNormalization(momentum=momentum, dtype="float64"),
+                keras.layers.Dense(2, dtype="float64", name="head"),
+            ]
+        )
+        for i, weight in enumerate(network.trainable_variables):
+            weight.assign(np.random.default_rng(i).normal(size=weight.shape))
+        learner = tfmeta.IMAML(network, 0.1, 5, adapted="head/*", normalization="running")
+        return compiled(learner).meta_gradient(*problem.batch)[0]
+
+    # The averages that queries leave (all theirs at momentum 0) come after the meta-gradient.
+    assert relative_error(gradient(0.0), gradient(1.0)) < 1e-12

@@ -168,3 +168,53 @@ def test_dropout_is_off_unless_asked_and_then_differs_by_task_and_seed():
     assert not np.allclose(on[1], on[2])
     assert np.array_equal(on, again)
     assert not np.allclose(on[0], other[0])
+
+
+def random_network(*layers):
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(16, "tanh"), *layers, keras.layers.Dense(3)]
+    )
+
+
+def test_queries_are_answered_without_dropout():
+    network = random_network(keras.layers.Dropout(0.5))
+    learner = compiled(tfmeta.MAML(network, inner_steps=0, dropout=True), CROSS_ENTROPY)
+    x, _ = tasks(network)
+    expected = network(x[2].reshape(-1, 4)).numpy().reshape(2, 5, 3)
+    np.testing.assert_allclose(learner.predict(x, verbose=0), expected, atol=1e-5)
+
+
+def test_dropout_works_beside_moving_averages_which_support_sets_leave_alone():
+    def adapted(norm, **options):
+        network = random_network(keras.layers.Dropout(0.5), norm)
+        options = {"inner_rate": 0.5, "normalization": "running", **options}
+        learner = compiled(tfmeta.MAML(network, **options), CROSS_ENTROPY)
+        x, _ = tasks(network)
+        return learner.task_weights(*x[:2])[0].numpy()
+
+    def norm():
+        return keras.layers.BatchNormalization()
+
+    assert relative_error(adapted(norm(), dropout=True), adapted(norm())) > 1e-2
+    # Fresh averages are 0 and 1: the layer is nearly the identity.
+    nothing = keras.layers.Activation("linear")
+    with_averages = adapted(norm(), dropout=True)
+    assert relative_error(with_averages, adapted(nothing, dropout=True)) < 1e-2
+
+
+def test_random_layers_for_images_leave_queries_as_they_are():
+    keras.utils.set_random_seed(1)
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.RandomTranslation(0.4, 0.4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    learner = compiled(tfmeta.MAML(network, inner_steps=0), CROSS_ENTROPY)
+    images = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 1)).astype("float32")
+    answers = learner.predict((images, np.zeros((2, 3), "int32"), images), verbose=0)
+    expected = network(images.reshape(6, 4, 4, 1), training=False).numpy().reshape(2, 3, 3)
+    np.testing.assert_allclose(answers, expected, atol=1e-5)

@@ -51,21 +51,28 @@ class PureNetwork:
             batch_statistics: whether layers run in training mode (normalise with the batch's
                 own statistics), else with their moving averages.
             example_weights: tensor [N] or None; weight 0 leaves batch statistics.
-            key: int32 [2] that seeds dropout, where it is on; None leaves the layers' own seeds.
+            key: int32 [2] that seeds dropout, where it is on; None leaves dropout out.
 
         Returns:
             outputs [N, ...] (float32 at least), the new state, and the list of the network's own
             losses (weight and activity regularisation).
         """
+        dropout = self.dropout and key is not None
         state = self._seeded(state, key)
-        settings = _layer_settings(self.network, self.dropout)
+        settings = _layer_settings(self.network, dropout, batch_statistics)
         with (
             self._lock,
             settings,
             exact_derivatives(xla=self.xla, example_weights=example_weights),
         ):
             outputs, new_state, losses = self._stateless(
-                list(weights), state, inputs, batch_statistics
+                list(weights), state, inputs, batch_statistics or dropout
+            )
+        if not tf.is_tensor(outputs):
+            raise ValueError(
+                "A network must have one output. "
+                f"Received: {self.network.name!r}, which gives a {type(outputs).__name__}. "
+                "Take one of its outputs: keras.Model(inputs, outputs[0])."
             )
         if outputs.dtype in (tf.bfloat16, tf.float16):
             outputs = tf.cast(outputs, tf.float32)
@@ -103,9 +110,13 @@ def relative_path(network, variable) -> str:
 
 
 @contextlib.contextmanager
-def _layer_settings(network, dropout):
-    """Unrolls recurrent layers and, unless `dropout`, silences random ones; then puts all back."""
-    changed = []
+def _layer_settings(network, dropout, batch_statistics):
+    """Sets layers for one call, and then puts all back.
+
+    Recurrent ones are unrolled; without `dropout`, random ones (of images too) are silent; with
+    it and without `batch_statistics`, batch normalisation keeps to its averages.
+    """
+    changed, not_training = [], []
 
     def change(layer, name, value):
         if getattr(layer, name, None) is not None and getattr(layer, name) != value:
@@ -121,10 +132,28 @@ def _layer_settings(network, dropout):
                 for name in _NOISE_ATTRIBUTES:
                     if isinstance(getattr(layer, name, None), (int, float)):
                         change(layer, name, 0.0)
+            averages = isinstance(layer, keras.layers.BatchNormalization) and not batch_statistics
+            if averages if dropout else _augments(layer):
+                layer.call = _without_training(layer.call)
+                not_training.append(layer)
         yield
     finally:
+        for layer in not_training:
+            del layer.call
         for layer, name, value in reversed(changed):
             setattr(layer, name, value)
+
+
+def _without_training(call):
+    def call_without_training(*args, training=None, **kwargs):
+        return call(*args, training=False, **kwargs)
+
+    return call_without_training
+
+
+def _augments(layer):
+    # Keras' RandomFlip and its like.
+    return isinstance(getattr(layer, "generator", None), keras.random.SeedGenerator)
 
 
 def _is_random(layer):

@@ -64,12 +64,12 @@ class IMAML(MetaLearner):
             outputs, loss, network_state = self._query(weights, state, task)
         gradient = inner.gradient(tape, loss, weights, self.parameter_paths, what="query loss")
         direct = [gradient[index] for index in self._adapted]
-        solved = self._solve(weights, direct, task.support, self._network_state(state))
-        state = self._with_network_state(adaptation.state, network_state)
+        # Both terms at the state of the inner problem, not at that which the queries leave.
+        inner_state = self._network_state(state)
+        solved = self._solve(weights, direct, task.support, inner_state)
         if len(self._adapted) < len(weights):
-            gradient = self._with_mixed_terms(
-                gradient, solved, weights, task.support, self._network_state(state)
-            )
+            gradient = self._with_mixed_terms(gradient, solved, weights, task.support, inner_state)
+        state = self._with_network_state(adaptation.state, network_state)
         return TaskGradient(self._filled(gradient, solved), outputs, state, {"loss": loss})
 
     def _support_loss_of(self, weights, support, network_state):

@@ -31,11 +31,11 @@ def query_outputs(
 
     Returns:
         outputs [Q, ...], the network's next state (changed only by "running"), and the network's
-        own losses (none by "inductive").
+        own losses.
     """
     if mode == "inductive" and depends_on_batch(pure.network):
-        outputs = _inductive(pure, weights, network_state, query_inputs, support, parallel)
-        return outputs, network_state, []
+        outputs, losses = _inductive(pure, weights, network_state, query_inputs, support, parallel)
+        return outputs, network_state, losses
     outputs, _, losses = pure(
         weights,
         network_state,
@@ -60,12 +60,14 @@ def check(mode):
 def depends_on_batch(network) -> bool:
     """Whether an example's output may depend on the other examples of its batch.
 
-    Keras' own layers do so only in batch normalisation; a custom layer may.
+    Keras' own layers do so only in batch normalisation; custom code may: in a layer, in a
+    `Lambda`, in the `call` of a subclassed model, in `keras.ops` between functional layers.
     """
     return any(
-        isinstance(layer, keras.layers.BatchNormalization)
+        isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Lambda))
         or not type(layer).__module__.startswith("keras.")
-        for layer in network._flatten_layers(include_self=False)
+        or any(not isinstance(op, keras.layers.Layer) for op in getattr(layer, "operations", ()))
+        for layer in network._flatten_layers()
     )
 
 
@@ -85,16 +87,17 @@ def _inductive(pure, weights, network_state, query_inputs, support, parallel):
         example_weights = support.weights
         if example_weights is not None:
             example_weights = tf.concat([example_weights, [1.0]], axis=0)
-        outputs, _, _ = pure(
+        outputs, _, losses = pure(
             weights,
             network_state,
             joined,
             batch_statistics=True,
             example_weights=example_weights,
         )
-        return outputs[-1]
+        return outputs[-1], losses
 
-    return map_tasks(answer, query_inputs, parallel=parallel)
+    outputs, losses = map_tasks(answer, query_inputs, parallel=parallel)
+    return outputs, [tf.reduce_mean(values) for values in losses]
 
 
 def _updated_averages(pure, weights, network_state, query_inputs, query_weights):
