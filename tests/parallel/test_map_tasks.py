@@ -23,11 +23,24 @@ def test_structures_with_parts_that_are_none_are_mapped(parallel):
     assert result["none"].numpy().all()
 
 
-def test_passes_give_the_same_and_must_divide_the_tasks():
+@pytest.mark.parametrize("tasks_per_pass", [1, 2, 3, 4, 5])
+def test_passes_give_the_same_whether_or_not_they_divide_the_tasks(tasks_per_pass):
     whole = map_tasks(lambda x: tf.cumsum(x), X)
-    assert np.array_equal(map_tasks(lambda x: tf.cumsum(x), X, tasks_per_pass=2), whole)
-    with pytest.raises(ValueError, match="tasks_per_pass=3 for 4 tasks"):
-        map_tasks(lambda x: x, X, tasks_per_pass=3)
+    passes = map_tasks(lambda x: tf.cumsum(x), X, tasks_per_pass=tasks_per_pass)
+    assert np.array_equal(passes, whole)
+
+
+def test_passes_must_hold_a_task_and_divide_a_number_of_tasks_that_varies():
+    with pytest.raises(ValueError, match=r"tasks_per_pass must be at least 1\. Received: 0"):
+        map_tasks(lambda x: x, X, tasks_per_pass=0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3])])
+    def in_passes(x):
+        return map_tasks(lambda one: 2.0 * one, x, tasks_per_pass=2)
+
+    assert np.array_equal(in_passes(X), 2.0 * X)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="tasks_per_pass must divide it"):
+        in_passes(X[:3])
 
 
 def test_an_unknown_way_lists_the_known_ones():

@@ -31,14 +31,13 @@ def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
         tasks: the structure with a leading axis T more on every tensor; None parts stay None.
         parallel: "vectorized" (all tasks in one pass), "sequential" (one after another), or
             "auto": vectorised, and sequential where the function cannot be vectorised (said once).
-        tasks_per_pass: at most so many tasks in one vectorised pass, to bound memory; must divide
-            T. None: all.
+        tasks_per_pass: at most so many tasks in one vectorised pass, to bound memory. None: all.
 
     Returns:
         The structure of results, with a leading axis T.
 
     Raises:
-        ValueError: if `parallel` is unknown, or `tasks_per_pass` does not divide T.
+        ValueError: if `parallel` is unknown, or `tasks_per_pass` is below 1.
     """
     if parallel not in PARALLEL:
         raise ValueError(
@@ -102,21 +101,40 @@ def _sequential(function, tasks):
 def _in_passes(function, tasks, parallel, tasks_per_pass):
     flat = [tf.convert_to_tensor(t) for t in tf.nest.flatten(tasks) if t is not None]
     count = flat[0].shape[0]
-    if count is not None and count % tasks_per_pass:
-        raise ValueError(
-            "tasks_per_pass must divide the tasks of a step. "
-            f"Received: tasks_per_pass={tasks_per_pass} for {count} tasks."
-        )
-    if count == tasks_per_pass:
+    if tasks_per_pass < 1:
+        raise ValueError(f"tasks_per_pass must be at least 1. Received: {tasks_per_pass}.")
+    if count is not None and count <= tasks_per_pass:
         return map_tasks(function, tasks, parallel=parallel)
-    passes = [tf.reshape(t, [-1, tasks_per_pass, *t.shape[1:]]) for t in flat]
-    results = _sequential(
-        lambda part: map_tasks(
-            function, _unflatten(tasks, tf.nest.flatten(part)), parallel=parallel
-        ),
-        passes,
+
+    def one_pass(part):
+        return map_tasks(function, _unflatten(tasks, tf.nest.flatten(part)), parallel=parallel)
+
+    if count is None:
+        whole, rest = _known_to_divide(tasks_per_pass, flat), 0
+    else:
+        rest = count % tasks_per_pass
+        whole = [t[: count - rest] for t in flat]
+    passes = [tf.reshape(t, [-1, tasks_per_pass, *t.shape[1:]]) for t in whole]
+    results = tf.nest.map_structure(
+        lambda t: tf.reshape(t, [-1, *t.shape[2:]]), _sequential(one_pass, passes)
     )
-    return tf.nest.map_structure(lambda t: tf.reshape(t, [-1, *t.shape[2:]]), results)
+    if not rest:
+        return results
+    last = one_pass([t[count - rest :] for t in flat])
+    return tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=0), results, last)
+
+
+def _known_to_divide(tasks_per_pass, flat):
+    """The tensors, once it is checked that their number of tasks, not known here, divides."""
+    count = tf.shape(flat[0])[0]
+    message = (
+        "Where the number of tasks varies, tasks_per_pass must divide it. Give all batches the "
+        f"same number (`.batch(..., drop_remainder=True)`). tasks_per_pass={tasks_per_pass}. "
+        "Received tasks:"
+    )
+    check = tf.debugging.Assert(tf.equal(count % tasks_per_pass, 0), [message, count])
+    with tf.control_dependencies([] if check is None else [check]):
+        return [tf.identity(t) for t in flat]
 
 
 def _unflatten(structure, tensors):
