@@ -34,3 +34,25 @@ def test_a_function_is_a_loss_and_anything_else_is_refused():
     assert float(loss(TARGETS, OUTPUTS)) == pytest.approx(5 / 3)
     with pytest.raises(ValueError, match="one loss"):
         SetLoss(3)
+
+
+def test_a_sum_is_over_all_axes_as_keras_sums():
+    loss = keras.losses.MeanSquaredError(reduction="sum")
+    targets, outputs = tf.zeros([2, 3, 4]), tf.ones([2, 3, 4])
+    assert float(SetLoss(loss)(targets, outputs)) == float(loss(targets, outputs)) == 6
+
+
+@pytest.mark.parametrize("loss", ["mse", "binary_crossentropy", lambda y, p: abs(y - p)])
+def test_targets_without_the_outputs_last_axis_of_1_are_not_broadcast(loss):
+    targets, outputs = tf.constant([1.0, 0.0, 1.0]), tf.constant([[0.9], [0.1], [0.9]])
+    weights = tf.constant([1.0, 1.0, 0.0])
+    flat, column = (SetLoss(loss)(t, outputs, weights) for t in (targets, targets[:, None]))
+    assert float(flat) == pytest.approx(float(column)) != 0
+
+
+def test_one_hot_labels_under_a_sparse_loss_are_named():
+    loss = SetLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(
+        ValueError, match=r"Received: targets \(2, 3\)\. Sparse losses take integer"
+    ):
+        loss(tf.eye(2, 3), tf.ones([2, 3]))

@@ -146,19 +146,31 @@ def refused(problem, **options):
 
 def test_wrong_use_says_what_is_wrong_and_what_to_do(problem):
     learner = compiled(tfmeta.MAML(problem.network()))
-    (sx, sy, _), _ = problem.batch
+    (sx, sy, qx), qy = problem.batch
+    two_outputs = keras.Model(learner.network.inputs, learner.network.outputs * 2)
     endless = stream(problem)
     cases = [
         (refused(problem, inner_steps=-1), "inner_steps must be a whole number, 0 or more"),
         (refused(problem, normalization="batch"), "'transductive', 'inductive', 'running'"),
         (refused(problem, adapted="conv/*"), "hidden_1/kernel"),
+        (refused(problem, inner_rate="fast"), "inner_rate must be a finite number.*'fast'"),
+        (refused(problem, inner_rate={"*": -1.0}), "inner_rate must be a finite number"),
         (lambda: tfmeta.MAML(keras.Sequential([keras.layers.Dense(2)])), "needs a built network"),
+        (lambda: tfmeta.MAML(two_outputs), "must have one output"),
         (
             lambda: tfmeta.MAML(problem.network()).task_weights(sx, sy),
             r"compile\(optimizer, loss\)",
         ),
         (lambda: learner.evaluate(endless), "needs `steps`"),
         (lambda: learner.fit(endless), "needs `steps_per_epoch`"),
+        (
+            lambda: learner.fit(endless, steps_per_epoch=1, validation_data=endless),
+            "needs `validation_steps`",
+        ),
+        (lambda: learner.meta_gradient((sx, sy, qx[:1]), qy[:1]), "as many tasks as each other"),
+        (lambda: learner.meta_gradient((sx, sy, qx), qy[:1]), "query_x and query_y"),
+        (lambda: learner.meta_gradient((sx, sy, qx, sy[:, :1, 0]), qy), "support_weights"),
+        (lambda: learner.train_on_batch((sx, sy, qx)), "need query targets"),
         (lambda: learner.task_weights(sx[0], sy[0]), r"\[tasks, examples, 2\]"),
         (lambda: learner.task_weights(sx[..., :1], sy), r"\[tasks, examples, 2\]"),
         (lambda: learner.task_weights(sx, sy[:, :3]), "as many tasks and examples"),
@@ -195,3 +207,36 @@ def test_a_loss_that_is_not_finite_stops_fit_with_advice(problem):
     (sx, sy, qx), qy = problem.batch
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"not finite\. Lower the inner"):
         learner.train_on_batch((sx, sy, qx * np.nan), qy)
+
+
+@pytest.mark.parametrize("before_compile", [True, False])
+def test_layers_frozen_after_wrapping_are_named(problem, before_compile):
+    learner = tfmeta.MAML(problem.network())
+    if not before_compile:
+        compiled(learner)
+    learner.network.get_layer("hidden_1").trainable = False
+    with pytest.raises(ValueError, match=r"changed since: hidden_1/bias, hidden_1/kernel\. Set"):
+        compiled(learner).train_on_batch(*problem.batch)
+
+
+def test_a_learner_with_passes_adapts_to_fewer_tasks_than_a_pass_holds(problem):
+    whole, passes = (
+        compiled(tfmeta.MAML(problem.network(), 0.1, tasks_per_pass=n)) for n in (None, 2)
+    )
+    x, y = problem.support_x[0], problem.support_y[0]
+    answers = [learner.adapt(x, y).predict(x, verbose=0) for learner in (whole, passes)]
+    np.testing.assert_allclose(*answers)
+    answers = [learner.predict(problem.batch[0], verbose=0) for learner in (whole, passes)]
+    np.testing.assert_allclose(*answers, rtol=1e-5)
+
+
+def test_fit_on_arrays_runs_eagerly_and_after_a_fit_that_failed(problem):
+    (sx, sy, qx), qy = problem.batch
+    for run_eagerly in (True, False):
+        learner = compiled(
+            tfmeta.MAML(problem.network(), 0.1), metrics=["mae"], run_eagerly=run_eagerly
+        )
+        with pytest.raises(ValueError, match="targets"):
+            learner.fit((sx, sy[..., :1].repeat(3, -1), qx), qy, verbose=0)
+        assert learner.fit(*problem.batch, verbose=0).history["mae"][0] > 0
+        assert learner.train_on_batch(*problem.batch)[1] > 0

@@ -21,7 +21,9 @@ class SetLoss:
         """Returns the loss [] of targets [N, ...] and outputs [N, ...] with weights [N] or None."""
         if targets.dtype.is_floating:
             targets = tf.cast(targets, outputs.dtype)
-        values = tf.convert_to_tensor(self.loss.call(targets, outputs))
+        if targets.shape.rank is not None and outputs.shape[targets.shape.rank :] == [1]:
+            targets = targets[..., tf.newaxis]  # [N] for outputs [N, 1], not to broadcast to [N, N]
+        values = self._values(targets, outputs)
         if values.shape.rank == 0:
             if weights is not None:
                 raise ValueError(
@@ -31,12 +33,24 @@ class SetLoss:
                 )
             return values
         if values.shape.rank > 1:
-            values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+            reduce = tf.reduce_sum if self._sums else tf.reduce_mean
+            values = reduce(values, axis=list(range(1, values.shape.rank)))
         if weights is None:
             return tf.reduce_sum(values) if self._sums else tf.reduce_mean(values)
         weights = tf.cast(weights, values.dtype)
         total = tf.reduce_sum(values * weights)
         return total if self._sums else tf.math.divide_no_nan(total, tf.reduce_sum(weights))
+
+    def _values(self, targets, outputs):
+        try:
+            return tf.convert_to_tensor(self.loss.call(targets, outputs))
+        except ValueError as error:
+            raise ValueError(
+                f"Targets must be what the loss {self.loss.name!r} takes for the network's outputs "
+                f"{tuple(outputs.shape)}. Received: targets {tuple(targets.shape)}. Sparse losses "
+                "take integer labels [examples], others targets of the outputs' shape (one-hot "
+                f"labels). The loss says: {error}"
+            ) from error
 
     @property
     def _sums(self):

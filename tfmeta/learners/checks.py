@@ -3,6 +3,7 @@
 import warnings
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfmeta import inner
@@ -23,6 +24,11 @@ def check_network(network):
             "A learner needs a built network, whose weights exist. "
             f"Received: {network.name!r}, not built: {', '.join(unbuilt) or network.name}. "
             "Start it with keras.Input, or call it on one batch of inputs first."
+        )
+    if len(getattr(network, "outputs", None) or [network]) > 1:
+        raise ValueError(
+            f"A network must have one output. Received: {network.name!r} with "
+            f"{len(network.outputs)}. Take one: keras.Model(network.inputs, network.outputs[0])."
         )
     if not network.trainable_variables:
         raise ValueError(
@@ -57,6 +63,29 @@ def check_options(
     if meta_gradient_clip is not None and not meta_gradient_clip > 0:
         raise ValueError(
             f"meta_gradient_clip must be above 0 or None. Received: {meta_gradient_clip!r}."
+        )
+
+
+def check_rates(rates):
+    """Raises a ValueError unless each rate is a finite number, 0 or more."""
+    for rate in rates:
+        number = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
+        if not number or not 0 <= rate < np.inf:
+            raise ValueError(
+                f"inner_rate must be a finite number, 0 or more. Received: {rate!r}. "
+                "Pass a number, or a dict from patterns on weight paths to numbers."
+            )
+
+
+def check_weights(learner):
+    """Raises a ValueError if layers were frozen or unfrozen after the network was wrapped."""
+    now, wrapped = learner.network_paths, list(learner.wrapped_paths)
+    if now != wrapped:
+        changed = sorted(set(now) ^ set(wrapped)) or now
+        raise ValueError(
+            "A learner keeps the weights that were trainable when it was made. "
+            f"Received: {learner.network.name!r}, changed since: {', '.join(changed)}. "
+            "Set layer.trainable first, then make the learner."
         )
 
 
@@ -108,6 +137,7 @@ def check_compiled(learner):
             "Adapting needs a loss. Received: a learner that is not compiled. "
             "Call learner.compile(optimizer, loss) first."
         )
+    check_weights(learner)
 
 
 def check_tasks(learner, task):
@@ -120,23 +150,48 @@ def check_tasks(learner, task):
     ):
         for tensor, expected in _with_expected_shapes(learner.network, inputs):
             _check_inputs(name, tensor, expected)
-    first = keras.tree.flatten(task.support.inputs)[0]
-    lengths = first.shape[:2], targets.shape[:2]
     if targets.shape.rank is not None and targets.shape.rank < 2:
         raise ValueError(
             "Tasks come in batches: support_y is [tasks, examples, ...]. "
             f"Received: shape {tuple(targets.shape)}. Batch the stream with `.batch(tasks)`."
         )
-    if not all(a is None or b is None or a == b for a, b in zip(*map(tuple, lengths), strict=True)):
-        raise ValueError(
-            "support_x and support_y must hold as many tasks and examples as each other. "
-            f"Received: {tuple(lengths[0])} and {tuple(lengths[1])}."
-        )
+    _check_lengths("support", task.support)
+    if task.query is not None and task.query.inputs is not None:
+        _check_lengths("query", task.query)
+        tasks = [_first(examples).shape[:1] for examples in (task.support, task.query)]
+        if not tasks[0].is_compatible_with(tasks[1]):
+            raise ValueError(
+                "support_x and query_x must hold as many tasks as each other. "
+                f"Received: {tasks[0][0]} and {tasks[1][0]}."
+            )
     if targets.shape[1] == 0:
         raise ValueError(
             "A support set must hold an example. Received: support_y of shape "
             f"{tuple(targets.shape)}. Give the tasks 1 shot or more."
         )
+
+
+def check_query_targets(task):
+    """Raises a ValueError where there is nothing to compare the answers to queries with."""
+    if task.query.targets is None:
+        raise ValueError(
+            "Training and evaluating need query targets. Received: tasks without query_y. Pass "
+            "((support_x, support_y, query_x), query_y)."
+        )
+
+
+def _first(examples):
+    return keras.tree.flatten(examples.inputs)[0]
+
+
+def _check_lengths(name, examples):
+    inputs = _first(examples).shape[:2]
+    for part, tensor in (("y", examples.targets), ("weights", examples.weights)):
+        if tensor is not None and not inputs.is_compatible_with(tensor.shape[:2]):
+            raise ValueError(
+                f"{name}_x and {name}_{part} must hold as many tasks and examples as each other. "
+                f"Received: {tuple(inputs)} and {tuple(tensor.shape[:2])}."
+            )
 
 
 def _with_expected_shapes(network, inputs):
@@ -165,15 +220,17 @@ def _check_inputs(name, tensor, expected):
 
 def label_assertions(learner, task):
     """Assertions that integer labels fit the network's outputs; empty where none apply."""
-    if not isinstance(learner.loss_function.loss, keras.losses.SparseCategoricalCrossentropy):
-        return []
     shape = getattr(learner.network, "output_shape", None)
     ways = shape[-1] if isinstance(shape, tuple) else None
     if ways is None:
         return []
     assertions = []
-    for name, examples in (("support_y", task.support), ("query_y", task.query)):
-        if examples.targets is None:
+    for name, examples, loss in (
+        ("support_y", task.support, learner.inner_loss_function.loss),
+        ("query_y", task.query, learner.loss_function.loss),
+    ):
+        sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+        if examples.targets is None or not sparse:
             continue
         labels = tf.cast(examples.targets, tf.int64)
         valid = tf.reduce_all((labels >= 0) & (labels < ways))
@@ -187,6 +244,15 @@ def label_assertions(learner, task):
         if assertion is not None:
             assertions.append(assertion)
     return assertions
+
+
+def check_ends(x, steps, name, verb):
+    """Raises a ValueError for a stream without an end and without a number of steps."""
+    if steps is None and is_endless(x):
+        raise ValueError(
+            f"{verb} an endless stream of tasks needs `{name}`. Received: {name}=None. "
+            f"Give the stream a `count=`, or pass `{name}=`."
+        )
 
 
 def is_endless(x) -> bool:

@@ -90,6 +90,8 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
         self._pure = inner.PureNetwork(network, dropout=dropout)
         self._adapted = inner.select(self._pure.paths, adapted, argument="adapted")
         self._rates = inner.by_pattern(self.adapted_paths, inner_rate, argument="inner_rate")
+        checks.check_rates([] if inner_rate is None else self._rates)
+        self.wrapped_paths = tuple(self._pure.paths)
         self._weight_count = len(network.trainable_variables)
         self._network_state_count = len(network.non_trainable_variables)
         self._functions = {}
@@ -126,6 +128,7 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
         checks.check_optimizer(self.optimizer)
+        checks.check_weights(self)
         if self.loss_function is None:  # Once a learner; compiling again changes no layer.
             checks.check_exactness(self)
         self.loss_function = inner.SetLoss(loss)
@@ -138,7 +141,7 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
 
     def call(self, inputs, training=None):
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
-        task = unpack_tasks(inputs)
+        task = unpack_tasks(keras.tree.map_structure(tf.convert_to_tensor, inputs))
         checks.check_tasks(self, task)
         return self.map_adapted(task, lambda adaptation, outputs: outputs)
 
@@ -236,27 +239,23 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
         servable = self.servable(normalization, output)
         return export_servable(servable, export_dir, version, **limits)
 
-    def evaluate(self, x=None, y=None, steps=None, **options):
+    def evaluate(self, x=None, y=None, batch_size=None, *, steps=None, **options):
         """As `keras.Model.evaluate`; an endless stream needs `steps`."""
-        if steps is None and checks.is_endless(x):
-            raise ValueError(
-                "Evaluating an endless stream of tasks needs `steps`. Received: steps=None. "
-                "Give the stream a `count=`, or pass `steps=`."
-            )
-        return super().evaluate(x, y, steps=steps, **options)
+        checks.check_ends(x, steps, "steps", "Evaluating")
+        return super().evaluate(x, y, batch_size, steps=steps, **options)
 
-    def fit(self, x=None, y=None, **options):
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
         """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`."""
-        if checks.is_endless(x) and options.get("steps_per_epoch") is None:
-            raise ValueError(
-                "Fitting on an endless stream of tasks needs `steps_per_epoch`. "
-                "Received: steps_per_epoch=None. Give the stream a `count=`, or pass it."
-            )
+        checks.check_ends(x, options.get("steps_per_epoch"), "steps_per_epoch", "Fitting on")
+        validation = options.get("validation_data"), options.get("validation_steps")
+        checks.check_ends(*validation, "validation_steps", "Validating on")
         if isinstance(x, tf.data.Dataset):
             self.build_metrics(x.element_spec)
             # A stream has its order; Keras warns that it would not shuffle it.
             options.setdefault("shuffle", False)
-        return super().fit(x, y, **options)
+        elif hasattr(y, "shape"):
+            self.build_metrics((x, y))
+        return super().fit(x, y, batch_size, epochs, **options)
 
     def get_config(self):
         return {

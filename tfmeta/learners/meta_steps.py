@@ -28,8 +28,9 @@ class MetaSteps:
             Gradients (list, mean over tasks, not clipped), new state (list), and logs (dict of
             scalars: "loss", ...).
         """
-        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        task = _unpacked(data)
         checks.check_tasks(self, task)
+        checks.check_query_targets(task)
         with tf.control_dependencies(checks.label_assertions(self, task)):
             gradients, outputs, state, logs = self._batch_gradient(task, task_index)
         return gradients, state, {**logs, **self._query_metrics(task, outputs)}
@@ -47,7 +48,7 @@ class MetaSteps:
 
     def train_step(self, data):
         """One meta-step, for `fit`."""
-        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        task = _unpacked(data)
         count = tf.shape(task.support.targets)[0]
         index = tf.cast(self.optimizer.iterations, tf.int64) * tf.cast(count, tf.int64)
         gradients, state, logs = self.compute_meta_gradient(data, index)
@@ -64,14 +65,14 @@ class MetaSteps:
 
     def test_step(self, data):
         """Adapts to each task and measures its query set, for `evaluate`."""
-        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        task = _unpacked(data)
         checks.check_tasks(self, task)
+        checks.check_query_targets(task)
 
         def answer(adaptation, outputs, query):
             return outputs, self.loss_function(query.targets, outputs, query.weights)
 
-        with tf.control_dependencies(checks.label_assertions(self, task)):
-            outputs, losses = self.map_adapted(task, answer, with_query=True)
+        outputs, losses = self.map_adapted(task, answer, with_query=True)
         logs = {"loss": tf.reduce_mean(losses), **self._query_metrics(task, outputs)}
         return self._logged(logs, tf.shape(task.support.targets)[0])
 
@@ -93,12 +94,12 @@ class MetaSteps:
             query = (task.query,) if with_query else ()
             return function(adaptation, outputs, *query)
 
-        return self._map(one, (task, self._keys(0, _count(task))))
+        return self._map_adaptation(one, task)
 
     def _batch_gradient(self, task, task_index):
         """(mean gradients, query outputs [T, Q, ...], new state, logs) of a batch of tasks."""
         parameters, state = self._values()
-        tasks = (task, self._keys(task_index, _count(task)))
+        tasks = (task, self.task_keys(task_index, _count(task)))
 
         def one(args, state):
             result = self.task_gradient(parameters, args[0], state, args[1])
@@ -123,7 +124,7 @@ class MetaSteps:
             task, key = args
             return self.adapt_weights(parameters, task.support, steps, state, key).weights
 
-        return self._map(one, (task, self._keys(0, _count(task))))
+        return self._map_adaptation(one, task)
 
     def _meta_gradient(self, x, y, sample_weight):
         task = unpack_tasks(x, y, sample_weight)
@@ -145,7 +146,11 @@ class MetaSteps:
             )
             return adaptation.records, adaptation.support_losses
 
-        return self._map(one, (task, self._keys(0, _count(task))))
+        return self._map_adaptation(one, task)
+
+    def _map_adaptation(self, function, task):
+        with tf.control_dependencies(checks.label_assertions(self, task)):
+            return self._map(function, (task, self.task_keys(0, _count(task))))
 
     def _map(self, function, tasks):
         return map_tasks(
@@ -156,7 +161,7 @@ class MetaSteps:
         parameters = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
         return parameters, [tf.convert_to_tensor(variable) for variable in self.state_variables]
 
-    def _keys(self, first, count):
+    def task_keys(self, first, count):
         """Keys [T, 2] of the tasks first, first + 1, ...: functions of (seed, task index)."""
         indices = tf.cast(first, tf.int64) + tf.range(tf.cast(count, tf.int64))
         # Both words carry the index, so that more than 2^31 tasks keep distinct keys.
@@ -203,6 +208,16 @@ class MetaSteps:
                 reduce_retracing=True,
             )
         return self._functions[key]
+
+
+def _unpacked(data):
+    """The `Task` of a batch as Keras gives it: numpy arrays where steps run eagerly."""
+    return unpack_tasks(
+        *(
+            keras.tree.map_structure(lambda t: None if t is None else tf.convert_to_tensor(t), part)
+            for part in keras.utils.unpack_x_y_sample_weight(data)
+        )
+    )
 
 
 def _count(task):

@@ -1,7 +1,6 @@
 """What the export room is given of a learner: its two pure functions, shapes and metadata."""
 
 import keras
-import tensorflow as tf
 
 from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks
@@ -67,8 +66,8 @@ def make_servable(
 def _adapt_function(learner):
     def adapt(parameters, support_inputs, support_targets, inner_steps, rate_scale, state):
         # One task a request: nothing tells two clients' masks or minibatches apart, and the same
-        # request must get the same answer, so the key is that of task 0.
-        key = tf.constant([learner.seed, 0], tf.int32)
+        # request must get the same answer, so the key is that of the first task, as in `adapt`.
+        key = learner.task_keys(0, 1)[0]
         adaptation = learner.adapt_weights(
             parameters,
             Examples(support_inputs, support_targets),
