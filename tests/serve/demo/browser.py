@@ -1,15 +1,14 @@
 """Headless Chromium as a person's hands and eyes on the demo page."""
 
-import shutil
-
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from benchmarks import demo_browser
+
 PATIENCE_SECONDS = 20.0
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 # Shapes on a pad of side 1, unlike each other in any size and place.
 SHAPES = {
     "cross": [[(0.2, 0.5), (0.8, 0.5)], [(0.5, 0.2), (0.5, 0.8)]],
@@ -18,17 +17,6 @@ SHAPES = {
     "square": [[(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)]],
     "zigzag": [[(0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)]],
 }
-
-
-def open_chromium():
-    """A headless browser with a log of its console."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    # Containers give Chromium neither namespaces nor much shared memory.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
 
 
 class DemoPage:
@@ -47,10 +35,7 @@ class DemoPage:
 
     def size(self, width, height, scale=1, dark=False):
         """Sets the window's inner size, and light or dark."""
-        metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        demo_browser.show(self.driver, width, height, scale, dark)
 
     def one(self, selector):
         return self.driver.find_element(By.CSS_SELECTOR, selector)
@@ -78,7 +63,7 @@ class DemoPage:
         side = pad.size["width"]
         moves = ActionChains(self.driver, duration=10)
         if pointer != "mouse":
-            moves = ActionChains(self.driver, duration=10, devices=[_pointer(pointer)])
+            moves = ActionChains(self.driver, duration=10, devices=[PointerInput(pointer, pointer)])
         for stroke in SHAPES[shape]:
             places = [[round((part - 0.5) * size * side) for part in point] for point in stroke]
             moves.move_to_element_with_offset(pad, *places[0]).click_and_hold()
@@ -115,7 +100,11 @@ class DemoPage:
             "return [...document.querySelectorAll('.bar')].map((row) => "
             "[row.querySelector('.badge').textContent, row.querySelector('.share').textContent])"
         )
-        return {letter: int(said[:-2]) if said.endswith("%") else None for letter, said in rows}
+        numbers = {">99 %": 100, "<1 %": 0}
+        return {
+            letter: (numbers[said] if said in numbers else int(said[:-2])) if "%" in said else None
+            for letter, said in rows
+        }
 
     def winner(self):
         """The letter that the page answers, or None."""
@@ -125,9 +114,3 @@ class DemoPage:
     def complaints(self):
         """What the browser's console holds against the page."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
-
-
-def _pointer(kind):
-    from selenium.webdriver.common.actions.pointer_input import PointerInput
-
-    return PointerInput(kind, kind)

@@ -48,6 +48,12 @@ test("large logits do not overflow", () => {
   assert.deepEqual(client.probabilities([1e4, -1e4, 0], 2), [1, 0]);
 });
 
+test("only what is certain is 0 % or 100 %", () => {
+  assert.deepEqual([0, 0.004, 0.5, 0.994, 0.9999, 1].map(client.percent), [
+    "0 %", "<1 %", "50 %", "99 %", ">99 %", "100 %",
+  ]);
+});
+
 test("a given key is sent as a bearer's", async () => {
   const { fetch, calls } = answering(200, { outputs: { logits: [[0, 1]] } });
   await client.predict(drawing, 5, { fetch, apiKey: "secret" });

@@ -12,10 +12,10 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent)]
 def chromium():
     """Headless Chromium; the tests are skipped where it or its driver is missing."""
     pytest.importorskip("selenium", reason="no selenium: pip install 'tfmeta[test]'")
-    import browser
+    from benchmarks import demo_browser
 
-    if not browser.CHROMIUM or not browser.DRIVER:
+    if not demo_browser.CHROMIUM or not demo_browser.DRIVER:
         pytest.skip("no `chromium` and `chromedriver` on the PATH (Debian: chromium-driver)")
-    driver = browser.open_chromium()
+    driver = demo_browser.open_chromium()
     yield driver
     driver.quit()

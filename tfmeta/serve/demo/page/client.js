@@ -53,6 +53,13 @@ export function probabilities(logits, present) {
   return weights.map((weight) => weight / sum);
 }
 
+/** A share in words; 0 % and 100 % are said only of certainties. */
+export function percent(share) {
+  if (share > 0.995 && share < 1) return ">99 %";
+  if (share < 0.005 && share > 0) return "<1 %";
+  return `${Math.round(100 * share)} %`;
+}
+
 /**
  * Asks the server to adapt to the examples and to predict the query.
  * @returns {Promise<number[]>} a probability for each example

@@ -1,10 +1,11 @@
 // The picture of probabilities over inner steps: a line a class, in an SVG element.
 
+import { percent } from "./client.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [320, 168];
 const EDGE = { left: 46, right: 26, top: 10, bottom: 34 };
 const LABEL_GAP = 13; // between letters at the lines' ends, so that none covers another
-const percent = (share) => `${Math.round(100 * share)} %`;
 
 /**
  * @param {SVGElement} svg

@@ -1,7 +1,7 @@
 // The page: pads of the classes and of the query, what the network says of them, and its notices.
 
 import { createAnswers } from "./answers.js";
-import { NoAnswer, isReady, predict } from "./client.js";
+import { NoAnswer, isReady, percent, predict } from "./client.js";
 import { createCurve } from "./curve.js";
 import { exampleTask } from "./examples.js";
 import { Pad } from "./pad.js";
@@ -14,7 +14,6 @@ const LOOK_AGAIN_AFTER = 2000; // milliseconds, while the server cannot be reach
 const DRAWING_TIME = 1600; // milliseconds in which an example's query is drawn
 
 const byId = (id) => document.getElementById(id);
-const percent = (share) => `${Math.round(100 * share)} %`;
 
 let classes = []; // {letter, pad, element}, in the order of letters
 let query = null;
