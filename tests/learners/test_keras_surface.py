@@ -147,6 +147,7 @@ def refused(problem, **options):
 def test_wrong_use_says_what_is_wrong_and_what_to_do(problem):
     learner = compiled(tfmeta.MAML(problem.network()))
     (sx, sy, qx), qy = problem.batch
+    ragged = tf.ragged.stack([sx[0], sx[1, :4], sx[2]])
     two_outputs = keras.Model(learner.network.inputs, learner.network.outputs * 2)
     endless = stream(problem)
     cases = [
@@ -171,6 +172,7 @@ def test_wrong_use_says_what_is_wrong_and_what_to_do(problem):
         (lambda: learner.meta_gradient((sx, sy, qx), qy[:1]), "query_x and query_y"),
         (lambda: learner.meta_gradient((sx, sy, qx, sy[:, :1, 0]), qy), "support_weights"),
         (lambda: learner.train_on_batch((sx, sy, qx)), "need query targets"),
+        (lambda: learner.train_on_batch((ragged, sy, qx), qy), "with weights 0"),
         (lambda: learner.task_weights(sx[0], sy[0]), r"\[tasks, examples, 2\]"),
         (lambda: learner.task_weights(sx[..., :1], sy), r"\[tasks, examples, 2\]"),
         (lambda: learner.task_weights(sx, sy[:, :3]), "as many tasks and examples"),

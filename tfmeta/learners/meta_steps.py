@@ -214,10 +214,20 @@ def _unpacked(data):
     """The `Task` of a batch as Keras gives it: numpy arrays where steps run eagerly."""
     return unpack_tasks(
         *(
-            keras.tree.map_structure(lambda t: None if t is None else tf.convert_to_tensor(t), part)
+            keras.tree.map_structure(_dense, part)
             for part in keras.utils.unpack_x_y_sample_weight(data)
         )
     )
+
+
+def _dense(tensor):
+    if isinstance(tensor, tf.RaggedTensor):
+        raise ValueError(
+            "Tasks of a batch must have as many examples as each other. Received: a ragged tensor "
+            f"{tensor.shape}. Pad it (`to_tensor()`), with weights 0 for what is padded: "
+            "((support_x, support_y, query_x, support_weights), query_y, query_weights)."
+        )
+    return None if tensor is None else tf.convert_to_tensor(tensor)
 
 
 def _count(task):
