@@ -77,7 +77,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_advice
     assert "checkpoint of step 1" in str(error.value)
     assert "Lower the inner rate" in str(error.value)
     # What was saved is good.
-    learner = restore(tmp_path / "run")
+    learner = restore(tmp_path / "run", "last")
     assert all(np.isfinite(v.numpy()).all() for v in learner.parameter_variables)
 
 
@@ -95,6 +95,13 @@ def test_the_best_checkpoint_is_kept_and_used(small_run):
     assert (workdir / "checkpoints" / f"step_{best['step']:09d}").is_dir()
     protocol = json.loads((workdir / "evaluation.json").read_text())["protocol"]
     assert (protocol["checkpoint"], protocol["step"]) == ("best", best["step"])
+
+
+def test_a_run_shorter_than_its_validations_is_validated_at_its_end(small_run):
+    workdir, _ = small_run(
+        "validate.every = 500", "validate.tasks = 4", "evaluate.checkpoint = 'best'"
+    )
+    assert json.loads((workdir / "checkpoints" / "best.json").read_text())["step"] == 12
 
 
 def test_restore_gives_the_learner_with_its_weights(finished):

@@ -96,7 +96,7 @@ class _Run:
         """
         training, log = self.training, self.settings.log
         steps, chunk = self.settings.train.steps, 1
-        if training.step and self._due(self.settings.validate.every):
+        if training.step and self._validation_due():
             self._validate()
         while training.step < steps:
             until = min(
@@ -117,7 +117,7 @@ class _Run:
                 self._write_row(done)
             if self._due(log.checkpoint_every) or done.step == steps or self.stop:
                 self._save()
-            if self._due(self.settings.validate.every):
+            if self._validation_due():
                 self._validate()
             if self.stop:
                 raise Stopped
@@ -201,6 +201,11 @@ class _Run:
     def _save(self) -> None:
         self.log.sync()
         self.checkpoints.save(self.training.step, self.training.state)
+
+    def _validation_due(self) -> bool:
+        # At the end too: a run made shorter than `every` has a best checkpoint all the same.
+        every = self.settings.validate.every
+        return self._due(every) or bool(every and self.training.step == self.settings.train.steps)
 
     def _validate(self) -> None:
         validate, training = self.settings.validate, self.training

@@ -84,7 +84,8 @@ class WorkDir:
         if best is None:
             raise RecipeError(
                 "evaluate.checkpoint = 'best' needs validation during training. Received: "
-                f"{self.path}, where nothing was validated. Use 'last'."
+                f"{self.path}, where nothing was validated. Take the last one: "
+                "--gin_param=\"evaluate.checkpoint = 'last'\", or in Python restore(..., 'last')."
             )
         return best["step"]
 
