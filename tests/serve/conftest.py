@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-FOLDER = pathlib.Path(__file__).parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "export")]
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(1, str(pathlib.Path(__file__).parents[1] / "export"))
 
 import example_models
 import example_servables

@@ -127,16 +127,12 @@ def test_a_short_message_of_a_huge_tensor_is_refused(client):
 
 
 def test_a_chunked_body_beyond_the_limit_is_refused(server):
-    status, answer = rest(
-        server, "POST", "/v1/models/model:predict", iter([b"[" * 50_000] * 4)
-    )
+    status, answer = rest(server, "POST", "/v1/models/model:predict", iter([b"[" * 50_000] * 4))
     assert status == 429
     assert "at most 100000 bytes" in answer
 
 
-def test_a_stop_answers_what_is_in_progress_and_refuses_the_rest(
-    start, base_path, half_plus_two
-):
+def test_a_stop_answers_what_is_in_progress_and_refuses_the_rest(start, base_path, half_plus_two):
     server = start(base_path(half_plus_two), "model")
     with Client(server.grpc_address) as client, Client(server.grpc_address) as other:
         client.predict("model", X)
@@ -164,13 +160,12 @@ def test_places_are_given_in_order_of_arrival():
         with admission.slot(far):
             order.append(number)
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        with admission.slot(far):
-            for number in range(3):
-                pool.submit(work, number)
-                wait_until(lambda number=number: admission.waiting == number + 1)
-            with pytest.raises(ServingError, match="3 wait"), admission.slot(far):
-                pass
+    with concurrent.futures.ThreadPoolExecutor() as pool, admission.slot(far):
+        for number in range(3):
+            pool.submit(work, number)
+            wait_until(lambda number=number: admission.waiting == number + 1)
+        with pytest.raises(ServingError, match="3 wait"), admission.slot(far):
+            pass
     assert order == [0, 1, 2]
     assert (admission.running, admission.waiting) == (0, 0)
 

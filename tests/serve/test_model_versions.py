@@ -64,7 +64,9 @@ def test_a_new_version_is_switched_to_without_a_failed_request(
         try:
             for version in (2, 3):
                 base_path(half_plus_three if version == 2 else half_plus_two, version)
-                wait_until(lambda version=version: client.states("model").get(version) == "AVAILABLE")
+                wait_until(
+                    lambda version=version: client.states("model").get(version) == "AVAILABLE"
+                )
                 wait_until(lambda version=version: client.states("model")[version - 1] == "END")
         finally:
             stop.set()
@@ -105,7 +107,15 @@ def test_the_newest_version_is_listed_first(client, base_path, half_plus_three):
         lambda version: write_warmup(version, [predict_request("", {"z": X["x"]})]),
         lambda version: write_warmup(version, [predict_pb2.PredictRequest()] * 1001),
     ],
-    ids=["cut", "no graph", "noise", "no variables", "half the variables", "warmup", "many warmups"],
+    ids=[
+        "cut",
+        "no graph",
+        "noise",
+        "no variables",
+        "half the variables",
+        "warmup",
+        "many warmups",
+    ],
 )
 def test_a_version_that_fails_is_reported_and_the_old_one_stays(
     client, tmp_path, half_plus_three, spoil
@@ -144,7 +154,9 @@ def test_warmup_records_run_before_a_version_is_available(client, tmp_path, half
     assert count in page.splitlines()
 
 
-def test_a_removed_version_gives_way_to_the_one_before(client, base_path, tmp_path, half_plus_three):
+def test_a_removed_version_gives_way_to_the_one_before(
+    client, base_path, tmp_path, half_plus_three
+):
     base_path(half_plus_three, 2)
     wait_until(lambda: client.states("model").get(1) == "END")
     shutil.rmtree(tmp_path / "model" / "2")
@@ -199,7 +211,9 @@ def test_a_start_without_a_model_says_why(start, tmp_path, base_path, half_plus_
         start(folder, "model")
 
 
-def test_a_start_on_an_empty_base_path_waits_for_a_version(start, tmp_path, base_path, half_plus_two):
+def test_a_start_on_an_empty_base_path_waits_for_a_version(
+    start, tmp_path, base_path, half_plus_two
+):
     (tmp_path / "model").mkdir()
     with Client(start(tmp_path / "model", "model").grpc_address) as client:
         base_path(half_plus_two)

@@ -286,7 +286,9 @@ def test_a_request_is_refused_in_tf_servings_words(source, body, inputs, message
 
 
 def test_a_type_that_json_cannot_carry_is_unimplemented():  # source:337
-    with pytest.raises(ServingError, match="Conversion of JSON Value: 1.5 to type: half") as caught:
+    with pytest.raises(
+        ServingError, match=r"Conversion of JSON Value: 1\.5 to type: half"
+    ) as caught:
         ask('{"inputs": [1.5]}', {"d": HALF})
     assert caught.value.code == Code.UNIMPLEMENTED
 

@@ -24,8 +24,9 @@ def main(argv) -> int:
     """Serves until SIGTERM or SIGINT."""
     try:
         _check(argv)
+        options = _options()
         _import_tensorflow()
-        return _serve()
+        return _serve(options)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -78,7 +79,7 @@ def _import_tensorflow():
         os.close(terminal)
 
 
-def _serve():
+def _serve(options):
     from tfmeta.serve import logs
     from tfmeta.serve.errors import ServingError
     from tfmeta.serve.server import Server
@@ -88,7 +89,7 @@ def _serve():
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        server = Server(_models(), _options(), _routes()).start()
+        server = Server(_models(), options, _routes()).start()
     except ServingError as error:
         print(f"error: Failed to start server. Error: {error.message}", file=sys.stderr)
         return 1

@@ -1,0 +1,251 @@
+"""`python -m tfmeta.serve`, as a process."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import grpc
+import numpy as np
+import pytest
+from serving_clients import Client, wait_until
+
+ROOT = pathlib.Path(__file__).parents[2]
+X = {"x": np.float32([1.0])}
+FULL = "/dev/full" if pathlib.Path("/dev/full").exists() else os.devnull
+READY = re.compile(r"serving (.+): gRPC (\S+), REST (\S+)")
+
+
+class Process:
+    """A server of its own."""
+
+    def __init__(self, *flags, stderr=subprocess.DEVNULL, environment=None):
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "tfmeta.serve", *flags],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, "TF_NUM_INTRAOP_THREADS": "1", **(environment or {})},
+        )
+
+    def ready(self):
+        """(names, gRPC address, REST URL) of the line that it prints."""
+        return READY.fullmatch(self.popen.stdout.readline().strip()).groups()
+
+    def end(self, number):
+        self.popen.send_signal(number)
+        return self.popen.wait(timeout=60)
+
+
+@pytest.fixture
+def run():
+    started = []
+
+    def begin(*flags, **options):
+        started.append(Process(*flags, **options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        process.popen.wait()
+        process.popen.stdout.close()
+
+
+def test_it_prints_its_addresses_serves_and_drains_on_sigterm(run, base_path, half_plus_two):
+    process = run(
+        f"--model_base_path={base_path(half_plus_two)}",
+        "--model_name=half",
+        "--port=0",
+        "--rest_api_port=0",
+        stderr=subprocess.PIPE,
+    )
+    names, address, url = process.ready()
+    assert (names, address.split(":")[0]) == ("half", "127.0.0.1")
+    assert url.startswith("http://127.0.0.1:")
+    with Client(address) as client:
+        assert client.predict("half", X)[1] == 1
+        long = threading.Thread(
+            target=client.predict, args=("half", {"rounds": np.int64(100_000)}, "count")
+        )
+        long.start()
+        wait_until(lambda: "tfmeta_serve_requests_running 1.0" in metrics(url))
+        assert process.end(signal.SIGTERM) == 0
+        long.join()
+    lines = [json.loads(line) for line in process.popen.stderr.read().splitlines()]
+    assert [line["event"] for line in lines][-1] == "stopped"
+    process.popen.stderr.close()
+
+
+def metrics(url):
+    with urllib.request.urlopen(f"{url}/monitoring/prometheus/metrics") as response:
+        return response.read().decode()
+
+
+def test_killed_in_the_middle_of_requests_it_serves_again_on_the_same_port(
+    run, base_path, half_plus_two
+):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = (
+        f"--model_base_path={base_path(half_plus_two)}",
+        "--model_name=half",
+        f"--port={port}",
+        "--rest_api_port=0",
+    )
+    first = run(*flags)
+    _, address, _ = first.ready()
+    with Client(address) as client:
+        client.predict("half", X)
+        request = {"rounds": np.int64(10**9)}
+        failures = []
+
+        def ask():
+            try:
+                client.predict("half", request, "count", timeout=60)
+            except grpc.RpcError as error:
+                failures.append(error.code())
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for each in asking:
+            each.start()
+        first.end(signal.SIGKILL)
+        for each in asking:
+            each.join()
+        assert failures == [grpc.StatusCode.UNAVAILABLE] * 3
+        # A log that cannot be written is no reason to fail.
+        with open(FULL, "w") as full:
+            run(*flags, stderr=full).ready()
+        wait_until(lambda: answers(client))
+
+
+def answers(client):
+    try:
+        return client.predict("half", X, wait_for_ready=True)[1] == 1
+    except grpc.RpcError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ((), 2, "A server needs --model_base_path"),
+        (("--model_base_path=/nonexistent/model",), 1, "Could not find base path"),
+        (("--model_base_path=.", "stray"), 2, "Arguments must be flags"),
+        (("--model_base_path=.", "--address=0.0.0.0"), 2, "needs TLS and an API key"),
+        (("--model_base_path=.", "--max_queued_requests=-1"), 2, "must be at least 0"),
+        (("--model_base_path=.", "--port=99999"), 2, "must be a port below 65536"),
+        (("--model_config_file=nonexistent",), 2, "must name a file that can be read"),
+        (("--model_base_path=.", "--tls_key_file=setup.py"), 2, "TLS needs a certificate and"),
+        (("--model_base_pth=.",), 1, "Unknown command line flag"),
+    ],
+)
+def test_a_wrong_start_is_explained(flags, code, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "tfmeta.serve", "--port=0", "--rest_api_port=0", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_explained(start, served, base_path, half_plus_two):
+    folder = base_path(half_plus_two)
+    with pytest.raises(OSError, match="The gRPC port must be free"):
+        start(folder, "half", port=served.grpc_port)
+    with pytest.raises(OSError, match="The REST port must be free"):
+        start(folder, "half", rest_api_port=served.rest_port)
+
+
+def test_a_models_config_serves_several(run, tmp_path, base_path, half_plus_two, half_plus_three):
+    first = base_path(half_plus_two, 1, "first")
+    second = base_path(half_plus_three, 7, "second")
+    config = tmp_path / "models.config"
+    config.write_text(
+        "model_config_list {\n"
+        f'  config {{ name: "first" base_path: "{first}" }}\n'
+        f'  config {{ name: "second" base_path: "{second}"'
+        ' version_labels { key: "stable" value: 7 } }\n}\n'
+    )
+    process = run(f"--model_config_file={config}", "--port=0", "--rest_api_port=0")
+    names, address, _ = process.ready()
+    assert names == "first, second"
+    with Client(address) as client:
+        assert client.predict("first", X)[0]["y"].tolist() == [2.5]
+        assert client.predict("second", X)[0]["y"].tolist() == [3.5]
+
+
+def test_help_lists_tf_servings_flags():
+    done = subprocess.run(
+        [sys.executable, "-m", "tfmeta.serve", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    for flag in ("model_base_path", "model_name", "port", "rest_api_port", "model_config_file"):
+        assert f"--{flag}" in done.stdout
+    assert "In production use TF Serving" in done.stdout
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path):
+    blocked = tmp_path / "sitecustomize.py"
+    blocked.write_text(
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'uvicorn' else "
+        "find(name, *rest)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tfmeta.serve", "--model_base_path=."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 2
+    assert "pip install 'tfmeta[serving]'" in done.stderr
+
+
+IMPORTS = """
+import json, sys
+import tensorflow
+before = set(sys.modules)
+import tfmeta.serve
+for name in tfmeta.serve.__all__:
+    getattr(tfmeta.serve, name)
+server = tfmeta.serve.start(sys.argv[1], "half")
+server.stop()
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_a_server_loads_neither_keras_nor_learners(tmp_path, half_plus_two):
+    shutil.copytree(half_plus_two, tmp_path / "half" / "1")
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, str(tmp_path / "half")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    # TensorFlow itself loads parts of keras; the server adds none.
+    assert not [name for name in loaded if name.split(".")[0] in ("keras", "gin", "matplotlib")]
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("tfmeta.")}
+    assert rooms <= {"serve", "version"}

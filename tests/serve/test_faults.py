@@ -1,0 +1,276 @@
+"""Bad clients and broken bytes: each gets its answer, and the next good request is answered.
+
+The quick part; `python -m benchmarks.serving_faults` is the long one.
+"""
+
+import json
+import random
+import socket
+import time
+
+import grpc
+import numpy as np
+import pytest
+from example_servables import classification_request
+from serving_clients import Client, predict_request, rest, rest_predict, wait_until
+
+from tfmeta.serve.errors import Code
+
+X = {"x": np.float32([1.0])}
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+# What a malformed request may be told; never that the server failed.
+CLIENTS_FAULT = (
+    Code.INVALID_ARGUMENT,
+    Code.NOT_FOUND,
+    Code.FAILED_PRECONDITION,
+    Code.RESOURCE_EXHAUSTED,
+)
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    with Client(served.grpc_address) as connected:
+        yield connected
+
+
+def still_answers(served, client):
+    assert client.predict("half_plus_two", X)[0]["y"].tolist() == [2.5]
+    assert rest_predict(served, "half_plus_two", {"instances": [1.0]})[0] == 200
+
+
+def mutated(text, generator):
+    """Bytes with a few of them changed, dropped, doubled or moved."""
+    text = bytearray(text)
+    for _ in range(generator.randint(1, 6)):
+        start = generator.randrange(len(text))
+        end = min(len(text), start + generator.randint(1, 8))
+        text[start:end] = (
+            generator.choice(
+                [b"", bytes(generator.randbytes(end - start)), bytes(text[start:end]) * 3]
+            )
+            or b"\0"
+        )
+    return bytes(text)
+
+
+def test_fuzzed_protos_get_an_error_or_an_answer(served, client):
+    generator = random.Random(0)
+    whole = predict_request("classifier", classification_request(2, 1)).SerializeToString()
+    raw = client.channel.unary_unary(PREDICT)
+    codes = set()
+    for _ in range(300):
+        call = raw.future(mutated(whole, generator), timeout=30)
+        codes.add(call.code())
+    # INTERNAL is what gRPC itself says of bytes that are no message.
+    assert codes <= {*CLIENTS_FAULT, Code.OK, Code.INTERNAL}
+    assert len(codes) >= 3
+    still_answers(served, client)
+
+
+def test_fuzzed_json_gets_an_error_or_an_answer(served, client):
+    generator = random.Random(0)
+    whole = json.dumps(
+        {"inputs": {name: value.tolist() for name, value in classification_request(2, 1).items()}}
+    ).encode()
+    statuses = set()
+    for _ in range(300):
+        status, answer = rest_predict(served, "classifier", mutated(whole, generator))
+        statuses.add(status)
+        assert ("error" in answer) == (status != 200)
+    assert statuses <= {200, 400, 404}
+    still_answers(served, client)
+
+
+def bad_requests():
+    good = classification_request()
+    images, labels = good["support_inputs"], good["support_targets"]
+    return {
+        "rank": {**good, "support_inputs": images[..., 0]},
+        "scalar": {**good, "support_inputs": np.float32(1)},
+        "size": {**good, "query_inputs": np.zeros((2, 7, 6, 1), np.float32)},
+        "type": {**good, "support_targets": labels.astype(np.int64)},
+        "double": {**good, "support_inputs": images.astype(np.float64)},
+        "text": {**good, "query_inputs": np.array(["x"])},
+        "lengths": {**good, "support_targets": labels[:-1]},
+        "label": {**good, "support_targets": labels + 100},
+        "nan": {**good, "support_inputs": np.full_like(images, np.nan)},
+        "infinity": {**good, "query_inputs": np.full((1, 6, 6, 1), np.inf, np.float32)},
+        "empty": {**good, "support_inputs": images[:0], "support_targets": labels[:0]},
+        "many": {
+            "support_inputs": np.zeros((41, 6, 6, 1), np.float32),
+            "support_targets": np.zeros(41, np.int32),
+            "query_inputs": good["query_inputs"],
+        },
+        "missing": {"query_inputs": good["query_inputs"]},
+        "extra": {**good, "inner_steps": np.int32(1)},
+    }
+
+
+@pytest.mark.parametrize("case", bad_requests())
+def test_a_wrong_tensor_is_the_clients_fault_in_words(served, client, case):
+    with pytest.raises(grpc.RpcError) as caught:
+        client.predict("classifier", bad_requests()[case])
+    assert caught.value.code() == Code.INVALID_ARGUMENT
+    assert len(caught.value.details()) > 20
+    still_answers(served, client)
+
+
+@pytest.mark.parametrize("steps", [-1, 1_000_001, 2**31 - 1])
+def test_a_huge_step_count_is_refused_at_once(served, client, steps):
+    request = {
+        **classification_request(),
+        "inner_steps": np.int32(steps),
+        "inner_rate_scale": np.float32(1),
+    }
+    begin = time.monotonic()
+    with pytest.raises(grpc.RpcError) as caught:
+        client.predict("classifier", request, "adapt_and_predict_with")
+    assert caught.value.code() == Code.INVALID_ARGUMENT
+    assert "inner_steps must" in caught.value.details()
+    assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: setattr(tensor, "dtype", 99),
+        lambda tensor: setattr(tensor, "dtype", 0),
+        lambda tensor: setattr(tensor, "dtype", 20),  # a resource
+        lambda tensor: setattr(tensor.tensor_shape, "unknown_rank", True),
+        lambda tensor: setattr(tensor.tensor_shape.dim[0], "size", -1),
+        lambda tensor: setattr(tensor, "tensor_content", b"abc"),
+        lambda tensor: [tensor.tensor_shape.dim.add(size=1) for _ in range(300)],
+    ],
+    ids=["type", "no type", "resource", "rank", "negative", "bytes", "axes"],
+)
+def test_what_is_no_tensor_is_a_parsing_error(served, client, change):
+    request = predict_request("half_plus_two", X)
+    change(request.inputs["x"])
+    with pytest.raises(grpc.RpcError) as caught:
+        client.prediction.Predict(request, timeout=30)
+    # tensorflow cc/saved_model/util.cc
+    assert (caught.value.code(), caught.value.details()) == (
+        Code.INVALID_ARGUMENT,
+        "tensor parsing error: x",
+    )
+
+
+@pytest.fixture
+def hasty(start, base_path, half_plus_two):
+    """A server that waits for a client for half a second."""
+    return start(base_path(half_plus_two), "model", client_timeout_seconds=0.5, max_connections=20)
+
+
+def closed_after(connection, seconds=20):
+    """Seconds until the server ends a connection."""
+    begin = time.monotonic()
+    connection.settimeout(seconds)
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    return time.monotonic() - begin
+
+
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.rest_port), 10)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"POST /v1/models/model:predict HT", b"GET /v1/models/model HTTP/1.1\r\nX: "],
+    ids=["nothing", "half a line", "half a head"],
+)
+def test_a_slow_head_is_cut_off(hasty, sent):
+    with connect(hasty) as connection:
+        connection.sendall(sent)
+        assert closed_after(connection) < 15
+    assert rest_predict(hasty, "model", {"instances": [1.0]})[0] == 200
+
+
+def test_a_head_that_trickles_is_cut_off_too(hasty):
+    with connect(hasty) as connection:
+        begin = time.monotonic()
+        with pytest.raises(ConnectionError):
+            trickle(connection, 15)
+        assert time.monotonic() - begin < 15
+
+
+def trickle(connection, seconds):
+    """Sends a byte every now and then."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        connection.sendall(b"X")
+        time.sleep(0.05)  # the slowness is the attack
+
+
+def test_a_slow_body_gets_its_error(hasty):
+    with connect(hasty) as connection:
+        head = b"POST /v1/models/model:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        connection.sendall(head)
+        connection.settimeout(15)
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 504 ")
+    assert rest_predict(hasty, "model", {"instances": [1.0]})[0] == 200
+
+
+def test_a_client_that_stops_reading_is_cut_off(hasty):
+    body = json.dumps({"signature_name": "echo", "inputs": ["x" * 12_000_000]}).encode()
+    head = (
+        f"POST /v1/models/model:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", hasty.rest_port))
+        connection.sendall(head.encode() + body)
+        # The server gives up by itself; only then is anything read.
+        wait_until(lambda: not open_connections(hasty), 20)
+        assert received_until_reset(connection) < 28_000_000
+    assert rest_predict(hasty, "model", {"instances": [1.0]})[0] == 200
+
+
+def received_until_reset(connection):
+    received = 0
+    try:
+        while chunk := connection.recv(1 << 20):
+            received += len(chunk)
+    except ConnectionError:
+        pass
+    return received
+
+
+def open_connections(server):
+    return server._rest._server.server_state.connections
+
+
+def test_beyond_the_connections_allowed_clients_are_turned_away(hasty):
+    crowd = [connect(hasty) for _ in range(30)]
+    try:
+        wait_until(lambda: len(open_connections(hasty)) >= 20)
+        assert rest(hasty, "GET", "/v1/models/model")[0] == 503
+    finally:
+        for connection in crowd:
+            connection.close()
+    wait_until(lambda: rest(hasty, "GET", "/v1/models/model")[0] == 200)
+
+
+def test_a_client_that_hangs_up_costs_nothing(served, client):
+    body = json.dumps({"instances": [1.0]}).encode()
+    head = b"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: x\r\nContent-Length: "
+    for sent in (head, head + b"99\r\n\r\n" + body, head + b"19\r\n\r\n" + body):
+        with connect(served) as connection:
+            connection.sendall(sent)
+    call = client.prediction.Predict.future(predict_request("half_plus_two", X))
+    call.cancel()
+    wait_until(lambda: served.models._admission.running == 0)
+    still_answers(served, client)
+
+
+def test_noise_on_the_grpc_port_is_ignored(served, client):
+    with socket.create_connection(("127.0.0.1", served.grpc_port), 10) as connection:
+        connection.sendall(random.Random(0).randbytes(10_000))
+    with socket.create_connection(("127.0.0.1", served.grpc_port), 10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    still_answers(served, client)
