@@ -50,7 +50,8 @@ function createPad(letter, name) {
   for (const name of ["undo", "clear"]) {
     const button = find(`.${name}`);
     button.disabled = true;
-    button.setAttribute("aria-label", `${name === "undo" ? "Undo" : "Clear"} ${pad.canvas.ariaLabel}`);
+    const what = letter ? `example of class ${letter}` : "query";
+    button.setAttribute("aria-label", `${button.textContent} ${what}`);
     button.addEventListener("click", (event) => pad[name](event.timeStamp));
   }
   return { letter, pad, element, find };
