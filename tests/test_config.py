@@ -5,7 +5,9 @@ import pytest
 
 import gin
 from tfmeta import config, learners, networks, recipe, tasks
+from tfmeta.learners import normalization
 from tfmeta.recipe import RecipeError
+from tfmeta.settings import NORMALIZATIONS
 
 RECIPE = "sinusoid_maml.gin"
 
@@ -70,7 +72,7 @@ def test_a_macro_that_nothing_uses_is_an_error():
         ("train.steps = 0", "train.steps must be an integer >= 1. Received: 0"),
         ("train.tasks_per_step = 1.5", "train.tasks_per_step must be an integer"),
         ("evaluate.checkpoint = 'first'", "must be one of 'last', 'best'"),
-        ("evaluate.checkpoint = 'best'", "needs validation"),
+        ("validate.every = 0", "needs validation"),
         ("run.strategy = 'tpu'", "run.strategy must be one of"),
         ("train.learner = @MAML()", "Remove the \\(\\)"),
         ("import no_such_module", "import must work"),
@@ -118,3 +120,27 @@ def test_the_configuration_that_is_kept_reads_back_as_the_same_recipe():
     with config.configured(kept) as again:
         assert again.config == settings.config
         assert again.train.seed == 5
+
+
+@pytest.mark.parametrize(
+    "param",
+    [
+        "evaluate.normalizations = ('batch',)",
+        "evaluate.normalizations = 'inductive'",
+        "evaluate.normalizations = ()",
+        "export.normalization = 'batch'",
+        "evaluate.split = 'tset'",
+        "validate.split = 'tset'",
+        "evaluate.shots = 5",
+        "evaluate.inner_steps = -1",
+        "train.seed = 'one'",
+        "train.seed = 5000000000",
+    ],
+)
+def test_what_would_fail_after_training_is_refused_before(param):
+    with pytest.raises(RecipeError, match=f"{param.split(' ')[0]} must be .*Received: "):
+        settings_of(param)
+
+
+def test_the_modes_of_normalisation_are_the_learners():
+    assert NORMALIZATIONS == normalization.MODES

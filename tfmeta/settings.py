@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+NORMALIZATIONS = ("transductive", "inductive", "running")
+SPLITS = ("train", "validation", "test")
 STRATEGIES = (None, "one_device", "mirrored")
 
 
@@ -180,6 +182,7 @@ class Settings:
                 "evaluate.checkpoint = 'best' needs validation during training. Received: "
                 "validate.every = 0. Set validate.every to a number of steps."
             )
+        self._check_held_out()
         for name in ("learner", "stream", "optimizer"):
             value = getattr(self.train, name)
             if not callable(value) or hasattr(value, "get_config"):
@@ -187,3 +190,33 @@ class Settings:
                     f"train.{name} must be written without calling it, such as @name. "
                     f"Received: {value!r}. Remove the () after the name."
                 )
+
+    def _check_held_out(self) -> None:
+        """Refuses before training what would fail after it."""
+        evaluate, export = self.evaluate, self.export
+        for name, values in (
+            ("evaluate.normalizations", evaluate.normalizations),
+            ("export.normalization", (export.normalization or NORMALIZATIONS[0],)),
+            ("evaluate.split", (evaluate.split,)),
+            ("validate.split", (self.validate.split,)),
+        ):
+            choices = SPLITS if name.endswith("split") else NORMALIZATIONS
+            if isinstance(values, str) or not values or not set(values) <= set(choices):
+                raise ValueError(
+                    f"{name} must be of {', '.join(map(repr, choices))}. Received: {values!r}."
+                )
+        shots, steps = evaluate.shots, evaluate.inner_steps
+        if shots is not None and (not isinstance(shots, Sequence) or isinstance(shots, str)):
+            raise ValueError(
+                "evaluate.shots must be a list of support sizes, such as (5, 10). "
+                f"Received: {shots!r}."
+            )
+        if steps is not None and (not isinstance(steps, int) or steps < 0):
+            raise ValueError(
+                f"evaluate.inner_steps must be an integer >= 0, or None. Received: {steps!r}."
+            )
+        seed = self.train.seed
+        if not isinstance(seed, int) or not 0 <= seed < 2**31:
+            raise ValueError(
+                f"train.seed must be an integer from 0 to {2**31 - 1}. Received: {seed!r}."
+            )

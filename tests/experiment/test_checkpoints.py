@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfmeta.experiment.checkpoints import Checkpoints
+from tfmeta.experiment.workdir import WorkDir
+from tfmeta.recipe import RecipeError, RunError
 
 
 def _state(value):
@@ -70,3 +72,21 @@ def test_a_checkpoint_that_lacks_a_variable_is_refused(tmp_path):
     more = tf.train.Checkpoint(value=tf.Variable(0.0), other=tf.Variable(0.0))
     with pytest.raises(ValueError, match="every variable"):
         Checkpoints(tmp_path).restore(1, more)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"step": "x"}'])
+def test_a_damaged_note_of_the_best_says_that_it_can_go(content, tmp_path):
+    (tmp_path / "best.json").write_text(content)
+    with pytest.raises(RunError, match=r"best\.json.*Remove it"):
+        Checkpoints(tmp_path).best()
+
+
+def test_a_checkpoint_is_asked_for_by_a_name_that_exists(tmp_path):
+    with pytest.raises(RecipeError, match=r"'last', 'best'\. Received: 'latest'"):
+        WorkDir(tmp_path).chosen_step("latest")
+
+
+def test_a_recipe_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "config.gin").write_bytes(b"\xff\xfe")
+    with pytest.raises(RecipeError, match=r"A recipe is text\. Received: .*config\.gin"):
+        WorkDir(tmp_path).recipe()

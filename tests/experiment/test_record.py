@@ -85,3 +85,10 @@ def test_a_record_that_is_no_json_is_refused_in_words(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RecipeError, match=r"run\.json must be the record"):
         record.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"", b"\xff\xfe"])
+def test_a_damaged_record_is_refused_with_its_name(content, tmp_path):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(RecipeError, match=r"must be the record of a run.*run\.json"):
+        record.read(tmp_path)

@@ -46,9 +46,14 @@ class Checkpoints:
         """`{"step", "metric", "value"}` of the best checkpoint by validation, if there is one."""
         try:
             best = json.loads((self.folder / BEST).read_text(encoding="utf-8"))
+            return best if self.path(best["step"]).exists() else None
         except FileNotFoundError:
             return None
-        return best if self.path(best["step"]).exists() else None
+        except (ValueError, LookupError, TypeError) as error:
+            raise RunError(
+                f"{BEST} must say which checkpoint is the best. Received: {self.folder / BEST}: "
+                f"{error!r}. Remove it: the next validation writes it anew."
+            ) from error
 
     def save(self, step: int, state: tf.train.Checkpoint) -> Path:
         """Writes a checkpoint; a crash or a full disk leaves the earlier ones as they were.

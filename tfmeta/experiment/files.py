@@ -91,6 +91,7 @@ _ADVICE = {
     errno.EACCES: "It may not be written: change its permissions or choose another --workdir",
     errno.EPERM: "It may not be written: change its permissions or choose another --workdir",
     errno.ENOTDIR: "A part of the path is a file: choose another --workdir",
+    errno.EISDIR: "A folder lies where a file must be: remove it or choose another --workdir",
     errno.EEXIST: "It is a file: choose another --workdir",
     errno.EFBIG: "The file-size limit is reached: raise it",
     errno.EIO: "The disk fails: choose another --workdir",

@@ -18,15 +18,20 @@ NAME = "run.json"
 _PACKAGES = ("tfmeta", "tensorflow", "keras", "numpy", "tensorflow-datasets", "gin-config")
 # What the weights depend on, bit for bit, besides the recipe.
 _DECISIVE = ("tensorflow", "keras")
+_NEEDED = ("threads", "onednn")
 
 
 def read(workdir: Path) -> dict | None:
     """The record of a run, or None where no run has begun."""
     try:
-        return json.loads((workdir / NAME).read_text(encoding="utf-8"))
+        found = json.loads((workdir / NAME).read_text(encoding="utf-8"))
+        lacking = [name for name in _NEEDED if name not in found]
+        if lacking:
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+        return found
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise RecipeError(
             f"run.json must be the record of a run. Received: {workdir / NAME}: {error}. Choose "
             "another --workdir."

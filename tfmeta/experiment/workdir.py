@@ -10,6 +10,7 @@ from tfmeta.settings import Settings
 
 CONFIG = "config.gin"
 EVALUATION = "evaluation.json"
+CHOICES = ("last", "best")
 
 
 class WorkDir:
@@ -38,6 +39,10 @@ class WorkDir:
                 f"A work directory of `python -m tfmeta.train` has a {CONFIG}. Received: "
                 f"{self.path}, which has none. Give the --workdir of a run."
             ) from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(
+                f"A recipe is text. Received: {self.config}: {error}. Choose another --workdir."
+            ) from error
         return parse_recipe(text, self.path.name)
 
     def claim(self, settings: Settings) -> None:
@@ -72,6 +77,10 @@ class WorkDir:
         Raises:
             RecipeError: if there is none.
         """
+        if checkpoint not in CHOICES:
+            raise RecipeError(
+                f"A checkpoint is one of {', '.join(map(repr, CHOICES))}. Received: {checkpoint!r}."
+            )
         checkpoints = self.checkpoints()
         if not checkpoints.steps():
             raise RecipeError(
@@ -98,4 +107,9 @@ class WorkDir:
         found = record.read(self.path)
         if found is None:
             raise RecipeError(f"A run has a run.json. Received: {self.path}, which has none.")
+        if not {"recipe", "choices"} <= set(found):
+            raise RecipeError(
+                f"run.json must be the record of a run. Received: {self.path / record.NAME}, which "
+                "lacks recipe or choices. Give the command of training again: it writes it."
+            )
         return found
