@@ -49,12 +49,13 @@ class ModelProcess:
         export: version directory.
         names: `{signature: {"inputs": {name: tensor}, "outputs": {name: tensor}}}`.
         arguments: more arguments of the program.
+        python: the interpreter that runs it.
     """
 
-    def __init__(self, program, export, names, *arguments):
+    def __init__(self, program, export, names, *arguments, python=sys.executable):
         script = pathlib.Path(__file__).with_name(f"{program}.py")
         self._process = subprocess.Popen(
-            [sys.executable, str(script), str(export), json.dumps(names), *arguments],
+            [python, str(script), str(export), json.dumps(names), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=script.parent,
