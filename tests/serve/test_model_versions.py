@@ -202,6 +202,17 @@ def test_an_unloaded_version_leaves_memory(client, base_path, half_plus_three):
     assert graph() is None
 
 
+def test_a_version_that_failed_leaves_memory(client, tmp_path, half_plus_three):
+    shutil.copytree(half_plus_three, tmp_path / "spoilt")
+    shutil.rmtree(tmp_path / "spoilt" / "variables")
+    gc.collect()
+    before = sum(isinstance(each, tf.Graph) for each in gc.get_objects())
+    (tmp_path / "spoilt").rename(tmp_path / "model" / "2")
+    wait_until(lambda: client.states("model").get(2) == "END")
+    gc.collect()
+    assert sum(isinstance(each, tf.Graph) for each in gc.get_objects()) <= before
+
+
 def test_a_start_without_a_model_says_why(start, tmp_path, base_path, half_plus_two):
     with pytest.raises(ServingError, match="Could not find base path"):
         start(tmp_path / "nowhere", "model")

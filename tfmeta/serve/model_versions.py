@@ -13,7 +13,7 @@ import time
 
 from tfmeta.serve import logs, version_directories
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.served_version import ServedVersion
+from tfmeta.serve.served_version import ServedVersion, release_memory
 from tfmeta.serve.warmup import warm
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
@@ -185,6 +185,7 @@ class ModelVersions:
                 served.close()
             self._failed(version, error)
             return
+        release_memory()  # what loading took
         version.served = served
         self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
 
@@ -197,7 +198,9 @@ class ModelVersions:
         return records
 
     def _failed(self, version, error):
-        if not isinstance(error, ServingError):
+        if isinstance(error, ServingError):
+            error = ServingError(error.code, error.message)  # its traceback holds the graph
+        else:
             error = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
         version.failures += 1
         version.failed_at = time.monotonic()
