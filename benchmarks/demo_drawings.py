@@ -1,4 +1,4 @@
-"""Held-out Omniglot characters, as images, as bitmaps and as pen strokes of the same drawings."""
+"""Omniglot characters, as images, as bitmaps and as pen strokes of the same drawings."""
 
 import os
 import zipfile
@@ -15,9 +15,9 @@ ARCHIVES = ("strokes_background_small1.zip", "strokes_background_small2.zip")
 SCALE = np.float32(1 / 255)  # of bytes, as in tfmeta.tasks
 
 
-def test_pool():
-    """The test split's characters: float32 [C, 20, 28, 28, 1], ink 1, and their names."""
-    pool = omniglot_pool("test")
+def images_of(split):
+    """A split's characters: float32 [C, 20, 28, 28, 1], ink 1, and their names."""
+    pool = omniglot_pool(split)
     images = (255 - pool.images).astype(np.float32) * SCALE
     return images.reshape(-1, DRAWINGS, *images.shape[1:]), pool.class_names
 

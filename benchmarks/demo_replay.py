@@ -9,7 +9,7 @@ strokes where they are, and from the strokes as the page places them: the same d
 differences are paired. "Moved" draws each anew elsewhere on the pad and in another size, as a
 person would. Absent classes of 3-way episodes are left out of the model's five. It needs the
 strokes in `$TFMETA_DATA_DIR/omniglot_strokes`, and node. `--write` stores the figures in
-results/demo_replay.json.
+results/demo_replay.json. Nothing was chosen on these characters: see benchmarks/demo_pen.py.
 """
 
 import json
@@ -19,24 +19,20 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from benchmarks import demo_drawings, demo_tensors, report
+from benchmarks import demo_drawings, demo_episodes, demo_tensors, report
 
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/demo_replay.json.")
 _EPISODES = flags.DEFINE_integer("episodes", 600, "Episodes of each number of ways.", 2)
 _MODEL = flags.DEFINE_string("model", None, "Version directory; default: the shipped model.")
 _STEPS = flags.DEFINE_integer("inner_steps", 5, "Inner steps, as the page's slider begins.", 0)
-ROOT = Path(__file__).parents[1]
-SHIPPED = ROOT / "tfmeta" / "serve" / "demo" / "model" / "1"
-RESULT = ROOT / "results" / "demo_replay.json"
+RESULT = demo_episodes.ROOT / "results" / "demo_replay.json"
 AT_ONCE = 25  # characters that node takes in one piece
-SIGNATURE = "adapt_and_predict_with"
-MOVED = {"sizes": (0.7, 1.2), "edge": 0.02, "seed": 1}  # a person's other sizes and places
 
 
 def main(argv):
     del argv
-    model = Path(_MODEL.value or SHIPPED)
-    images, names = demo_drawings.test_pool()
+    model = Path(_MODEL.value or demo_episodes.SHIPPED)
+    images, names = demo_drawings.images_of("test")
     bitmaps = demo_drawings.bitmaps_of(names)
     strokes = demo_drawings.strokes_of(names)
     record = {
@@ -48,10 +44,13 @@ def main(argv):
     print(json.dumps(record["bitmaps"]), flush=True)
     conditions, characters, record["strokes"] = replayed(strokes, bitmaps)
     print(json.dumps(record["strokes"]), flush=True)
-    signature = tf.saved_model.load(str(model)).signatures[SIGNATURE]
+    signature = tf.saved_model.load(str(model)).signatures[demo_episodes.SIGNATURE]
     record["episodes"] = []
     for ways in (5, 3):
-        for row in compare_episodes(signature, conditions, characters, ways):
+        rows = demo_episodes.compare_episodes(
+            signature, conditions, characters, ways, _EPISODES.value, _STEPS.value
+        )
+        for row in rows:
             record["episodes"].append(row)
             print(json.dumps(row), flush=True)
     record["machine"] = report.machine()
@@ -88,8 +87,8 @@ def replayed(strokes, bitmaps):
         originals.append(bitmaps[name][positions])
         shares.append(common)
     shares = np.concatenate(shares)
-    random = np.random.default_rng(MOVED["seed"])
-    moved = [move(drawing, random) for drawing in drawings]
+    random = np.random.default_rng(demo_episodes.MOVED["seed"])
+    moved = [demo_episodes.move(drawing, random) for drawing in drawings]
     conditions = {
         "test set's images": demo_tensors.of_bitmaps(np.concatenate(originals)),
         "strokes where they are": unplaced,
@@ -106,60 +105,9 @@ def replayed(strokes, bitmaps):
         "mean_absolute_difference_of_28x28": round(float(off), 4),
         "mean_ink_of_images": round(float(conditions["test set's images"].mean()), 4),
         "mean_ink_of_strokes": round(float(unplaced.mean()), 4),
-        "moved": MOVED,
+        "moved": demo_episodes.MOVED,
     }
     return conditions, characters, figures
-
-
-def move(drawing, random):
-    """The drawing in another size and elsewhere on the pad, whole."""
-    points = np.concatenate([np.asarray(stroke) for stroke in drawing])
-    low, high = points.min(0), points.max(0)
-    room = 1 - 2 * MOVED["edge"]
-    size = min(random.uniform(*MOVED["sizes"]), room / max((high - low).max(), 1e-6))
-    half = (high - low) / 2 * size
-    centre = random.uniform(MOVED["edge"] + half, 1 - MOVED["edge"] - half + 1e-9)
-    middle = (low + high) / 2
-    return [((np.asarray(stroke) - middle) * size + centre).tolist() for stroke in drawing]
-
-
-def compare_episodes(signature, conditions, characters, ways):
-    """Yields accuracy in per cent with 95 % interval, and the paired difference to the images."""
-    random = np.random.default_rng(ways)
-    episodes = []
-    for _ in range(_EPISODES.value):
-        taken = random.choice(characters.max() + 1, ways, replace=False)
-        picks = [
-            random.choice(np.flatnonzero(characters == one), 2, replace=False) for one in taken
-        ]
-        episodes.append(np.transpose(picks))
-    reference = None
-    for condition, images in conditions.items():
-        right = np.array([accuracy(signature, images, *episode) for episode in episodes])
-        reference = right if reference is None else reference
-        row = {"ways": ways, "drawings": condition, "accuracy": interval(right)}
-        if right is not reference:
-            row["difference"] = interval(right - reference)
-        yield row
-
-
-def accuracy(signature, images, supports, queries):
-    """Of one episode: each class's query among the classes with an example."""
-    labels = np.arange(len(supports), dtype=np.int32)
-    logits = signature(
-        support_inputs=tf.constant(images[supports]),
-        support_targets=tf.constant(labels),
-        query_inputs=tf.constant(images[queries]),
-        inner_steps=tf.constant(_STEPS.value, tf.int32),
-        inner_rate_scale=tf.constant(1.0),
-    )["logits"].numpy()
-    return (logits[:, : len(labels)].argmax(1) == labels).mean()
-
-
-def interval(shares):
-    """Mean and half width of the 95 % interval, in per cent."""
-    half = 1.96 * shares.std(ddof=1) / np.sqrt(len(shares))
-    return [round(100 * float(shares.mean()), 2), round(100 * float(half), 2)]
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ const TASKS = {
   // As the page does: centred and scaled.
   strokes: ({ drawings }) => ({ tensors: packed(drawings.map(strokesToTensor)) }),
   // The strokes where they are, as Omniglot's own images were made of them; with the bitmaps.
-  unplaced: ({ drawings }) => {
-    const bitmaps = drawings.map(rasterize);
+  unplaced: ({ drawings, penWidth }) => {
+    const bitmaps = drawings.map((strokes) => rasterize(strokes, penWidth));
     return {
       tensors: packed(bitmaps.map(bitmapToTensor)),
       bitmaps: Buffer.concat(bitmaps).toString("base64"),

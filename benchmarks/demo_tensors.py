@@ -21,9 +21,10 @@ def of_strokes(drawings) -> np.ndarray:
     return _tensors(_ask("strokes", drawings=drawings))
 
 
-def of_unplaced_strokes(drawings) -> tuple[np.ndarray, np.ndarray]:
+def of_unplaced_strokes(drawings, pen_width=None) -> tuple[np.ndarray, np.ndarray]:
     """The same of strokes as they are, and their bitmaps, bool [N, 105, 105], true for ink."""
-    answer = _ask("unplaced", drawings=drawings)
+    width = {} if pen_width is None else {"penWidth": pen_width}
+    answer = _ask("unplaced", drawings=drawings, **width)
     pixels = np.frombuffer(base64.b64decode(answer["bitmaps"]), np.uint8)
     return _tensors(answer), pixels.reshape(-1, BITMAP_SIZE, BITMAP_SIZE) == 0
 

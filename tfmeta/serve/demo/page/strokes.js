@@ -10,14 +10,14 @@
 
 export const BITMAP_SIZE = 105; // pixels of Omniglot's drawings
 export const IMAGE_SIZE = 28; // of the network's input
-// Of the pen, in pixels of the bitmap. Omniglot's strokes and bitmaps of the same drawings agree
-// best so (benchmarks/demo_replay.py measures it).
+// Of the pen, in pixels of the bitmap: so Omniglot's strokes and bitmaps of the same drawings
+// agree best (benchmarks/demo_pen.py measures this and the next two).
 export const PEN_WIDTH = 4.9;
 
 // Of Omniglot's drawings on average: the longer side of the box around the strokes, and its centre,
 // both as shares of the pad.
-export const USUAL_SIDE = 0.62;
-export const USUAL_CENTRE = 0.487;
+export const USUAL_SIDE = 0.61;
+export const USUAL_CENTRE = 0.486;
 const SMALLEST_SIDE = 0.12; // smaller drawings are dots, and stay small
 
 const PAPER = 255; // as in Omniglot's files: dark ink on white paper
@@ -65,20 +65,22 @@ export function place(strokes) {
  * Draws strokes with a round pen: a pixel is ink if its centre is within half the pen's width of
  * a stroke.
  * @param {number[][][]} strokes
+ * @param {number} [penWidth] in pixels
  * @returns {Uint8Array} 105 x 105, by rows, 0 for ink and 255 for paper
  */
-export function rasterize(strokes) {
+export function rasterize(strokes, penWidth = PEN_WIDTH) {
   const bitmap = new Uint8Array(BITMAP_SIZE * BITMAP_SIZE).fill(PAPER);
   for (const stroke of strokes) {
     const pixels = stroke.map(([x, y]) => [x * BITMAP_SIZE - 0.5, y * BITMAP_SIZE - 0.5]);
-    if (pixels.length === 1) inkSegment(bitmap, pixels[0], pixels[0]);
-    for (let i = 1; i < pixels.length; i++) inkSegment(bitmap, pixels[i - 1], pixels[i]);
+    if (pixels.length === 1) inkSegment(bitmap, pixels[0], pixels[0], penWidth / 2);
+    for (let i = 1; i < pixels.length; i++) {
+      inkSegment(bitmap, pixels[i - 1], pixels[i], penWidth / 2);
+    }
   }
   return bitmap;
 }
 
-function inkSegment(bitmap, [x0, y0], [x1, y1]) {
-  const radius = PEN_WIDTH / 2;
+function inkSegment(bitmap, [x0, y0], [x1, y1], radius) {
   const [dx, dy] = [x1 - x0, y1 - y0];
   const lengthSquared = dx * dx + dy * dy;
   const clip = (value) => Math.min(Math.max(value, 0), BITMAP_SIZE - 1);
