@@ -9,6 +9,7 @@ Adapting once and predicting often (`adapt`, then `predict_adapted`) is timed be
 stores results/serving_latency.json.
 """
 
+import io
 import json
 import os
 import subprocess
@@ -18,13 +19,12 @@ import time
 from pathlib import Path
 
 import grpc
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-import tfmeta
 from benchmarks import report, serving_process
+from benchmarks.serving_models import INNER_RATE, INNER_STEPS, export_omniglot
 from benchmarks.turns import ROOT
 from tfmeta.serve.served_version import ServedVersion
 
@@ -34,20 +34,7 @@ _THREADS = flags.DEFINE_integer("threads", 2, "Threads of each contestant.", 1)
 _PYTORCH = flags.DEFINE_string("pytorch_python", sys.executable, "Interpreter with PyTorch.")
 _WRITE = flags.DEFINE_bool("write", False, "Store results/serving_latency.json.")
 
-INNER_STEPS, INNER_RATE = 5, 0.4
 METHOD = "/peer/AdaptAndPredict"
-
-
-def export(folder) -> dict:
-    """Exports an untrained network; its weights by their Keras paths."""
-    keras.utils.set_random_seed(0)
-    network = tfmeta.networks.conv4(ways=5, image_shape=(28, 28, 1), scale=False)
-    learner = tfmeta.MAML(network, INNER_RATE, INNER_STEPS)
-    learner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    learner.export(folder)
-    paths = {v.path.split("/", 1)[-1] if v.path.count("/") > 1 else v.path: v.numpy()
-             for v in network.trainable_variables}  # fmt: skip
-    return paths
 
 
 class Peer:
@@ -67,8 +54,6 @@ class Peer:
         self._call = self._channel.unary_unary(METHOD)
 
     def __call__(self, inputs):
-        import io
-
         buffer = io.BytesIO()
         np.savez(buffer, **inputs)
         with np.load(io.BytesIO(self._call(buffer.getvalue()))) as arrays:
@@ -145,7 +130,7 @@ def summary(seconds, base) -> dict:
 def main(_):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = export(folder / "model")
+        weights = export_omniglot(folder / "model")
         flag = f"--tensorflow_intra_op_parallelism={_THREADS.value}"
         server = serving_process.ServerProcess(folder / "model", flag)
         inputs = serving_process.good_inputs(np.random.default_rng(0))

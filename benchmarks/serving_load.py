@@ -20,12 +20,11 @@ import time
 from pathlib import Path
 
 import grpc
-import keras
 import numpy as np
 from absl import app, flags
 
-import tfmeta
-from benchmarks import report, serving_latency, serving_process
+from benchmarks import report, serving_process
+from benchmarks.serving_models import export_omniglot, export_sinusoid
 from benchmarks.turns import ROOT
 
 _SECONDS = flags.DEFINE_float("seconds", 20.0, "Length of each part of the first kind.")
@@ -84,7 +83,7 @@ def timed(server, messages, clients, **limits) -> dict:
 
 def more_and_more_clients(folder) -> list:
     """The first part."""
-    serving_latency.export(folder)
+    export_omniglot(folder)
     server = serving_process.ServerProcess(folder)
     draw = np.random.default_rng(0)
     messages = [
@@ -117,10 +116,7 @@ def sinusoid_messages(server) -> list:
 
 def memory(folder) -> dict:
     """The second part."""
-    keras.utils.set_random_seed(0)
-    learner = tfmeta.MAML(tfmeta.networks.mlp(), inner_rate=0.001, inner_steps=5)
-    learner.compile("adam", "mse")
-    learner.export(folder)
+    export_sinusoid(folder)
     server = serving_process.ServerProcess(folder)
     messages = sinusoid_messages(server)
     found = {"after_start_mib": server.resident_mib}
