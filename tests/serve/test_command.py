@@ -9,17 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import time
 import urllib.request
 
 import grpc
 import numpy as np
 import pytest
-from serving_clients import Client, wait_until
+from serving_clients import Client, predict_request, wait_until
 
 ROOT = pathlib.Path(__file__).parents[2]
 X = {"x": np.float32([1.0])}
 FULL = "/dev/full" if pathlib.Path("/dev/full").exists() else os.devnull
+BUSY = re.compile(r"^tfmeta_serve_requests_running [1-9]", re.MULTILINE)
 READY = re.compile(r"serving (.+): gRPC (\S+), REST (\S+)")
 
 
@@ -61,37 +62,7 @@ def run():
         process.popen.stdout.close()
 
 
-def test_it_prints_its_addresses_serves_and_drains_on_sigterm(run, base_path, half_plus_two):
-    process = run(
-        f"--model_base_path={base_path(half_plus_two)}",
-        "--model_name=half",
-        "--port=0",
-        "--rest_api_port=0",
-        stderr=subprocess.PIPE,
-    )
-    names, address, url = process.ready()
-    assert (names, address.split(":")[0]) == ("half", "127.0.0.1")
-    assert url.startswith("http://127.0.0.1:")
-    with Client(address) as client:
-        assert client.predict("half", X)[1] == 1
-        long = threading.Thread(
-            target=client.predict, args=("half", {"rounds": np.int64(100_000)}, "count")
-        )
-        long.start()
-        wait_until(lambda: "tfmeta_serve_requests_running 1.0" in metrics(url))
-        assert process.end(signal.SIGTERM) == 0
-        long.join()
-    lines = [json.loads(line) for line in process.popen.stderr.read().splitlines()]
-    assert [line["event"] for line in lines][-1] == "stopped"
-    process.popen.stderr.close()
-
-
-def metrics(url):
-    with urllib.request.urlopen(f"{url}/monitoring/prometheus/metrics") as response:
-        return response.read().decode()
-
-
-def test_killed_in_the_middle_of_requests_it_serves_again_on_the_same_port(
+def test_killed_in_the_middle_of_requests_it_serves_again_and_drains_on_sigterm(
     run, base_path, half_plus_two
 ):
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -103,29 +74,50 @@ def test_killed_in_the_middle_of_requests_it_serves_again_on_the_same_port(
         "--rest_api_port=0",
     )
     first = run(*flags)
-    _, address, _ = first.ready()
+    names, address, url = first.ready()
+    assert (names, address) == ("half", f"127.0.0.1:{port}")
+    assert url.startswith("http://127.0.0.1:")
     with Client(address) as client:
         client.predict("half", X)
-        request = {"rounds": np.int64(10**9)}
-        failures = []
-
-        def ask():
-            try:
-                client.predict("half", request, "count", timeout=60)
-            except grpc.RpcError as error:
-                failures.append(error.code())
-
-        asking = [threading.Thread(target=ask) for _ in range(3)]
-        for each in asking:
-            each.start()
+        endless = predict_request("half", {"rounds": np.int64(10**9)}, "count")
+        calls = [client.prediction.Predict.future(endless, timeout=60) for _ in range(3)]
+        wait_until(lambda: BUSY.search(metrics(url)))
         first.end(signal.SIGKILL)
-        for each in asking:
-            each.join()
-        assert failures == [grpc.StatusCode.UNAVAILABLE] * 3
-        # A log that cannot be written is no reason to fail.
-        with open(FULL, "w") as full:
-            run(*flags, stderr=full).ready()
+        assert {call.code() for call in calls} == {grpc.StatusCode.UNAVAILABLE}
+
+        with open(FULL, "w") as full:  # a log that cannot be written is no reason to fail
+            second = run(*flags, stderr=full)
+            _, _, url = second.ready()
         wait_until(lambda: answers(client))
+        long = predict_request("half", {"rounds": np.int64(100_000)}, "count")
+        call = client.prediction.Predict.future(long, timeout=60)
+        wait_until(lambda: BUSY.search(metrics(url)))
+        assert second.end(signal.SIGTERM) == 0
+        assert call.result().model_spec.version.value == 1
+
+
+def test_a_stop_does_not_wait_for_ever(run, base_path, half_plus_two):
+    process = run(
+        f"--model_base_path={base_path(half_plus_two)}",
+        "--model_name=half",
+        "--port=0",
+        "--rest_api_port=0",
+        "--shutdown_seconds=0.2",
+    )
+    _, address, url = process.ready()
+    with Client(address) as client:
+        request = predict_request("half", {"rounds": np.int64(10**12)}, "count")
+        call = client.prediction.Predict.future(request, timeout=100)
+        wait_until(lambda: BUSY.search(metrics(url)))
+        begin = time.monotonic()
+        assert process.end(signal.SIGTERM) == 1
+        assert time.monotonic() - begin < 30
+        assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+def metrics(url):
+    with urllib.request.urlopen(f"{url}/monitoring/prometheus/metrics") as response:
+        return response.read().decode()
 
 
 def answers(client):
@@ -168,24 +160,6 @@ def test_a_port_in_use_is_explained(start, served, base_path, half_plus_two):
         start(folder, "half", port=served.grpc_port)
     with pytest.raises(OSError, match="The REST port must be free"):
         start(folder, "half", rest_api_port=served.rest_port)
-
-
-def test_a_models_config_serves_several(run, tmp_path, base_path, half_plus_two, half_plus_three):
-    first = base_path(half_plus_two, 1, "first")
-    second = base_path(half_plus_three, 7, "second")
-    config = tmp_path / "models.config"
-    config.write_text(
-        "model_config_list {\n"
-        f'  config {{ name: "first" base_path: "{first}" }}\n'
-        f'  config {{ name: "second" base_path: "{second}"'
-        ' version_labels { key: "stable" value: 7 } }\n}\n'
-    )
-    process = run(f"--model_config_file={config}", "--port=0", "--rest_api_port=0")
-    names, address, _ = process.ready()
-    assert names == "first, second"
-    with Client(address) as client:
-        assert client.predict("first", X)[0]["y"].tolist() == [2.5]
-        assert client.predict("second", X)[0]["y"].tolist() == [3.5]
 
 
 def test_help_lists_tf_servings_flags():

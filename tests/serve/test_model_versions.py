@@ -14,7 +14,7 @@ import tensorflow as tf
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfmeta.serve import ServingError
+from tfmeta.serve import Server, ServerOptions, ServingError
 from tfmeta.serve.configuration import ModelConfig
 from tfmeta.serve.models_config import read_models_config
 
@@ -254,6 +254,21 @@ def test_a_models_config_is_read_as_tf_serving_reads_it():
         ModelConfig("c", "/models/c", latest=0),
         ModelConfig("d", "/models/d", {"stable": 4}, specific=(4,)),
     ]
+
+
+def test_several_models_of_a_config_are_served(base_path, tmp_path, half_plus_two, half_plus_three):
+    first, second = base_path(half_plus_two, 1, "first"), base_path(half_plus_three, 7, "second")
+    text = f"""model_config_list {{
+      config {{ name: "first" base_path: "{first}" }}
+      config {{ name: "second" base_path: "{second}" version_labels {{ key: "stable" value: 7 }} }}
+    }}"""
+    options = ServerOptions(port=0, rest_api_port=0)
+    with Server(read_models_config(text.encode()), options) as server:
+        status, answer = rest_predict(server, "first", {"instances": [1.0]})
+        assert (status, answer) == (200, {"predictions": [2.5]})
+        assert rest_predict(server, "second", {"instances": [1.0]}, "/labels/stable")[1] == {
+            "predictions": [3.5]
+        }
 
 
 @pytest.mark.parametrize(

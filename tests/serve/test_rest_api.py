@@ -98,6 +98,8 @@ MALFORMED = [
     ("handler_test:248", "POST", "/v1/models/foo/versions/50/labels/some_label:regress"),
     ("http_rest_api_handler.cc:70", "PUT", "/v1/models/foo:predict"),
     ("http_rest_api_handler.cc:70", "DELETE", "/v1/models/foo"),
+    ("http_rest_api_handler.cc:70", "TRACE", "/v1/models/foo"),
+    ("http_rest_api_handler.cc:70", "GET", "/v1/models/foo%0a/x"),
 ]
 
 

@@ -24,9 +24,9 @@ def main(argv) -> int:
     """Serves until SIGTERM or SIGINT."""
     try:
         _check(argv)
-        options = _options()
+        options, config = _options(), _read("model_config_file")
         _import_tensorflow()
-        return _serve(options)
+        return _serve(options, config)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -79,7 +79,7 @@ def _import_tensorflow():
         os.close(terminal)
 
 
-def _serve(options):
+def _serve(options, config):
     from tfmeta.serve import logs
     from tfmeta.serve.errors import ServingError
     from tfmeta.serve.server import Server
@@ -89,7 +89,7 @@ def _serve(options):
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        server = Server(_models(), options, _routes()).start()
+        server = Server(_models(config), options, _routes()).start()
     except ServingError as error:
         print(f"error: Failed to start server. Error: {error.message}", file=sys.stderr)
         return 1
@@ -98,16 +98,18 @@ def _serve(options):
     if FLAGS.demo:
         print(f"draw at {server.rest_url}/", flush=True)
     stopped.wait()
-    server.stop()
+    if not server.stop():
+        sys.stdout.flush()
+        os._exit(1)  # else the interpreter would wait for requests that had their time
     return 0
 
 
-def _models():
+def _models(config):
     from tfmeta.serve.configuration import ModelConfig
     from tfmeta.serve.models_config import read_models_config
 
-    if FLAGS.model_config_file:
-        return read_models_config(_read("model_config_file"))
+    if config is not None:
+        return read_models_config(config)
     if FLAGS.demo:
         from tfmeta.serve.demo import routes
 

@@ -73,11 +73,17 @@ class ModelServer:
         for model in self._models.values():
             model.start()
 
-    def stop(self):
-        """Refuses new requests, waits for those in progress, and frees the models."""
-        if self._admission.close(self.options.shutdown_seconds):
+    def stop(self) -> bool:
+        """Refuses new requests, waits for those in progress, and frees the models.
+
+        Returns:
+            Whether all requests were answered in time; where not, the models stay.
+        """
+        drained = self._admission.close(self.options.shutdown_seconds)
+        if drained:
             for model in self._models.values():
                 model.stop()
+        return drained
 
     def predict(self, spec, inputs, signature_name="", output_filter=(), deadline=None):
         """Runs a signature.

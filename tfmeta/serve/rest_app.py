@@ -13,7 +13,7 @@ import urllib.parse
 
 from google.protobuf import json_format
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
@@ -37,11 +37,10 @@ _GET = re.compile(
     _NAMED.replace("/([^/:]+)(", "(?:/([^/:]+))?(", 1) + r"(?:/(metadata))?",
     re.IGNORECASE | re.ASCII,
 )
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
+    "Access-Control-Allow-Headers": "Content-Type, Authorization",
 }
 
 
@@ -56,13 +55,15 @@ def create_app(models, *, routes=()):
         A Starlette application.
     """
     api = _RestApi(models)
-    return Starlette(
-        routes=[
-            *routes,
-            Route(metrics.PATH, api.metrics, methods=["GET"]),
-            Route("/{path:path}", api.answer, methods=_METHODS),
-        ]
-    )
+
+    async def rest(scope, receive, send):
+        # Not a route: Starlette's match no path with a line break in it.
+        response = await api.answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    app = Starlette(routes=[*routes, Route(metrics.PATH, api.metrics, methods=["GET"])])
+    app.router.default = rest
+    return app
 
 
 class _RestApi:
@@ -88,10 +89,10 @@ class _RestApi:
         begin = time.monotonic()
         call = _Call("", "", None, "")
         try:
-            if not self._key_agrees(request):
-                raise ServingError(Code.UNAUTHENTICATED, NO_KEY)
-            if request.method == "OPTIONS":
+            if request.method == "OPTIONS":  # browsers send no key with it
                 body = _preflight(request)
+            elif not self._key_agrees(request):
+                raise ServingError(Code.UNAUTHENTICATED, NO_KEY)
             else:
                 call = _parse(request.method, path)
                 body = await self._respond(call, request, begin)

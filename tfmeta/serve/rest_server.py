@@ -51,9 +51,10 @@ class RestServer:
         self._socket.listen(self._server.config.backlog)  # who comes before uvicorn runs waits
         self._thread.start()
 
-    def stop(self):
-        """Takes no more requests, and waits for those in progress."""
+    def stop(self, wait=True):
+        """Takes no more requests, and waits for those in progress unless told not to."""
         self._server.should_exit = True
+        self._server.force_exit = not wait
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
@@ -130,8 +131,13 @@ def _impatient(seconds):
                 self._head_timer = _cancelled(self._head_timer)
 
         def _later(self, timer):
-            loop = asyncio.get_running_loop()
-            return timer or loop.call_later(seconds, self.transport.abort)
+            return timer or asyncio.get_running_loop().call_later(seconds, self._end)
+
+        def _end(self):
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()  # what is left would wait for the client to read
+            else:
+                self.transport.close()
 
     return ImpatientProtocol
 

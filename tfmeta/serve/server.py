@@ -78,15 +78,20 @@ class Server:
         logs.info("ready", grpc=self.grpc_address, rest=self.rest_url, models=self.models.names)
         return self
 
-    def stop(self):
-        """Refuses new requests, answers those in progress, frees the models."""
+    def stop(self) -> bool:
+        """Refuses new requests, answers those in progress, frees the models.
+
+        Returns:
+            Whether all requests were answered within `shutdown_seconds`.
+        """
         logs.info("stopping")
         self._grpc.set_ready(False)
-        self.models.stop()
-        self._grpc.stop(1)
+        drained = self.models.stop()
+        self._grpc.stop(1 if drained else 0)
         if self._rest:
-            self._rest.stop()
-        logs.info("stopped")
+            self._rest.stop(wait=drained)
+        logs.info("stopped", drained=drained)
+        return drained
 
 
 def start(model_base_path, model_name="default", *, routes=(), **options) -> Server:
