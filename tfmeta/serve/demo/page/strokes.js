@@ -11,7 +11,7 @@
 export const BITMAP_SIZE = 105; // pixels of Omniglot's drawings
 export const IMAGE_SIZE = 28; // of the network's input
 // Of the pen, in pixels of the bitmap: so Omniglot's strokes and bitmaps of the same drawings
-// agree best (benchmarks/demo_pen.py measures this and the next two).
+// agree best, as well as with 5.1 (benchmarks/demo_pen.py measures this and the next two).
 export const PEN_WIDTH = 4.9;
 
 // Of Omniglot's drawings on average: the longer side of the box around the strokes, and its centre,
