@@ -59,11 +59,6 @@ class ModelServer:
         """Names of the models."""
         return list(self._models)
 
-    @property
-    def ready(self) -> bool:
-        """Whether every model has a version that takes requests."""
-        return all(model.available() for model in self._models.values())
-
     def start(self):
         """Loads the models and watches their base paths.
 
