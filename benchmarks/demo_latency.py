@@ -13,6 +13,7 @@ import http.client
 import json
 import math
 import os
+import sys
 import time
 import urllib.parse
 
@@ -42,8 +43,9 @@ document.addEventListener("answer", ({ detail }) => {
 
 
 def main(argv):
+    del argv
     flag = [f"--model_base_path={_MODEL.value}"] if _MODEL.value else []
-    record = {"command": report.command("benchmarks.demo_latency", argv[1:])}
+    record = {"command": report.command("benchmarks.demo_latency", sys.argv[1:])}
     record["load_average_before"] = os.getloadavg()
     with demo_browser.demo(*flag) as url:
         record["rest_request"] = [rest(url, steps) for steps in STEPS]

@@ -10,6 +10,7 @@ figures in results/demo_pen.json.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,13 @@ EPISODES = 400
 
 
 def main(argv):
+    del argv
     model = Path(_MODEL.value or demo_episodes.SHIPPED)
     _, names = demo_drawings.images_of("train")
     strokes = demo_drawings.strokes_of(names)
     some = {name: strokes[name] for name in sorted(strokes)[::EVERY]}
     record = {
-        "command": report.command("benchmarks.demo_pen", argv[1:]),
+        "command": report.command("benchmarks.demo_pen", sys.argv[1:]),
         "training_characters": len(strokes),
         "of_these_for_the_pen": len(some),
         "ink_in_common_by_pen_width": common_ink(some),

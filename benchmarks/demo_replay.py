@@ -13,6 +13,7 @@ results/demo_replay.json. Nothing was chosen on these characters: see benchmarks
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,13 @@ AT_ONCE = 25  # characters that node takes in one piece
 
 
 def main(argv):
+    del argv
     model = Path(_MODEL.value or demo_episodes.SHIPPED)
     images, names = demo_drawings.images_of("test")
     bitmaps = demo_drawings.bitmaps_of(names)
     strokes = demo_drawings.strokes_of(names)
     record = {
-        "command": report.command("benchmarks.demo_replay", argv[1:]),
+        "command": report.command("benchmarks.demo_replay", sys.argv[1:]),
         "model": json.loads((model / "assets.extra" / "tfmeta.json").read_text())["extra"],
         "inner_steps": _STEPS.value,
         "bitmaps": compare_bitmaps(images, names, bitmaps),
