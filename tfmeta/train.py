@@ -22,6 +22,11 @@ def main() -> int:
             f"A run needs a recipe. Received: no --gin_file.\n{recipe.describe_recipes()}"
         )
     asked = recipe.read_recipe(values.gin_file, values.gin_param)
+    if values.workdir == "":
+        raise recipe.RecipeError(
+            "--workdir must name a directory. Received: an empty text, as of an unset variable. "
+            f"Leave it out for runs/{asked.name}."
+        )
     workdir = Path(values.workdir or Path("runs") / asked.name)
     record.adopt_environment(workdir)
     commands.import_tensorflow()

@@ -83,6 +83,20 @@ def test_what_a_killed_exporter_left_is_removed_by_the_next_but_not_a_live_ones(
     assert list(tmp_path.glob(".tfmeta-exporting-*")) == []
 
 
+def test_an_interrupt_after_the_version_appeared_leaves_it(tmp_path, monkeypatch):
+    sync = version_directory._sync
+
+    def interrupted(path):
+        if path == tmp_path:
+            raise KeyboardInterrupt
+        sync(path)
+
+    monkeypatch.setattr(version_directory, "_sync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path)
+    assert (tmp_path / "1" / "saved_model.pb").read_text() == "model"
+
+
 def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), new_version(tmp_path) as directory:  # noqa: PT012
         (directory.path / "saved_model.pb").write_text("half")

@@ -40,24 +40,24 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
     with config.configured(recipe) as settings, locked(place.path), disk_errors(place.path):
         place.claim(settings)
         with stop_on_signals() as stop:
-            run = _Run(settings, place, stop, continue_anyway)
+            run, stopped = _Run(settings, place, stop, continue_anyway), False
             try:
                 run.loop()
                 run.progress.close()
                 with building.operation_errors():
                     finish.finish(settings, place, run.training, stop)
             except Stopped:
-                pass
+                stopped = True
             finally:
                 run.close()
-            if stop:
+            if stopped:
                 done = run.training.step == settings.train.steps
                 run.progress.say(
                     f"Stopped by {stop.signal.name} at step {run.training.step} of "
                     f"{settings.train.steps}, saved in {place.path}. The same command goes on"
                     f"{' with the evaluation' if done else ''}."
                 )
-            return stop.exit_code
+            return stop.exit_code if stopped else 0
 
 
 class _Run:

@@ -54,16 +54,18 @@ def new_version(export_dir, version=None):
     export_dir.mkdir(parents=True, exist_ok=True)
     _refuse_existing(export_dir, version)
     _remove_left_behind(export_dir)
-    directory = _Directory(export_dir / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    directory.path.mkdir()
+    temporary = export_dir / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    temporary.mkdir()
+    directory = _Directory(temporary)
     try:
-        with _locked(directory.path):
+        with _locked(temporary):
             yield directory
-            _sync_tree(directory.path)
-            directory.path = _publish(directory.path, export_dir, version)
+            _sync_tree(temporary)
+            directory.path = _publish(temporary, export_dir, version)
             _sync(export_dir)
     except BaseException:
-        shutil.rmtree(directory.path, ignore_errors=True)
+        # Never directory.path: once it is the version, a server may have it.
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
