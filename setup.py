@@ -65,9 +65,12 @@ setup(
         "serving": SERVING,
         "test": [
             *SERVING,
+            "check-jsonschema>=0.29,<1",
             "hypothesis>=6,<7",
+            "kubernetes-validate>=1.34,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3,<4",
+            "pyyaml>=6,<7",
             "requests>=2.31,<3",
             "ruff>=0.8,<1",
             "selenium>=4.20,<5",

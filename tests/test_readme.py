@@ -16,7 +16,7 @@ from tfmeta import recipe
 from tfmeta.export import ExportedModel
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "BUILD.md", "CHANGELOG.md", "export/README.md")
+DOCUMENTS = ("README.md", "BUILD.md", "CHANGELOG.md", "export/README.md", "export/SERVER.md")
 # A block that trains long enough for a result is run shorter.
 SHORTER = {
     "steps_per_epoch=200, epochs=10": "steps_per_epoch=1",
@@ -74,6 +74,7 @@ def test_the_body_of_a_request_is_answered_by_an_export(tmp_path):
     learner.compile("sgd", "mean_squared_error")
     learner.export(tmp_path, warmup_sizes=[])
     body = json.loads(blocks("README.md", "json")[0])
+    assert body == json.loads(text_of("export/clients/curl/request.json"))
     request = {name: np.array(value, np.float32) for name, value in body["inputs"].items()}
     answer = ExportedModel(tmp_path)("adapt_and_predict", **request)
     assert answer["predictions"].shape == (2, 1)
