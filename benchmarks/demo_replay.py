@@ -9,8 +9,8 @@ strokes where they are, and from the strokes as the page places them: the same d
 differences are paired. "Moved" draws each anew elsewhere on the pad and in another size, as a
 person would. Absent classes of 3-way episodes are left out of the model's five. It needs the
 strokes in `$TFMETA_DATA_DIR/omniglot_strokes`, and node. `--write` stores the figures in
-results/demo_replay.json. Pen and placement were chosen on other characters (benchmarks/demo_pen.py),
-after the gain of placing at all had been seen here and found again there.
+results/demo_replay.json. Pen and placement were chosen on other characters
+(benchmarks/demo_pen.py), after the gain of placing at all had been seen here and found again there.
 """
 
 import json
