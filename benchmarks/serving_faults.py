@@ -2,15 +2,16 @@
 
     python -m benchmarks.serving_faults --write
 
-Each fault is repeated; then the process must be alive and the next good request answered, as it
-was answered before, and the resident memory is noted. The server is killed and restarted first; then one
-process lives through all the rest, several rounds over, whose ends tell whether memory comes back. The server's log goes to a
-full disk. The model is an untrained network of Omniglot's size.
+Each fault is repeated; then the process must be alive and the next good request answered, and
+the resident memory is noted. The server is killed and restarted first; then one process lives
+through all the rest, several rounds over, whose ends tell whether memory comes back. The server's
+log goes to a full disk. The model is an untrained network of Omniglot's size.
 """
 
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -35,7 +36,7 @@ _FLAGS = (
     "--file_system_poll_wait_seconds=0.1",
     "--max_queued_requests=16",
 )
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 300
 _KILLS = 5
 
 
@@ -90,7 +91,7 @@ class Faults(BadRequests):
                 lambda path: os.truncate(next(path.glob("variables/*.data-*")), 999),
                 shutil.rmtree,
             ),
-            start=2,
+            start=self._unused_version(),
         ):
             beside, target = self.base / f".{number}", self.base / str(number)
             shutil.copytree(self.base / "1", beside)
@@ -104,7 +105,7 @@ class Faults(BadRequests):
         return seen
 
     def fault_versions_that_come_and_go(self):
-        for number in range(20, 26):
+        for number in itertools.islice(itertools.count(self._unused_version()), 6):
             beside = self.base / f".{number}"
             shutil.copytree(self.base / "1", beside)
             beside.rename(self.base / str(number))
@@ -112,6 +113,9 @@ class Faults(BadRequests):
             shutil.rmtree(self.base / str(number))
             _wait(lambda number=number: self.server.states()[number][0] == "END")
         return {"served": 6}
+
+    def _unused_version(self):
+        return max(self.server.states()) + 1
 
     def fault_directory_removed_and_back(self):
         elsewhere = self.base.with_name("elsewhere")

@@ -77,7 +77,7 @@ class ModelVersions:
         """Stops watching and frees all versions; none may be in use."""
         self._stopped.set()
         if self._watcher.is_alive():
-            self._watcher.join()
+            self._watcher.join(self._options.shutdown_seconds)  # it may be loading a version
         for drain in self._drains:
             drain.join()
         for version in self.available():
