@@ -5,12 +5,11 @@
 The tests run each pair once, eagerly, on one task. Here each pair takes a batch of tasks and two
 inner steps in a compiled function, in float64, and three numbers come out: the relative error
 against the learner's oracle, the relative difference between tasks in one pass and one after
-another, and the number of loops over tasks left in the vectorised function. `--write` stores
-results/conformance_matrix.json.
+another, and the number of loops over tasks left in the vectorised function. `--write` keeps each
+row in results/conformance_matrix.json as soon as it is measured, beside those of earlier calls.
 """
 
 import json
-import sys
 import time
 
 import keras
@@ -29,6 +28,7 @@ _LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")
 _LEARNERS = flags.DEFINE_list("learners", [], "Of the conformance tests; none: all.")
 _WRITE = flags.DEFINE_bool("write", False, "Store results/conformance_matrix.json.")
 
+RESULT = ROOT / "results" / "conformance_matrix.json"
 TASKS, STEPS = 3, 2
 
 # Conjugate gradients loop over their steps; the graph holds that loop and a function around it.
@@ -79,25 +79,31 @@ def measure(name, layer):
     }
 
 
+def write(layer, name, row):
+    """Keeps a row beside those that are there."""
+    rows = json.loads(RESULT.read_text(encoding="utf-8"))["layers"] if RESULT.exists() else {}
+    rows.setdefault(layer, {})[name] = row
+    found = {
+        "command": "python -m benchmarks.conformance_matrix --write",
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "machine": report.machine(),
+        "tasks": TASKS,
+        "inner_steps": STEPS,
+        "layers": {name: rows[name] for name in zoo.LAYERS if name in rows},
+    }
+    RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def main(argv):
     del argv
-    rows = {}
-    for layer in _LAYERS.value or zoo.LAYERS:
-        rows[layer] = {}
-        for name in _LEARNERS.value or TRACED:
-            rows[layer][name] = row = measure(name, zoo.LAYERS[layer])
+    for name in _LEARNERS.value or TRACED:
+        for layer in _LAYERS.value or zoo.LAYERS:
+            row = measure(name, zoo.LAYERS[layer])
             print(layer, name, json.dumps(row), flush=True)
-    if _WRITE.value:
-        found = {
-            "command": report.command("benchmarks.conformance_matrix", sys.argv[1:]),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "machine": report.machine(),
-            "tasks": TASKS,
-            "inner_steps": STEPS,
-            "layers": rows,
-        }
-        (ROOT / "results" / "conformance_matrix.json").write_text(json.dumps(found, indent=1))
+            if _WRITE.value:
+                write(layer, name, row)
+            keras.backend.clear_session()
 
 
 if __name__ == "__main__":

@@ -152,9 +152,10 @@ class Client:
         """Asks any signature: arrays by name in, arrays by name out."""
         signatures = self.signatures()
         if signature_name not in signatures:
+            names = sorted(name for name in signatures if not name.startswith("__"))
             raise InvalidRequest(
                 "FAILED_PRECONDITION",
-                f"The model has no signature {signature_name!r}; it has {', '.join(signatures)}.",
+                f"The model has no signature {signature_name!r}; it has {', '.join(names)}.",
             )
         signature = signatures[signature_name]
         arrays = signature.cast(inputs)
