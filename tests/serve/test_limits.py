@@ -1,6 +1,7 @@
 """What a request may take: time, places, bytes; and what happens beyond."""
 
 import concurrent.futures
+import socket
 import threading
 import time
 
@@ -104,6 +105,26 @@ def test_who_leaves_the_queue_is_not_computed(start, base_path, half_plus_two):
         assert error.code() == Code.DEADLINE_EXCEEDED
         assert failure(first.result).code() == Code.DEADLINE_EXCEEDED
         assert client.predict("model", X, timeout=LONG_SECONDS)[1] == 1
+
+
+def test_a_rest_client_that_hangs_up_in_the_queue_is_not_computed(
+    start, base_path, half_plus_two, log_lines
+):
+    server = start(base_path(half_plus_two), "model", max_concurrent_requests=1)
+    body = b'{"instances": [1.0]}'
+    head = (
+        f"POST /v1/models/model:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with Client(server.grpc_address) as client:
+        first = client.prediction.Predict.future(
+            predict_request("model", ENDLESS, "count"), timeout=2
+        )
+        wait_until(lambda: server.models._admission.running == 1)
+        with socket.create_connection(("127.0.0.1", server.rest_port), 10) as connection:
+            connection.sendall(head.encode() + body)
+            wait_until(lambda: server.models._admission.waiting == 1)
+        assert failure(first.result).code() == Code.DEADLINE_EXCEEDED
+        wait_until(lambda: '"code": "CANCELLED"' in log_lines())
 
 
 def test_a_message_beyond_the_limit_is_refused(server, client):

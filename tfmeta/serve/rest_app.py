@@ -6,8 +6,10 @@ writing JSON) runs in a bounded pool of threads, so that the event loop stays fr
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import re
+import threading
 import time
 import urllib.parse
 
@@ -123,17 +125,18 @@ class _RestApi:
             self._models.deadline(None), begin + self._options.rest_api_timeout_in_ms / 1000
         )
         if call.method == "predict":
-            work = functools.partial(self._predict, call.spec, body, deadline)
-        elif call.verb == "POST":
+            gone = threading.Event()
+            work = functools.partial(self._predict, call.spec, body, deadline, gone)
+            async with _watched(request, gone):
+                return await self._in_pool(work)
+        if call.verb == "POST":
             raise ServingError(
                 Code.UNIMPLEMENTED,
                 f"The embedded server answers predict only. Received: {call.method}.",
             )
-        elif call.method == "metadata":
-            work = functools.partial(self._metadata, call.spec)
-        else:
-            return _message_json(status_response(self._models.status(call.spec)), False)
-        return await self._in_pool(work)
+        if call.method == "metadata":
+            return await self._in_pool(functools.partial(self._metadata, call.spec))
+        return _message_json(status_response(self._models.status(call.spec)), False)
 
     async def _in_pool(self, work):
         if self._busy >= self._threads:
@@ -148,8 +151,10 @@ class _RestApi:
         finally:
             self._busy -= 1
 
-    def _predict(self, spec, body, deadline):
+    def _predict(self, spec, body, deadline, gone):
         with self._models.admitted(deadline), self._models.use(spec) as version:
+            if gone.is_set():
+                raise ServingError(Code.CANCELLED, "The client is gone.")
             name, inputs, rows = predict_request(
                 body, lambda name: self._models.signature_of_rest(version, name)
             )
@@ -195,6 +200,22 @@ class _RestApi:
     def _key_agrees(self, request):
         key = self._options.api_key
         return not key or key_agrees(request.headers.get("authorization"), key)
+
+
+@contextlib.asynccontextmanager
+async def _watched(request, gone):
+    """Sets an event if the client hangs up before the end of the `async with`."""
+
+    async def wait():
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watcher = asyncio.create_task(wait())
+    try:
+        yield
+    finally:
+        watcher.cancel()
 
 
 class _Call:
