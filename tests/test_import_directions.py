@@ -18,11 +18,11 @@ FLOORS = (
     ("export",),
     ("inner", "parallel"),
     ("tasks", "networks"),
-    ("version",),
+    ("ground",),
 )
 # Modules whose room is not the name after "tfmeta.".
 ROOM_OF = {
-    "tfmeta": "version",  # the lazy names: nothing is imported until one is used
+    "tfmeta": "ground",  # the lazy names: nothing is imported until one is used
     "tfmeta.adapt": "commands",
     "tfmeta.evaluate": "commands",
     "tfmeta.export.__main__": "commands",
@@ -30,7 +30,9 @@ ROOM_OF = {
     "tfmeta.config": "runs",
     "tfmeta.experiment": "runs",
     "tfmeta.recipe": "runs",
+    "tfmeta.quiet_start": "ground",
     "tfmeta.settings": "runs",
+    "tfmeta.version": "ground",
 }
 # Beside all floors: a server knows an exported directory, and nothing of what wrote it.
 SERVE = "serve"
@@ -82,7 +84,7 @@ def floor_of(room):
 
 def may_import(importer, target):
     """Whether a module of one room may import from another."""
-    if importer == target or target == "version":
+    if importer == target or target == "ground":
         return True
     if SERVE in (importer, target):
         return importer == "commands"

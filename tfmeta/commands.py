@@ -1,14 +1,15 @@
 """What the commands share: flags for a recipe, and errors that a user can read."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from tfmeta.quiet_start import import_tensorflow
 from tfmeta.recipe import RecipeError
+
+__all__ = ["define_recipe_params", "import_tensorflow", "run"]
 
 FLAGS = flags.FLAGS
 
@@ -20,34 +21,6 @@ def define_recipe_params() -> None:
         [],
         "A binding that overrides the recipe, e.g. 'train.steps = 100'; repeatable.",
     )
-
-
-@contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Keeps what TensorFlow's libraries print while they load off the terminal.
-
-    On a machine with an NVIDIA device it stays: there it may say why the device is not used.
-    """
-    if Path("/dev/nvidiactl").exists():
-        yield
-        return
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-
-
-def import_tensorflow() -> None:
-    """Loads TensorFlow and finds its devices, quietly."""
-    with quiet_start():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
 
 
 def run(main: Callable[[], int], doc: str) -> None:

@@ -9,6 +9,8 @@ import threading
 
 from absl import app, flags, logging
 
+from tfmeta.quiet_start import import_tensorflow
+
 _DOC = """Serves exported models as TF Serving does, for development, tests and demos.
 
 In production use TF Serving. Flags of TF Serving have its names; export/SERVER.md lists all.
@@ -25,7 +27,9 @@ def main(argv) -> int:
     try:
         _check(argv)
         options, config = _options(), _read("model_config_file")
-        _import_tensorflow()
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        logging.set_verbosity(logging.WARNING)
+        import_tensorflow()
         return _serve(options, config)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,23 +64,6 @@ def _check_demo():
             f"{'--model_config_file' if FLAGS.model_config_file else '--model_name'}. Leave it "
             "out; --model_base_path may name another Omniglot model."
         )
-
-
-def _import_tensorflow():
-    """Loads TensorFlow without its greetings, which come before its log has a level."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.set_verbosity(logging.WARNING)
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
 
 
 def _serve(options, config):
