@@ -8,8 +8,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-NORMALIZATIONS = ("transductive", "inductive", "running")
-SPLITS = ("train", "validation", "test")
+from tfmeta.learners.normalization import MODES
+from tfmeta.tasks.pool import SPLITS
+
+CHECKPOINTS = ("last", "best")
 STRATEGIES = (None, "one_device", "mirrored")
 
 
@@ -171,7 +173,7 @@ class Settings:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer >= {least}. Received: {value!r}.")
         for name, value, choices in (
-            ("evaluate.checkpoint", self.evaluate.checkpoint, ("last", "best")),
+            ("evaluate.checkpoint", self.evaluate.checkpoint, CHECKPOINTS),
             ("run.strategy", self.run.strategy, STRATEGIES),
         ):
             if value not in choices:
@@ -196,11 +198,11 @@ class Settings:
         evaluate, export = self.evaluate, self.export
         for name, values in (
             ("evaluate.normalizations", evaluate.normalizations),
-            ("export.normalization", (export.normalization or NORMALIZATIONS[0],)),
+            ("export.normalization", (export.normalization or MODES[0],)),
             ("evaluate.split", (evaluate.split,)),
             ("validate.split", (self.validate.split,)),
         ):
-            choices = SPLITS if name.endswith("split") else NORMALIZATIONS
+            choices = SPLITS if name.endswith("split") else MODES
             if isinstance(values, str) or not values or not set(values) <= set(choices):
                 raise ValueError(
                     f"{name} must be of {', '.join(map(repr, choices))}. Received: {values!r}."

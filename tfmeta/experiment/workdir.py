@@ -6,11 +6,10 @@ from tfmeta.experiment import record
 from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.experiment.files import write_text
 from tfmeta.recipe import Recipe, RecipeError, differences, parse_recipe
-from tfmeta.settings import Settings
+from tfmeta.settings import CHECKPOINTS, Settings
 
 CONFIG = "config.gin"
 EVALUATION = "evaluation.json"
-CHOICES = ("last", "best")
 
 
 class WorkDir:
@@ -77,9 +76,10 @@ class WorkDir:
         Raises:
             RecipeError: if there is none.
         """
-        if checkpoint not in CHOICES:
+        if checkpoint not in CHECKPOINTS:
             raise RecipeError(
-                f"A checkpoint is one of {', '.join(map(repr, CHOICES))}. Received: {checkpoint!r}."
+                f"A checkpoint is one of {', '.join(map(repr, CHECKPOINTS))}. "
+                f"Received: {checkpoint!r}."
             )
         checkpoints = self.checkpoints()
         if not checkpoints.steps():
