@@ -45,7 +45,7 @@ _CLASSES = {
     "RESOURCE_EXHAUSTED": Overloaded,
     "UNAVAILABLE": Unavailable,
 }
-# TensorFlow Serving's own mapping, read backwards (model_servers/http_rest_api_util.cc); 400 also
+# TensorFlow Serving's own mapping, read backwards (model_servers/http_server.cc); 400 also
 # stands for FAILED_PRECONDITION and OUT_OF_RANGE, which over REST nobody can tell apart.
 _CODES = {
     400: "INVALID_ARGUMENT",
