@@ -9,7 +9,6 @@ Adapting once and predicting often (`adapt`, then `predict_adapted`) is timed be
 stores results/serving_latency.json.
 """
 
-import io
 import json
 import os
 import subprocess
@@ -23,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from benchmarks import report, serving_process
+from benchmarks import peer_messages, report, serving_process
 from benchmarks.serving_models import INNER_RATE, INNER_STEPS, export_omniglot
 from benchmarks.turns import ROOT
 from tfmeta.serve.served_version import ServedVersion
@@ -33,8 +32,6 @@ _REQUESTS = flags.DEFINE_integer("requests", 10, "Requests a turn.", 1)
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of each contestant.", 1)
 _PYTORCH = flags.DEFINE_string("pytorch_python", sys.executable, "Interpreter with PyTorch.")
 _WRITE = flags.DEFINE_bool("write", False, "Store results/serving_latency.json.")
-
-METHOD = "/peer/AdaptAndPredict"
 
 
 class Peer:
@@ -51,13 +48,10 @@ class Peer:
             cwd=ROOT,
         )
         self._channel = grpc.insecure_channel(self._process.stdout.readline().strip())
-        self._call = self._channel.unary_unary(METHOD)
+        self._call = self._channel.unary_unary(peer_messages.METHOD)
 
     def __call__(self, inputs):
-        buffer = io.BytesIO()
-        np.savez(buffer, **inputs)
-        with np.load(io.BytesIO(self._call(buffer.getvalue()))) as arrays:
-            return arrays["predictions"]
+        return peer_messages.unpack(self._call(peer_messages.pack(inputs)))["predictions"]
 
     def close(self):
         """Ends the process."""

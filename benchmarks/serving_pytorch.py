@@ -7,7 +7,6 @@ gradient steps by autograd that a PyTorch user writes, without a second-order gr
 """
 
 import concurrent.futures
-import io
 import sys
 import types
 
@@ -17,22 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
+from benchmarks import peer_messages
 from benchmarks.contestants.pytorch import Conv4
-
-METHOD = "/peer/AdaptAndPredict"
-
-
-def pack(arrays: dict) -> bytes:
-    """Arrays by name as bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def unpack(message: bytes) -> dict:
-    """The inverse of `pack`."""
-    with np.load(io.BytesIO(message)) as arrays:
-        return dict(arrays)
 
 
 class Adaptation:
@@ -48,7 +33,7 @@ class Adaptation:
 
     def __call__(self, message, context=None):
         """Adapts to the support set and gives probabilities of the queries."""
-        request = unpack(message)
+        request = peer_messages.unpack(message)
         support, query = (
             self._network.images(request[name][np.newaxis])[0]
             for name in ("support_inputs", "query_inputs")
@@ -64,7 +49,7 @@ class Adaptation:
             }
         with torch.no_grad():
             outputs = functional_call(self._network, weights, query)
-            return pack({"predictions": F.softmax(outputs, dim=1).numpy()})
+            return peer_messages.pack({"predictions": F.softmax(outputs, dim=1).numpy()})
 
 
 def main(weights, inner_steps, inner_rate, threads):
@@ -73,9 +58,10 @@ def main(weights, inner_steps, inner_rate, threads):
     with np.load(weights) as arrays:
         adaptation = Adaptation(dict(arrays), int(inner_steps), float(inner_rate))
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    service, method = peer_messages.METHOD.strip("/").split("/")
     handler = grpc.unary_unary_rpc_method_handler(adaptation)
     server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("peer", {"AdaptAndPredict": handler})]
+        [grpc.method_handlers_generic_handler(service, {method: handler})]
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -1,21 +1,20 @@
 """Exports of earlier versions of tfmeta, with what they answered: later versions must serve them.
 
-    python -m tests.export.kept_exports        # keeps this version's, before a release
+    python tests/export/kept_exports.py        # keeps this version's, before a release
 
 A folder a version under `kept/`, in it a folder a model: its version directory `1/` and
 `answers.npz`, arrays named "signature/inputs/name" and "signature/outputs/name".
 """
 
 import collections
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from request_pipe import requests_of_all
 
 FOLDER = Path(__file__).parent / "kept"
 MODELS = sorted(path.parent for path in FOLDER.glob("*/*/answers.npz"))
-STEPS = {"inner_steps": np.array(5, np.int32), "inner_rate_scale": np.array(0.5, np.float32)}
 
 
 def answers(model: Path) -> dict:
@@ -30,21 +29,8 @@ def answers(model: Path) -> dict:
 
 def ask(model, request: dict) -> dict:
     """Asks every signature: `{signature: (inputs, outputs)}`."""
-    support = {name: value for name, value in request.items() if name.startswith("support_")}
-    query = {name: value for name, value in request.items() if name.startswith("query_")}
-    adapted = model("adapt", support)
-    vector = {name: adapted[name] for name in ("adapted_weights", "weights_fingerprint")}
-    requests = {
-        "serving_default": request,
-        "adapt_and_predict": request,
-        "adapt_and_predict_with": {**request, **STEPS},
-        "adapt_and_predict_tasks": {name: value[np.newaxis] for name, value in request.items()},
-        "adapt": support,
-        "predict_adapted": {**vector, **query},
-        "predict": query,
-    }
     found = {}
-    for signature, inputs in requests.items():
+    for signature, inputs in requests_of_all(model, request).items():
         answer = model(signature, inputs)
         assert answer.code == 0, answer.message
         found[signature] = (inputs, answer.outputs)
@@ -53,7 +39,6 @@ def ask(model, request: dict) -> dict:
 
 def keep() -> None:
     """Writes this version's exports and their answers."""
-    sys.path.insert(0, str(Path(__file__).parent))
     import conftest
     import example_servables as examples
 

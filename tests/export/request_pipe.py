@@ -18,6 +18,7 @@ import numpy as np
 SIGNATURE, CODE, MESSAGE = "__signature__", "__code__", "__message__"
 MODULES = "__modules__"
 OK, INVALID_ARGUMENT = 0, 3
+STEPS = {"inner_steps": np.array(5, np.int32), "inner_rate_scale": np.array(0.5, np.float32)}
 
 
 class RequestError(Exception):
@@ -111,3 +112,20 @@ def read(pipe):
         return None
     with np.load(io.BytesIO(pipe.read(*struct.unpack("<Q", header)))) as arrays:
         return dict(arrays)
+
+
+def requests_of_all(model: ModelProcess, request: dict) -> dict:
+    """`{signature: inputs}`: the task of an `adapt_and_predict` request put to each signature."""
+    support = {name: value for name, value in request.items() if name.startswith("support_")}
+    query = {name: value for name, value in request.items() if name.startswith("query_")}
+    adapted = model("adapt", support)
+    vector = {name: adapted[name] for name in ("adapted_weights", "weights_fingerprint")}
+    return {
+        "serving_default": request,
+        "adapt_and_predict": request,
+        "adapt_and_predict_with": {**request, **STEPS},
+        "adapt_and_predict_tasks": {name: value[np.newaxis] for name, value in request.items()},
+        "adapt": support,
+        "predict_adapted": {**vector, **query},
+        "predict": query,
+    }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from example_servables import classification_request, regression_request
-from request_pipe import INVALID_ARGUMENT, OK
+from request_pipe import INVALID_ARGUMENT, OK, requests_of_all
 
 from tfmeta.export.guards import broken_rule
 
@@ -24,7 +24,6 @@ def spoiled(value, *shape):
     return array
 
 
-STEPS = {"inner_steps": np.array(1, np.int32), "inner_rate_scale": np.array(1, np.float32)}
 ADAPTING = ("adapt_and_predict", "adapt_and_predict_with", "adapt_and_predict_tasks", "adapt")
 QUERYING = (
     "adapt_and_predict",
@@ -156,20 +155,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def good(exported, served):
     """A request of each signature that is answered."""
-    model = served("classification")
-    request = classification_request()
-    support = {name: request[name] for name in ("support_inputs", "support_targets")}
-    adapted = model("adapt", support).outputs
-    vector = {name: adapted[name] for name in ("adapted_weights", "weights_fingerprint")}
-    query = {"query_inputs": request["query_inputs"]}
-    return {
-        "adapt_and_predict": request,
-        "adapt_and_predict_with": {**request, **STEPS},
-        "adapt_and_predict_tasks": {name: value[np.newaxis] for name, value in request.items()},
-        "adapt": support,
-        "predict_adapted": {**vector, **query},
-        "predict": query,
-    }
+    return requests_of_all(served("classification"), classification_request())
 
 
 @pytest.mark.parametrize(("signature", "changed", "message"), CASES)
