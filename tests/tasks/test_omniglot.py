@@ -119,17 +119,28 @@ def test_impossible_arguments_are_refused(stand_in, options, message):
         tfmeta.tasks.omniglot(**options)
 
 
-def test_without_data_and_network_the_error_says_what_to_do(cache, tmp_path, monkeypatch):
+@pytest.fixture
+def offline(cache, monkeypatch):
+    """A machine without a network, on which TFDS' preparation only says that it was asked."""
     import tensorflow_datasets as tfds
 
-    def offline(*arguments, **options):
+    def unreachable(*arguments, **options):
         raise urllib.error.URLError("network is unreachable")
 
-    def retry_for_minutes(*arguments, **options):
-        raise AssertionError("a download was tried")
+    def prepare(*arguments, **options):
+        raise RuntimeError("TFDS was asked")
 
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", retry_for_minutes)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare)
+
+
+def test_what_was_downloaded_is_prepared_without_a_network(offline, tmp_path):
+    (tmp_path / "downloads").mkdir()
+    with pytest.raises(FileNotFoundError, match="TFDS was asked"):
+        tfmeta.tasks.omniglot("train", data_dir=tmp_path)
+
+
+def test_without_data_and_network_the_error_says_what_to_do(offline, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"unreachable.* TFMETA_DATA_DIR") as error:
         tfmeta.tasks.omniglot("train", data_dir=tmp_path / "data")
     assert str(tmp_path / "data") in str(error.value)

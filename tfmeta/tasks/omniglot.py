@@ -160,7 +160,7 @@ def _prepared_builder(data_dir):
     builder = tfds.builder(f"omniglot:{VERSION}", data_dir=data_dir)
     if not builder.is_prepared():
         try:
-            _check_network()
+            _check_source(Path(builder.data_dir).parents[1])
             print(f"Omniglot: downloading and preparing it in {builder.data_dir}", flush=True)
             builder.download_and_prepare()
         except Exception as error:
@@ -174,8 +174,10 @@ def _prepared_builder(data_dir):
     return builder
 
 
-def _check_network():
-    """Raises where the data's host can't be reached: TFDS itself would retry for minutes."""
+def _check_source(data_dir):
+    """Raises where the data is yet to come and its host can't be reached: TFDS retries long."""
+    if (data_dir / "downloads").exists():
+        return
     request = urllib.request.Request(SOURCE, method="HEAD")
     # With an HTTPError somebody answered; TFDS says better what is wrong with the data itself.
     with contextlib.suppress(urllib.error.HTTPError):
