@@ -30,6 +30,7 @@ ROOM_OF = {
     "tfmeta.config": "runs",
     "tfmeta.experiment": "runs",
     "tfmeta.recipe": "runs",
+    "tfmeta.lazy_names": "ground",
     "tfmeta.quiet_start": "ground",
     "tfmeta.settings": "runs",
     "tfmeta.version": "ground",

@@ -1,29 +1,27 @@
 """Meta-learning for Keras models, with exact derivatives, served by stock TF Serving."""
 
-import importlib
+from tfmeta.lazy_names import lazy_names
 
-# Public name -> the module that defines it. Names load when first used, so that a server imports
-# neither Keras nor learners, and `import tfmeta` is quick.
-_NAMES = {
+# Names load when first used, so that a server imports neither Keras nor learners, and
+# `import tfmeta` is quick.
+_MODULES = {
     "IMAML": "tfmeta.learners",
     "MAML": "tfmeta.learners",
     "MetaLearner": "tfmeta.learners",
     "MetaSGD": "tfmeta.learners",
     "Reptile": "tfmeta.learners",
     "__version__": "tfmeta.version",
+    "export": "tfmeta.export",
+    "inner": "tfmeta.inner",
+    "learners": "tfmeta.learners",
+    "networks": "tfmeta.networks",
+    "parallel": "tfmeta.parallel",
     "restore": "tfmeta.experiment",
+    "tasks": "tfmeta.tasks",
 }
-_ROOMS = ("export", "inner", "learners", "networks", "parallel", "tasks")
 
-__all__ = sorted([*_NAMES, *_ROOMS])
-
-
-def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"tfmeta.{name}")
-    raise AttributeError(f"module 'tfmeta' has no attribute {name!r}")
+__all__ = sorted(_MODULES)
+__getattr__ = lazy_names(__name__, _MODULES)
 
 
 def __dir__():

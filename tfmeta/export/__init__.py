@@ -1,23 +1,24 @@
 """Export: pure functions, shapes and metadata become a SavedModel that adapts by itself."""
 
-from tfmeta.export.description import describe, read_description
-from tfmeta.export.export_servable import export_servable
-from tfmeta.export.exported_model import ExportedModel
-from tfmeta.export.limits import Limits
-from tfmeta.export.servable import InputSpec, Servable
-from tfmeta.export.signatures import Signatures
-from tfmeta.export.task_axis import STATUS_MEANINGS
-from tfmeta.export.version_directory import versions
+from tfmeta.lazy_names import lazy_names
 
-__all__ = [
-    "STATUS_MEANINGS",
-    "ExportedModel",
-    "InputSpec",
-    "Limits",
-    "Servable",
-    "Signatures",
-    "describe",
-    "export_servable",
-    "read_description",
-    "versions",
-]
+# Lazy, since `python -m tfmeta.export` runs this file before it can read its flags.
+_MODULES = {
+    "STATUS_MEANINGS": "tfmeta.export.task_axis",
+    "ExportedModel": "tfmeta.export.exported_model",
+    "InputSpec": "tfmeta.export.servable",
+    "Limits": "tfmeta.export.limits",
+    "Servable": "tfmeta.export.servable",
+    "Signatures": "tfmeta.export.signatures",
+    "describe": "tfmeta.export.description",
+    "export_servable": "tfmeta.export.writing",
+    "read_description": "tfmeta.export.description",
+    "versions": "tfmeta.export.version_directory",
+}
+
+__all__ = list(_MODULES)
+__getattr__ = lazy_names(__name__, _MODULES)
+
+
+def __dir__():
+    return __all__

@@ -1,8 +1,11 @@
 """`python -m tfmeta.export`: writes a run's learner as a SavedModel that adapts by itself."""
 
+from pathlib import Path
+
 from absl import flags
 
 from tfmeta import commands, recipe
+from tfmeta.experiment import record
 
 _DOC = """Exports a run as EXPORT_DIR/<version>/saved_model.pb, for TensorFlow Serving.
 
@@ -18,10 +21,12 @@ def main() -> int:
             raise recipe.RecipeError(
                 f"An export needs --workdir, of a run, and --export_dir. Received: no --{name}."
             )
+    workdir = Path(values.workdir)
+    record.adopt_environment(workdir)
     commands.import_tensorflow()
     from tfmeta import experiment
 
-    experiment.export(values.workdir, values.export_dir, values.normalization, values.gin_param)
+    experiment.export(workdir, values.export_dir, values.normalization, values.gin_param)
     return 0
 
 
