@@ -14,7 +14,7 @@ IMAGE_SHAPE = (8, 8, 1)
 WAYS = 3
 LEARNERS = {
     "MAML": lambda network, rate: tfmeta.MAML(network, inner_rate=rate, inner_steps=1),
-    "MetaSGD": lambda network, rate: tfmeta.MetaSGD(network, inner_rate=rate, inner_steps=1),
+    "MetaSGD": lambda network, rate: tfmeta.MetaSGD(network, inner_steps=1),
     "IMAML": lambda network, rate: tfmeta.IMAML(network, inner_rate=rate, inner_steps=2),
     "Reptile": lambda network, rate: tfmeta.Reptile(
         network, inner_rate=rate / 8, inner_steps=2, batch_size=4, carry_moments=True

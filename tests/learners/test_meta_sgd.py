@@ -1,6 +1,7 @@
 """Meta-SGD: the gradient of the rates, and where the rates start."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tfmeta
@@ -41,3 +42,8 @@ def test_rates_are_trained_with_the_weights(problem):
     learner.train_on_batch(*problem.batch)
     after = values(learner.rate_variables)
     assert all(np.abs(a - b).max() > 0 for a, b in zip(after, before, strict=True))
+
+
+def test_a_fixed_inner_rate_is_refused(problem):
+    with pytest.raises(ValueError, match=r"learns its inner rates.*inner_rate=0\.1.*rate_range"):
+        tfmeta.MetaSGD(problem.network(), inner_rate=0.1)

@@ -17,7 +17,11 @@ class MetaSGD(MAML):
     """
 
     def __init__(self, network, inner_steps=1, *, rate_range=(0.005, 0.1), **options):
-        options.pop("inner_rate", None)
+        if "inner_rate" in options:
+            raise ValueError(
+                "Meta-SGD learns its inner rates, from a start within rate_range. Received: "
+                f"inner_rate={options['inner_rate']!r}. Pass rate_range=(low, high)."
+            )
         super().__init__(network, None, inner_steps, **options)
         self.rate_range = tuple(rate_range)
         low, high = self.rate_range
