@@ -242,3 +242,41 @@ def test_fit_on_arrays_runs_eagerly_and_after_a_fit_that_failed(problem):
             learner.fit((sx, sy[..., :1].repeat(3, -1), qx), qy, verbose=0)
         assert learner.fit(*problem.batch, verbose=0).history["mae"][0] > 0
         assert learner.train_on_batch(*problem.batch)[1] > 0
+
+
+def test_a_batch_that_was_refused_leaves_the_next_one_to_train_on(problem):
+    learner = compiled(tfmeta.MAML(problem.network()), metrics=["mae"])
+    (support_x, support_y, query_x), query_y = problem.batch
+    for call in (learner.train_on_batch, learner.test_on_batch):
+        with pytest.raises(ValueError, match="support_x and support_y must hold as many"):
+            call((support_x, support_y[:2], query_x), query_y)
+        assert np.isfinite(call(*problem.batch)).all()
+
+
+def test_the_validation_loss_holds_the_networks_own_losses(problem):
+    strength = 0.5
+    network = keras.Sequential(
+        [
+            keras.Input((2,), dtype="float64"),
+            keras.layers.Dense(
+                2, kernel_regularizer=keras.regularizers.L2(strength), dtype="float64"
+            ),
+        ]
+    )
+    learner = compiled(tfmeta.MAML(network, inner_steps=2))
+    weights = learner.task_weights(problem.support_x, problem.support_y)
+    answers = learner.predict(problem.batch[0], verbose=0)
+    errors = np.mean((answers - problem.query_y) ** 2, axis=(1, 2))
+    squares = sum(
+        np.sum(weight.numpy() ** 2, axis=(1, 2)) for weight in weights if weight.shape.rank == 3
+    )
+    found = learner.evaluate(*problem.batch, batch_size=3, verbose=0)
+    np.testing.assert_allclose(found, np.mean(errors + strength * squares), rtol=1e-6)
+
+
+def test_a_task_of_nested_lists_is_adapted_to(problem):
+    learner = compiled(tfmeta.MAML(problem.network()))
+    x, y = problem.support_x[0], problem.support_y[0]
+    expected = learner.adapt(x, y)(problem.query_x[0])
+    found = learner.adapt(x.tolist(), y.tolist())(problem.query_x[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -7,12 +7,13 @@ from tfmeta import inner
 from tfmeta.inner import optimizers
 from tfmeta.learners import checks
 from tfmeta.learners.adapted_model import AdaptedModel
+from tfmeta.learners.fitting import Fitting
 from tfmeta.learners.meta_steps import MetaSteps
 from tfmeta.learners.pure_functions import PureFunctions, support_examples
 from tfmeta.tasks.task import Task, unpack_tasks
 
 
-class MetaLearner(MetaSteps, PureFunctions, keras.Model):
+class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
     """Wraps a network; `fit` learns the initialisation from which it adapts to new tasks.
 
     A batch is a batch of tasks, `((support_x, support_y, query_x), query_y)` with a leading axis
@@ -143,7 +144,14 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
         task = unpack_tasks(keras.tree.map_structure(tf.convert_to_tensor, inputs))
         checks.check_tasks(self, task)
-        return self.map_adapted(task, lambda adaptation, outputs: outputs)
+
+        def answer(weights, state, one):
+            query = one.query
+            return self.query_outputs(
+                weights, state, query.inputs, one.support, query_weights=query.weights
+            )
+
+        return self._map_adapted(task, answer)
 
     def task_weights(self, support_x, support_y, inner_steps=None, support_weights=None):
         """Adapted weights of each task.
@@ -238,24 +246,6 @@ class MetaLearner(MetaSteps, PureFunctions, keras.Model):
 
         servable = self.servable(normalization, output)
         return export_servable(servable, export_dir, version, **limits)
-
-    def evaluate(self, x=None, y=None, batch_size=None, *, steps=None, **options):
-        """As `keras.Model.evaluate`; an endless stream needs `steps`."""
-        checks.check_ends(x, steps, "steps", "Evaluating")
-        return super().evaluate(x, y, batch_size, steps=steps, **options)
-
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
-        """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`."""
-        checks.check_ends(x, options.get("steps_per_epoch"), "steps_per_epoch", "Fitting on")
-        validation = options.get("validation_data"), options.get("validation_steps")
-        checks.check_ends(*validation, "validation_steps", "Validating on")
-        if isinstance(x, tf.data.Dataset):
-            self.build_metrics(x.element_spec)
-            # A stream has its order; Keras warns that it would not shuffle it.
-            options.setdefault("shuffle", False)
-        elif hasattr(y, "shape"):
-            self.build_metrics((x, y))
-        return super().fit(x, y, batch_size, epochs, **options)
 
     def get_config(self):
         return {

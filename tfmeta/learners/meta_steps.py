@@ -69,30 +69,20 @@ class MetaSteps:
         checks.check_tasks(self, task)
         checks.check_query_targets(task)
 
-        def answer(adaptation, outputs, query):
-            return outputs, self.loss_function(query.targets, outputs, query.weights)
-
-        outputs, losses = self.map_adapted(task, answer, with_query=True)
+        outputs, losses = self._map_adapted(
+            task, lambda weights, state, one: self._query(weights, state, one)[:2]
+        )
         logs = {"loss": tf.reduce_mean(losses), **self._query_metrics(task, outputs)}
         return self._logged(logs, tf.shape(task.support.targets)[0])
 
-    def map_adapted(self, task, function, *, inner_steps=None, with_query=False):
-        """Adapts to each task, runs its queries, and maps `function(adaptation, outputs)`."""
-        steps = self.test_inner_steps if inner_steps is None else inner_steps
+    def _map_adapted(self, task, function):
+        """Maps `function(adapted weights, state, task)` over tasks."""
         parameters, state = self._values()
 
         def one(args):
             task, key = args
-            adaptation = self.adapt_weights(parameters, task.support, steps, state, key)
-            outputs = self.query_outputs(
-                adaptation.weights,
-                adaptation.state,
-                task.query.inputs,
-                task.support,
-                query_weights=task.query.weights,
-            )
-            query = (task.query,) if with_query else ()
-            return function(adaptation, outputs, *query)
+            found = self.adapt_weights(parameters, task.support, self.test_inner_steps, state, key)
+            return function(found.weights, found.state, task)
 
         return self._map_adaptation(one, task)
 
@@ -179,19 +169,6 @@ class MetaSteps:
             return {}
         metrics.update_state(task.query.targets, outputs, task.query.weights)
         return dict(metrics.result())
-
-    def build_metrics(self, element_spec):
-        """Makes the metrics' variables for batches of this spec.
-
-        Metrics are otherwise made within the first trace of a step, which TensorFlow then repeats.
-        """
-        _, targets, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
-        output_shape = getattr(self.network, "output_shape", None)
-        if self._compile_metrics is None or self._compile_metrics.built:
-            return
-        if targets is not None and isinstance(output_shape, tuple):
-            outputs = keras.KerasTensor((*targets.shape[:2], *output_shape[1:]))
-            self._compile_metrics.build(_symbolic(targets), outputs)
 
     def _logged(self, logs, count):
         self._loss_tracker.update_state(logs["loss"], sample_weight=tf.cast(count, tf.float32))

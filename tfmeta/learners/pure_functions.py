@@ -253,10 +253,12 @@ def mean_over_tasks(stacked, previous):
 
 
 def support_examples(support_x, support_y, support_weights=None) -> Examples:
-    """`Examples` of tensors, from arrays or dicts of arrays."""
-    convert = keras.tree.map_structure
+    """`Examples` of tensors, from arrays, nested lists of numbers, or dicts of arrays."""
+    has_arrays = any(hasattr(leaf, "shape") for leaf in keras.tree.flatten(support_x))
     return Examples(
-        convert(tf.convert_to_tensor, support_x),
+        keras.tree.map_structure(tf.convert_to_tensor, support_x)
+        if has_arrays
+        else tf.convert_to_tensor(support_x),
         tf.convert_to_tensor(support_y),
         None if support_weights is None else tf.convert_to_tensor(support_weights),
     )
