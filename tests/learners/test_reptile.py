@@ -140,6 +140,16 @@ def test_without_queries_fit_reports_the_support_loss_alone(problem):
     assert logs["loss"][0] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_fit_reports_the_mean_query_loss_of_its_batches(problem):
+    def query_loss(batch_size):
+        learner = tfmeta.Reptile(problem.network(), inner_rate=0.01, inner_steps=2)
+        learner.compile(keras.optimizers.SGD(0.0), "mse")
+        logs = learner.fit(*problem.batch, batch_size=batch_size, shuffle=False, verbose=0)
+        return logs.history["query_loss"]
+
+    assert query_loss(1) == pytest.approx(query_loss(3), rel=1e-6)
+
+
 def test_the_minibatch_of_training_and_of_test_differ(problem):
     learner = compiled(
         tfmeta.Reptile(

@@ -55,6 +55,7 @@ class Reptile(MetaLearner):
         self.chains_state = carry_moments
         self.updates_state = self.updates_state or carry_moments
         self.slot_variables = self._build_slots() if carry_moments else []
+        self._query_loss_tracker = keras.metrics.Mean(name="query_loss")
 
     @property
     def state_variables(self):
@@ -93,6 +94,14 @@ class Reptile(MetaLearner):
             return tf.concat([step_losses, [last]], axis=0)
         # A step's loss is of its minibatch; only the ends are of the whole support set.
         return tf.concat([[first], step_losses[1:], [last]], axis=0)[: tf.size(step_losses) + 1]
+
+    def _logged(self, logs, count):
+        logs = super()._logged(logs, count)
+        if "query_loss" in logs:
+            weight = tf.cast(count, tf.float32)
+            self._query_loss_tracker.update_state(logs["query_loss"], sample_weight=weight)
+            logs["query_loss"] = self._query_loss_tracker.result()
+        return logs
 
     def _build_slots(self):
         weights = [self.network.trainable_variables[index] for index in self._adapted]
