@@ -1,6 +1,9 @@
 """metrics.csv."""
 
+import pytest
+
 from tfmeta.experiment.metrics_log import MetricsLog, read_rows
+from tfmeta.recipe import RecipeError
 
 
 def _write(folder, step, rows):
@@ -42,3 +45,13 @@ def test_tensorboard_events_are_written(tmp_path):
     log.write(1, {"loss": 0.5}, 10.0, 1.0)
     log.close()
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00\n", b"step,loss\nsoon,1\n", b"time,loss\n1,1\n"]
+)
+def test_a_file_that_no_run_wrote_is_named(tmp_path, content):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"metrics\.csv must be the rows.*Move it away"):
+        read_rows(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfmeta.experiment.files import write_text
+from tfmeta.recipe import RecipeError
 
 NAME = "metrics.csv"
 
@@ -67,9 +68,22 @@ class MetricsLog:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a metrics.csv; a row that a crash cut short is left out."""
+    """The whole rows of a metrics.csv; a row that a crash cut short is left out.
+
+    Raises:
+        RecipeError: if the file is not one that a run wrote.
+    """
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values()]
+    try:
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        rows = [row for row in csv.DictReader(whole.splitlines()) if None not in row.values()]
+        for row in rows:
+            int(row["step"])
+        return rows
+    except (ValueError, KeyError, csv.Error) as error:
+        raise RecipeError(
+            f"{NAME} must be the rows that a run wrote. Received: {path}: {error!r}. Move it away; "
+            "the run goes on from its checkpoint and begins another."
+        ) from error
