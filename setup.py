@@ -76,6 +76,6 @@ setup(
             "selenium>=4.20,<5",
             "tenacity>=8.3,<10",
         ],
-        "benchmarks": ["jax>=0.6,<1", "torch>=2.6,<3"],
+        "benchmarks": ["jax>=0.6,<1", "locust>=2.30,<3", "torch>=2.6,<3"],
     },
 )
