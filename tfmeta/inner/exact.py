@@ -2,7 +2,8 @@
 
 `tf.nn.moments`, under every Keras normalisation layer, stops the gradient of the mean inside the
 variance. The first derivative survives (the missing term is zero there); the second does not, and
-a MAML meta-gradient is a second derivative. Max pooling has two cases of its own (`max_pool`).
+a MAML meta-gradient is a second derivative. They get a gradient of their own (`moments`). Max
+pooling has two cases of its own (`max_pool`).
 
 TensorFlow's own functions are kept: the modules that they look up while they run are replaced by
 transparent stand-ins, which act differently only on a thread that is inside
@@ -18,6 +19,7 @@ import tensorflow as tf
 from tensorflow.python.ops import nn_impl, nn_ops
 
 from tfmeta.inner.max_pool import exact_max_pool, keeps_shape
+from tfmeta.inner.moments import exact_moments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ def _install():
     with _install_lock:
         if isinstance(nn_impl.array_ops, _StandIn):
             return
+        nn_impl.moments = _moments(nn_impl.moments)
         # In nn_impl only `moments` (and sampled softmax, which is no layer's) stops gradients.
         nn_impl.math_ops = _StandIn(
             nn_impl.math_ops, reduce_mean=_example_mean(nn_impl.math_ops.reduce_mean)
@@ -85,6 +88,20 @@ def _install():
         nn_impl.array_ops = _StandIn(
             nn_impl.array_ops, stop_gradient=_stop_gradient(nn_impl.array_ops.stop_gradient)
         )
+
+
+def _moments(original):
+    def moments(x, axes, shift=None, name=None, keep_dims=None, keepdims=None):
+        scope, static = _thread.scope, _static_axes(axes, x.shape.rank)
+        plain = scope is None or scope.example_weights is not None
+        if plain or not static or x.dtype == tf.float16 or not x.dtype.is_floating:
+            return original(x, axes, shift, name, keep_dims, keepdims)
+        mean, variance = exact_moments(x, sorted(static))
+        if keep_dims or keepdims:
+            return mean, variance
+        return tf.squeeze(mean, static), tf.squeeze(variance, static)
+
+    return moments
 
 
 def _stop_gradient(original):

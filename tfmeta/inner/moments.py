@@ -1,0 +1,50 @@
+"""Mean and variance with a gradient of few passes over the data, exact to any order.
+
+With m and v the moments of R numbers x, the gradient is
+
+    dx = a x + b,    a = 2 dv / R,    b = dm / R - a m
+
+where TensorFlow's own chain writes eight tensors of x's size, one of which sums to 0. Since m is
+taken from x again where it stands in b, differentiating this expression gives the second
+derivative, and so on.
+"""
+
+import math
+
+import tensorflow as tf
+from tensorflow.python.eager import record
+
+
+def exact_moments(inputs, axes):
+    """Mean and variance of `inputs` over static `axes`, which stay with size 1.
+
+    The forward pass is that of `tf.nn.moments`, bit for bit.
+
+    Args:
+        inputs: floating-point tensor.
+        axes: list of axes, not negative.
+
+    Returns:
+        The mean and the variance (not Bessel's), in the shape of `inputs` with 1 for each axis.
+    """
+    # Recorded as one operation on every tape that watches. A graph gets no attribute of this, as
+    # `tf.custom_gradient` would leave in an exported model.
+    with record.stop_recording():
+        mean = tf.reduce_mean(inputs, axes, keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(inputs, mean), axes, keepdims=True)
+
+    def gradient(mean_gradient, variance_gradient):
+        count = _count(inputs, axes)
+        slope = variance_gradient * (2 / count)
+        offset = mean_gradient / count - slope * tf.reduce_mean(inputs, axes, keepdims=True)
+        return [inputs * slope + offset]
+
+    record.record_operation("Moments", [mean, variance], [inputs], gradient)
+    return mean, variance
+
+
+def _count(inputs, axes):
+    sizes = [inputs.shape[axis] for axis in axes]
+    if None not in sizes:
+        return tf.constant(math.prod(sizes), inputs.dtype)
+    return tf.cast(tf.reduce_prod(tf.gather(tf.shape(inputs), axes)), inputs.dtype)
