@@ -36,6 +36,16 @@ CASES = {
         (5, 6, 2),
         (3, 3, 2, 3),
     ),
+    "conv2d, pixels long enough to be gathered": (
+        conv2d(strides=(2, 1), padding="SAME"),
+        (5, 4, 5),
+        (3, 2, 5, 2),
+    ),
+    "conv2d, rows and columns that no window sees": (
+        conv2d(strides=(2, 3), padding="VALID"),
+        (6, 9, 5),
+        (3, 2, 5, 2),
+    ),
     "conv2d, stride (3, 2), window below stride": (
         conv2d(strides=(3, 2), padding="VALID"),
         (7, 6, 2),

@@ -5,10 +5,11 @@ kernel [1]. Patches of all tasks are taken in one call; the products are one bat
 
     forward                 y = P(x) k
     gradient of the kernel  P(x)^T dy
-    gradient of the input   P^T (dy k^T)
+    gradient of the input   for each phase of pixels, Q(dy) k^T
 
-with P the linear map from an image to its patches. The gradients of these three operations are
-again these three, so derivatives of every order stay vectorised.
+with P(x) the patches of an image and Q(dy) the output gradients that meet a pixel: pixels a stride
+apart lie in the same taps of windows. The gradients of these three operations are again these
+three, so derivatives of every order stay vectorised.
 
 [1] Chellapilla, Puri, Simard (2006), High performance convolutional neural networks for document
     processing.
@@ -18,7 +19,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfmeta.parallel.patches import Geometry, extract, spread
+from tfmeta.parallel.patches import Geometry, gradients_at, interleave, phases, windows
 from tfmeta.parallel.registry import task_converter
 
 
@@ -69,7 +70,8 @@ class Convolution(Geometry):
 def convolve(images, stacked, kernels, geometry):
     """Convolves images [[T,] N, height, width, C] with kernels [T, ...]."""
     product = tf.matmul(_columns(images, stacked, geometry), _kernel_matrix(kernels, geometry))
-    return _from_groups(product, [_tasks(kernels), -1, *geometry.output_size], geometry)
+    shape = [_tasks(kernels), -1, *geometry.output_size]
+    return _from_groups(product, shape, geometry.filters, geometry)
 
 
 def kernel_gradient(images, images_stacked, grads, grads_stacked, geometry):
@@ -81,10 +83,35 @@ def kernel_gradient(images, images_stacked, grads, grads_stacked, geometry):
 
 def image_gradient(kernels, grads, grads_stacked, geometry):
     """Gradient of the images [T, N, height, width, C] from kernels [T, ...]."""
-    grads = _to_groups(grads, grads_stacked, geometry)
-    columns = tf.matmul(grads, _kernel_matrix(kernels, geometry), transpose_b=True)
-    images = spread(_ungroup_columns(columns, geometry), geometry)
+    flat = tf.reshape(grads, [-1, *geometry.output_size, geometry.filters])
+    lead = [_tasks(grads)] if grads_stacked else [1]
+    parts = [_phase_gradient(phase, kernels, flat, lead, geometry) for phase in phases(geometry)]
+    images = interleave(parts, geometry)
     return tf.reshape(images, [_tasks(kernels), -1, *geometry.image_size, geometry.channels])
+
+
+def _phase_gradient(phase, kernels, grads, lead, geometry):
+    """Gradient of one phase's pixels, [T * N, pixels, C]."""
+    pixels, taps = phase.size[0] * phase.size[1], len(phase.taps)
+    if not taps:
+        examples = tf.shape(grads)[0] // lead[0] * _tasks(kernels)
+        return tf.zeros([examples, pixels, geometry.channels], grads.dtype)
+    met = tf.reshape(gradients_at(grads, phase, geometry), [*lead, -1, taps * geometry.filters])
+    product = tf.matmul(
+        _by_group(met, taps, geometry.filters, geometry), _tap_matrix(kernels, phase.taps, geometry)
+    )
+    return _from_groups(product, [-1, pixels], geometry.channels, geometry)
+
+
+def _tap_matrix(kernels, taps, geometry):
+    """Some taps of kernels [T, h, w, C / G, filters] as [T, (G,) taps * filters / G, C / G]."""
+    groups, channels = geometry.groups, geometry.channels // geometry.groups
+    matrix = tf.reshape(
+        kernels, [_tasks(kernels), -1, channels, groups, geometry.filters // groups]
+    )
+    matrix = tf.transpose(tf.gather(matrix, taps, axis=1), [0, 3, 1, 4, 2])
+    lead = [_tasks(kernels), groups] if groups > 1 else [_tasks(kernels)]
+    return tf.reshape(matrix, [*lead, -1, channels])
 
 
 def _one_task(examples, kernel):
@@ -144,24 +171,21 @@ def _shape(value):
 def _columns(images, stacked, geometry):
     """Patches as a matrix a task and group: [T, (G,) N * positions, taps * channels]."""
     flat = tf.reshape(images, [-1, *geometry.image_size, geometry.channels])
-    patches = extract(flat, geometry)
-    groups, taps = geometry.groups, geometry.taps
     lead = [_tasks(images)] if stacked else [1]
+    width = geometry.taps * geometry.channels
+    matrix = tf.reshape(windows(flat, geometry), [*lead, -1, width])
+    return _by_group(matrix, geometry.taps, geometry.channels, geometry)
+
+
+def _by_group(matrix, taps, channels, geometry):
+    """[T, rows, taps * channels] as [T, (G,) rows, taps * channels / G]."""
+    groups = geometry.groups
     if groups == 1:
-        return tf.reshape(patches, [*lead, -1, taps * geometry.channels])
-    patches = tf.reshape(patches, [*lead, -1, taps, groups, geometry.channels // groups])
-    patches = tf.transpose(patches, [0, 3, 1, 2, 4])
-    return tf.reshape(patches, [*lead, groups, -1, taps * geometry.channels // groups])
-
-
-def _ungroup_columns(columns, geometry):
-    groups, taps = geometry.groups, geometry.taps
-    if groups > 1:
-        columns = tf.reshape(
-            columns, [_tasks(columns), groups, -1, taps, geometry.channels // groups]
-        )
-        columns = tf.transpose(columns, [0, 2, 3, 1, 4])
-    return tf.reshape(columns, [-1, *geometry.output_size, taps * geometry.channels])
+        return matrix
+    tasks = _tasks(matrix)
+    matrix = tf.reshape(matrix, [tasks, -1, taps, groups, channels // groups])
+    matrix = tf.transpose(matrix, [0, 3, 1, 2, 4])
+    return tf.reshape(matrix, [tasks, groups, -1, taps * channels // groups])
 
 
 def _kernel_matrix(kernels, geometry):
@@ -188,13 +212,11 @@ def _to_groups(grads, stacked, geometry):
     """Output gradients ([T,] N, h, w, filters] as [T, (G,) N * positions, filters / G]."""
     lead = [_tasks(grads)] if stacked else [1]
     grads = tf.reshape(grads, [*lead, -1, geometry.filters])
-    if geometry.groups == 1:
-        return grads
-    grads = tf.reshape(grads, [*lead, -1, geometry.groups, geometry.filters // geometry.groups])
-    return tf.transpose(grads, [0, 2, 1, 3])
+    return _by_group(grads, 1, geometry.filters, geometry)
 
 
-def _from_groups(product, shape, geometry):
+def _from_groups(product, shape, channels, geometry):
+    """[T, (G,) rows, channels / G] as [*shape, channels]."""
     if geometry.groups > 1:
         product = tf.transpose(product, [0, 2, 1, 3])
-    return tf.reshape(product, [*shape, geometry.filters])
+    return tf.reshape(product, [*shape, channels])
