@@ -75,6 +75,9 @@ ACCEPTED = [
     ("test:529", '{"inputs": {"d": [[[1,2],[3,4]]]}}', {"d": INT32}, [[[1, 2], [3, 4]]], False),
     ("test:565", '{"inputs": [[[1,2],[3,4]]]}', {"d": INT32}, [[[1, 2], [3, 4]]], False),
     ("test:607", '{"inputs": {"b64": "aGVsbG8="}}', {"d": STRING}, b"hello", False),
+    # RapidJSON's FindMember gives the first of one name.
+    ("source:633", '{"inputs": {"d": 1, "d": 2}}', {"d": INT64}, 1, False),
+    ("source:675", '{"inputs": [1], "inputs": [2]}', {"d": INT64}, [1], False),
     ("source:350", '{"inputs": 7}', {"d": INT64}, 7, False),
     ("source:349", '{"inputs": [[], []]}', {"d": FLOAT}, [[], []], False),
     ("source:483", '{"inputs": [NaN, Infinity, -Infinity]}', {"d": FLOAT}, None, False),

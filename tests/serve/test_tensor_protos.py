@@ -72,4 +72,21 @@ def test_a_few_bytes_cannot_ask_for_many():
     proto.tensor_shape.dim.add(size=2**62)
     with pytest.raises(ServingError, match="x must be at most") as caught:
         to_array(proto, "x", MOST)
-    assert caught.value.code == Code.RESOURCE_EXHAUSTED
+    assert caught.value.code == Code.INVALID_ARGUMENT, "it is too large for ever"
+
+
+@pytest.mark.parametrize("shape", [[0, 2**40, 2**40, 2**40], [2**40, 2**40, 0]])
+def test_a_shape_of_nothing_that_no_array_can_have_is_no_tensor(shape):
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    with pytest.raises(ServingError, match="tensor parsing error: x") as caught:
+        to_array(proto, "x", MOST)
+    assert caught.value.code == Code.INVALID_ARGUMENT
+
+
+def test_a_shape_of_nothing_is_a_tensor():
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT)
+    for size in (0, 10**9):
+        proto.tensor_shape.dim.add(size=size)
+    assert to_array(proto, "x", MOST).shape == (0, 10**9)

@@ -35,17 +35,19 @@ class ServingError(Exception):
     Attributes:
         code: `grpc.StatusCode`.
         message: what the client reads.
+        http_status: that of the code, 500 for what is the server's own fault, unless another
+            is given.
     """
 
-    def __init__(self, code, message):
+    def __init__(self, code, message, http_status=None):
         super().__init__(message)
         self.code = code
         self.message = message
+        self.http_status = http_status or _HTTP.get(code, 500)
 
-    @property
-    def http_status(self) -> int:
-        """The HTTP status of the code; 500 for what is the server's own fault."""
-        return _HTTP.get(self.code, 500)
+    def alone(self) -> "ServingError":
+        """The same error without its traceback, whose frames hold what the client sent."""
+        return ServingError(self.code, self.message, self.http_status)
 
     @property
     def grpc_message(self) -> str:
@@ -58,6 +60,14 @@ class ServingError(Exception):
 def invalid(message) -> ServingError:
     """An INVALID_ARGUMENT."""
     return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def too_large(message) -> ServingError:
+    """An INVALID_ARGUMENT, 413 over REST: what is too large now is too large for ever.
+
+    RESOURCE_EXHAUSTED and 429 are for what there is no room for now; clients send that again.
+    """
+    return ServingError(Code.INVALID_ARGUMENT, message, 413)
 
 
 def of_tensorflow(error) -> ServingError:

@@ -10,10 +10,14 @@ import re
 
 import numpy as np
 
-from tfmeta.serve.errors import invalid
+from tfmeta.serve.errors import invalid, too_large
 
 _LONGEST_SHOWN = 256
-_DECODER = json.JSONDecoder()
+# A list or object of a few bytes takes a hundred of memory, and is work for the interpreter.
+_BYTES_A_CONTAINER = 8
+# Up to the next bracket, or to the end, past strings. Possessive: what only reads on keeps no
+# place to come back to, which took a hundred bytes a character.
+_BRACKETS = re.compile(r'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{}]|\Z)', re.DOTALL)
 # What Python's parser says of a mistake, and RapidJSON's words for it.
 _WORDS = {
     "Expecting value": "Invalid value.",
@@ -28,21 +32,36 @@ _WORDS = {
 }
 
 
+def check_containers(body, most_bytes):
+    """Refuses a body of more lists and objects than one of `most_bytes` may have.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    most, found = most_bytes // _BYTES_A_CONTAINER, body.count(b"[") + body.count(b"{")
+    if found > most:
+        raise too_large(
+            f"A request must hold at most {most} lists and objects. Received: {found}. Send less "
+            "in one request, or start the server with a higher --max_message_bytes."
+        )
+
+
 def parse(body) -> dict:
     """The object that a body of bytes holds.
 
     Raises:
         ServingError: INVALID_ARGUMENT with RapidJSON's words for what is wrong, and where.
     """
-    text = body.decode("utf-8", "surrogateescape").lstrip("\ufeff \t\r\n")
-    skipped = len(body) - len(text.encode("utf-8", "surrogateescape"))
+    whole = body.decode("utf-8", "surrogateescape")
+    text = whole.lstrip("\ufeff \t\r\n")
     if not text:
         raise invalid("JSON Parse error: The document is empty")
     try:
         value, _ = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
         words = _words(error, text)
-        offset = skipped + len(text[: error.pos].encode("utf-8", "surrogateescape"))
+        end = len(whole) - len(text) + error.pos
+        offset = len(whole[:end].encode("utf-8", "surrogateescape"))
         raise invalid(f"JSON Parse error: {words} at offset: {offset}") from None
     except RecursionError:
         raise invalid("JSON Parse error: Terminate parsing due to nesting.") from None
@@ -53,14 +72,27 @@ def parse(body) -> dict:
     return value
 
 
+def _first_of_each(members):
+    """An object that keeps the first of members of one name, as RapidJSON's FindMember does."""
+    value = dict(members)
+    if len(value) < len(members):
+        value = {}
+        for name, item in members:
+            value.setdefault(name, item)
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
+
+
 def _words(error, text):
     if error.msg != "Expecting ',' delimiter":
         return _WORDS.get(error.msg, "Invalid value.")
     depth = []
-    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text[: error.pos]):
-        if bracket in "[{":
-            depth.append(bracket)
-        elif bracket in "]}" and depth:
+    for found in _BRACKETS.finditer(text, 0, error.pos):
+        if found[1] in ("[", "{"):
+            depth.append(found[1])
+        elif found[1] and depth:
             depth.pop()
     if depth and depth[-1] == "{":
         return "Missing a comma or } after an object member."

@@ -13,7 +13,8 @@ import time
 
 from tfmeta.serve import logs, version_directories
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.served_version import ServedVersion, release_memory
+from tfmeta.serve.large_work import release_memory
+from tfmeta.serve.served_version import ServedVersion
 from tfmeta.serve.warmup import warm
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
@@ -199,7 +200,7 @@ class ModelVersions:
 
     def _failed(self, version, error):
         if isinstance(error, ServingError):
-            error = ServingError(error.code, error.message)  # its traceback holds the graph
+            error = error.alone()  # its traceback holds the graph
         else:
             error = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
         version.failures += 1

@@ -29,8 +29,10 @@ from tfmeta.serve.grpc_services import (
     metadata_response,
     status_response,
 )
-from tfmeta.serve.json_text import answer_body, error_body
+from tfmeta.serve.json_text import answer_body, check_containers, error_body
+from tfmeta.serve.large_work import on_large
 from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.rest_body import Bodies, unpacked
 from tfmeta.serve.rest_json import predict_request
 
 _NAMED = r"/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
@@ -76,6 +78,7 @@ class _RestApi:
         threads = self._options.max_concurrent_requests + self._options.max_queued_requests
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "rest")
         self._threads, self._busy = threads, 0
+        self._bodies = Bodies(self._options.max_message_bytes, self._options.client_timeout_seconds)
 
     async def metrics(self, request):
         """Prometheus' page."""
@@ -100,7 +103,7 @@ class _RestApi:
                 body = await self._respond(call, request, begin)
             failure = None
         except ServingError as error:
-            body, failure = error_body(error.message), error
+            body, failure = error_body(error.message), error.alone()
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception:
@@ -120,15 +123,8 @@ class _RestApi:
         return Response(body, status, headers, media_type="application/json")
 
     async def _respond(self, call, request, begin):
-        body = await self._body(request)
-        deadline = min(
-            self._models.deadline(None), begin + self._options.rest_api_timeout_in_ms / 1000
-        )
         if call.method == "predict":
-            gone = threading.Event()
-            work = functools.partial(self._predict, call.spec, body, deadline, gone)
-            async with _watched(request, gone):
-                return await self._in_pool(work)
+            return await self._respond_predict(call, request, begin)
         if call.verb == "POST":
             raise ServingError(
                 Code.UNIMPLEMENTED,
@@ -137,6 +133,16 @@ class _RestApi:
         if call.method == "metadata":
             return await self._in_pool(functools.partial(self._metadata, call.spec))
         return _message_json(status_response(self._models.status(call.spec)), False)
+
+    async def _respond_predict(self, call, request, begin):
+        async with self._bodies.body(request) as body:
+            seconds = self._options.rest_api_timeout_in_ms / 1000
+            deadline = min(self._models.deadline(None), begin + seconds)
+            packed = "gzip" in request.headers.get("content-encoding", "")
+            gone = threading.Event()
+            work = functools.partial(self._predict, call.spec, body, packed, deadline, gone)
+            async with _watched(request, gone):
+                return await self._in_pool(work)
 
     async def _in_pool(self, work):
         if self._busy >= self._threads:
@@ -151,13 +157,15 @@ class _RestApi:
         finally:
             self._busy -= 1
 
-    def _predict(self, spec, body, deadline, gone):
+    def _predict(self, spec, body, packed, deadline, gone):
         with self._models.admitted(deadline), self._models.use(spec) as version:
             if gone.is_set():
                 raise ServingError(Code.CANCELLED, "The client is gone.")
-            name, inputs, rows = predict_request(
-                body, lambda name: self._models.signature_of_rest(version, name)
-            )
+            most = self._options.max_message_bytes
+            body = unpacked(body, most) if packed else body
+            check_containers(body, most)
+            signature_of = functools.partial(self._models.signature_of_rest, version)
+            name, inputs, rows = on_large(len(body), lambda: predict_request(body, signature_of))
             outputs = self._models.run(spec, version, inputs, name, deadline=deadline)
             return answer_body(outputs, rows)
 
@@ -170,32 +178,6 @@ class _RestApi:
             f'{{\n"model_spec":{_message_json(response.model_spec, True)},\n'
             f'"metadata": {{"signature_def": {_message_json(signatures, True)}}}\n}}\n'
         )
-
-    async def _body(self, request):
-        """The body, within the limits of size and time."""
-        most, chunks, size = self._options.max_message_bytes, [], 0
-        too_large = ServingError(
-            Code.RESOURCE_EXHAUSTED,
-            f"A request must be at most {most} bytes. Send less in one request, or start the "
-            "server with a higher --max_message_bytes.",
-        )
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > most:
-            raise too_large
-        try:
-            async with asyncio.timeout(self._options.client_timeout_seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > most:
-                        raise too_large
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise ServingError(
-                Code.DEADLINE_EXCEEDED,
-                "The request's body did not arrive within "
-                f"{self._options.client_timeout_seconds} seconds.",
-            ) from None
-        return b"".join(chunks)
 
     def _key_agrees(self, request):
         key = self._options.api_key

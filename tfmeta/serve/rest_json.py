@@ -183,27 +183,37 @@ def _misfit(value, dtype):
         if not first:
             break
         first = first[0]
-    stack = [(value, 0)]
+    # Iterators, since a list of pending items would be as large again as the value.
+    stack = [iter([value])]
     while stack:
-        item, level = stack.pop()
-        if not isinstance(item, list):
-            if level != len(rank):
-                return invalid(
-                    f"JSON Value: {debug_string(item)} found at incorrect level: {level + 1} in "
-                    f"the JSON DOM. Expected at level: {len(rank)}"
-                )
-            if not _leaves_fit([item], dtype):
-                return _type_error(item, dtype)
-        elif level >= len(rank):
-            return invalid(f"Encountered list at unexpected level: {level} expected < {len(rank)}")
-        elif len(item) != rank[level]:
-            return invalid(
-                f"Encountered list at unexpected size: {len(item)} at level: {level} expected "
-                f"size: {rank[level]}"
-            )
+        for item in stack[-1]:
+            error = _item_error(item, len(stack) - 1, rank, dtype)
+            if error:
+                return error
+            if isinstance(item, list):
+                stack.append(iter(item))
+                break
         else:
-            stack.extend((each, level + 1) for each in reversed(item))
+            stack.pop()
     return invalid("The JSON value is not a tensor.")
+
+
+def _item_error(item, level, rank, dtype):
+    if not isinstance(item, list):
+        if level != len(rank):
+            return invalid(
+                f"JSON Value: {debug_string(item)} found at incorrect level: {level + 1} in "
+                f"the JSON DOM. Expected at level: {len(rank)}"
+            )
+        return None if _leaves_fit([item], dtype) else _type_error(item, dtype)
+    if level >= len(rank):
+        return invalid(f"Encountered list at unexpected level: {level} expected < {len(rank)}")
+    if len(item) != rank[level]:
+        return invalid(
+            f"Encountered list at unexpected size: {len(item)} at level: {level} expected "
+            f"size: {rank[level]}"
+        )
+    return None
 
 
 def _type_error(value, dtype):

@@ -14,6 +14,7 @@ import time
 import tensorflow as tf
 
 from tfmeta.serve.errors import Code, ServingError, invalid, of_tensorflow
+from tfmeta.serve.large_work import release_memory
 from tfmeta.serve.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -130,13 +131,6 @@ def _load_error(error, path):
     return ServingError(
         Code.INVALID_ARGUMENT, f"Cannot load the SavedModel in {path}: {str(error)[:500]}"
     )
-
-
-def release_memory():
-    """Gives what the allocator keeps back to the system, where the C library can (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from tfmeta.serve.errors import Code, ServingError, invalid
+from tfmeta.serve.errors import invalid, too_large
 
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
@@ -50,7 +50,7 @@ def to_array(proto, name, most_bytes) -> np.ndarray:
         most_bytes: largest tensor; a message of a few bytes may describe one of many.
 
     Raises:
-        ServingError: INVALID_ARGUMENT if it is no tensor, RESOURCE_EXHAUSTED if it is too large.
+        ServingError: INVALID_ARGUMENT if it is no tensor or too large.
     """
     if proto.dtype not in _FIELDS or proto.tensor_shape.unknown_rank:
         raise invalid(f"tensor parsing error: {name}")
@@ -59,9 +59,10 @@ def to_array(proto, name, most_bytes) -> np.ndarray:
         raise invalid(f"tensor parsing error: {name}")
     dtype = np.dtype(tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype)
     elements = math.prod(shape)
+    if not elements and math.prod(filter(None, shape)) * dtype.itemsize >= 2**63:
+        raise invalid(f"tensor parsing error: {name}")  # NumPy has no array of such a shape
     if elements * dtype.itemsize > most_bytes:
-        raise ServingError(
-            Code.RESOURCE_EXHAUSTED,
+        raise too_large(
             f"{name} must be at most {most_bytes} bytes. Received: shape {shape}. Send less in "
             "one request, or start the server with a higher --max_message_bytes.",
         )
