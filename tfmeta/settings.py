@@ -12,7 +12,7 @@ from tfmeta.learners.normalization import MODES
 from tfmeta.tasks.pool import SPLITS
 
 CHECKPOINTS = ("last", "best")
-STRATEGIES = (None, "one_device", "mirrored")
+STRATEGIES = (None, "one_device", "mirrored", "multi_worker")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,8 @@ class RunSettings:
         jit_compile: XLA for the meta-gradient; None: chosen once before step 1 and kept in
             run.json (a CPU runs faster without; on a GPU both are timed).
         strategy: None (one device, or all GPUs of this machine where there are several),
-            "mirrored" or "one_device".
+            "mirrored", "one_device", or "multi_worker" (several processes, each with the
+            environment variable TF_CONFIG).
     """
 
     deterministic: bool | None = None

@@ -2,12 +2,12 @@
 
 import contextlib
 import inspect
-import os
 from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
+from tfmeta.experiment.cluster import MULTI_WORKER
 from tfmeta.recipe import RecipeError, explained
 from tfmeta.settings import Settings
 
@@ -15,14 +15,10 @@ from tfmeta.settings import Settings
 def make_strategy(name: str | None) -> tf.distribute.Strategy:
     """The distribution of a run; see `RunSettings.strategy`.
 
-    Raises:
-        RecipeError: if TF_CONFIG asks for several machines.
+    For "multi_worker" it is made before anything else of TensorFlow, and waits for the others.
     """
-    if "TF_CONFIG" in os.environ:
-        raise RecipeError(
-            "A run trains on the devices of one machine. Received: TF_CONFIG, which names several. "
-            "Unset it."
-        )
+    if name == MULTI_WORKER:
+        return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name is None and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")

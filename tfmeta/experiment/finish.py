@@ -44,10 +44,9 @@ def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> N
 
 
 def _restored(settings: Settings, place: WorkDir, training, step: int):
-    """The learner as a checkpoint has it, on one device."""
-    learner = training.learner
-    if training.strategy.num_replicas_in_sync > 1:
-        strategy = tf.distribute.get_strategy()
+    """The learner as a checkpoint has it, on one device of this process."""
+    learner, strategy = training.learner, tf.distribute.get_strategy()
+    if training.strategy is not strategy:
         learner = building.build_learner(settings, strategy, training.jit_compile)
         learner.parallel = training.learner.parallel
     # The counters stay those of the run, whatever step is chosen.

@@ -88,6 +88,9 @@ def changes(old: dict, new: dict) -> list[str]:
         for name in ("onednn", "deterministic", "replicas")
         if old[name] != new[name]
     ]
+    workers = zip(old.get("workers", ()), new.get("workers", ()), strict=False)
+    for index, (before, now) in enumerate(workers, 1):
+        found += [f"worker {index}: {line}" for line in changes(before, now)]
     return found
 
 

@@ -4,18 +4,29 @@ import logging
 
 import tensorflow as tf
 
-from tfmeta import config, evaluation
-from tfmeta.experiment import building, finish, record
-from tfmeta.experiment.files import disk_errors, locked, write_json
-from tfmeta.experiment.metrics_log import MetricsLog
+from tfmeta import config
+from tfmeta.experiment import building, record
+from tfmeta.experiment.agreement import Agreement
+from tfmeta.experiment.chief import Chief
+from tfmeta.experiment.cluster import Cluster, cluster_of
+from tfmeta.experiment.follower import Follower
 from tfmeta.experiment.progress import Progress
 from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
 from tfmeta.experiment.training import Training
 from tfmeta.experiment.workdir import WorkDir
+from tfmeta.experiment.workers import check_agreement, gathering, loss_of_workers
 from tfmeta.recipe import Recipe, RecipeError, RunError, explained
 from tfmeta.settings import Settings
 
 _SECONDS_PER_CALL = 1.0  # how long a signal may wait for the steps under way
+_RECORDED = ("versions", "machine", "threads", "onednn", "deterministic", "replicas")
+_MUST_AGREE = {
+    "recipe": "Give all of them the same --gin_file and --gin_param.",
+    "checkpoint": "--workdir must be one folder that all workers share.",
+    "replicas": "Give every worker the same number of devices.",
+    "deterministic": "Set run.deterministic.",
+    "data": "Give all of them the same data, under TFMETA_DATA_DIR or in a shared folder.",
+}
 
 
 class NotFinite(RunError):
@@ -24,6 +35,9 @@ class NotFinite(RunError):
 
 def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
     """Trains, evaluates and exports; a run that was interrupted goes on where it was saved.
+
+    With `run.strategy = 'multi_worker'` every process of TF_CONFIG's cluster calls it, with the
+    same recipe and a work directory that all share; the chief alone writes it.
 
     Args:
         recipe: of `tfmeta.recipe.read_recipe`.
@@ -37,15 +51,15 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
         RecipeError: for everything that the user can put right.
     """
     place = WorkDir(workdir)
-    with config.configured(recipe) as settings, locked(place.path), disk_errors(place.path):
-        place.claim(settings)
-        with stop_on_signals() as stop:
-            run, stopped = _Run(settings, place, stop, continue_anyway), False
+    with config.configured(recipe) as settings:
+        cluster = cluster_of(settings.run.strategy)
+        role = (Chief if cluster.is_chief else Follower)(settings, place)
+        with role.holding(), loss_of_workers(cluster, place), stop_on_signals() as stop:
+            run, stopped = _Run(settings, cluster, role, stop, continue_anyway), False
             try:
                 run.loop()
                 run.progress.close()
-                with building.operation_errors():
-                    finish.finish(settings, place, run.training, stop)
+                role.finish(run.training, stop)
             except Stopped:
                 stopped = True
             finally:
@@ -61,30 +75,39 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
 
 
 class _Run:
-    """The loop of a run and what it writes."""
+    """The loop of a run, the same on every worker; `role` writes what the chief writes."""
 
-    def __init__(self, settings: Settings, place: WorkDir, stop: StopRequest, continue_anyway):
-        self.settings, self.place, self.stop = settings, place, stop
-        self.checkpoints = place.checkpoints(settings.log.keep)
-        self.progress = Progress(settings.train.steps, place.resume_step())
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        role: Chief | Follower,
+        stop: StopRequest,
+        continue_anyway: bool,
+    ):
+        self.settings, self.cluster, self.role, self.stop = settings, cluster, role, stop
+        self.place = place = role.place
+        step = place.resume_step()
+        self.progress = Progress(settings.train.steps, step)
         self.progress.say(f"{settings.recipe}: building (work directory {place.path})")
         deterministic = building.set_determinism(settings.run.deterministic)
-        self.strategy = building.make_strategy(settings.run.strategy)
+        with gathering(cluster, self.progress.say):
+            self.strategy = building.make_strategy(settings.run.strategy)
+            self.agreement = Agreement(self.strategy, max(len(cluster.addresses), 1))
+            facts = self.agreement.everyones_facts(self._facts(step, deterministic))
+        check_agreement(cluster, facts, _MUST_AGREE)
         with _warnings() as warnings:
-            self.training = self._build(deterministic, continue_anyway)
+            self.training = self._build(facts, step, continue_anyway)
         self._record["warnings"] = warnings
         if any("one after another" in warning for warning in warnings):
             self._record["choices"]["parallel"] = "sequential"
-        step = place.resume_step()
         if step:
-            self.checkpoints.restore(step, self.training.state)
+            place.checkpoints().restore(step, self.training.state)
             self.progress.say(f"goes on from step {step}")
         self._record["sessions"].append(record.session(step))
-        write_json(place.path / record.NAME, self._record)
+        role.begin(self._record, self.training)
         stream = building.train_stream
         self.training.start(lambda first: stream(settings, first))
-        columns = self.training.names
-        self.log = MetricsLog(place.path, columns, step, settings.log.tensorboard)
         self._row_began = (step, self.training.seconds)
 
     def loop(self) -> None:
@@ -97,7 +120,7 @@ class _Run:
         training, log = self.training, self.settings.log
         steps, chunk = self.settings.train.steps, 1
         if training.step and self._validation_due():
-            self._validate()
+            self.role.validate(training)
         while training.step < steps:
             until = min(
                 steps, *(training.step // n * n + n for n in self._intervals(log.checkpoint_every))
@@ -110,37 +133,54 @@ class _Run:
             # The first call compiles; what it took says nothing of the next ones.
             per_second = (done.step - before) / (done.seconds - began)
             chunk = 2 if chunk == 1 else max(2, int(_SECONDS_PER_CALL * per_second))
+            chunk = self._agree(chunk)
             if before == training.began:
                 self.progress.start(done.step)  # What compiling took says nothing of the rest.
             self.progress.update(done.step, done.values, self._tasks_per_second(done))
             if self._due(log.every) or done.step == steps:
                 self._write_row(done)
-            if self._due(log.checkpoint_every) or done.step == steps or self.stop:
-                self._save()
+            if self._due(log.checkpoint_every) or done.step == steps or self.stop.agreed:
+                self.role.save(training)
             if self._validation_due():
-                self._validate()
-            if self.stop:
+                self.role.validate(training)
+            if self.stop.agreed:
                 raise Stopped
 
     def close(self) -> None:
-        self.log.close()
+        self.role.close()
         self.progress.close()
 
-    def _build(self, deterministic: bool, continue_anyway: bool) -> Training:
+    def _agree(self, chunk: int) -> int:
+        """The steps of the next call, the same on every worker; a signal to one stops all."""
+        everyones = self.agreement.everyones([self.stop.signal or 0, chunk])
+        self.stop.agree(everyones[:, 0].max())
+        return int(everyones[:, 1].min())
+
+    def _facts(self, step: int, deterministic: bool) -> dict:
+        """What this worker tells the others of itself."""
+        return {
+            **record.environment(tf),
+            "deterministic": deterministic,
+            "replicas": self.strategy.num_replicas_in_sync,
+            "recipe": self.settings.config,
+            "checkpoint": step,
+            "data": building.train_stream(self.settings).info,
+        }
+
+    def _build(self, facts: list[dict], step: int, continue_anyway: bool) -> Training:
         settings, old = self.settings, record.read(self.place.path)
-        resumed = bool(old) and self.place.resume_step() > 0
+        own = facts[self.cluster.index]
         new = {
             "schema_version": 1,
             "recipe": settings.recipe,
             "seed": settings.train.seed,
-            **record.environment(tf),
-            "deterministic": deterministic,
-            "replicas": self.strategy.num_replicas_in_sync,
+            **{name: facts[0][name] for name in _RECORDED},
+            "workers": [{name: each[name] for name in _RECORDED} for each in facts[1:]],
             "git_commit": record.git_commit(),
             "sessions": old["sessions"] if old else [],
         }
-        if resumed:
-            if self.place.resume_step() < settings.train.steps:
+        if old and step:
+            if step < settings.train.steps:
                 self._check_same(old, new, continue_anyway)
             new = {**new, "choices": old["choices"]}
         else:
@@ -153,7 +193,7 @@ class _Run:
         training = self._training(choices["jit_compile"], choices.get("parallel"))
         choices.setdefault("parallel", _parallel(training.learner))
         choices.setdefault("tasks_per_pass", training.learner.tasks_per_pass)
-        new["data"] = building.train_stream(settings).info
+        new["data"] = own["data"]
         return training
 
     def _training(self, jit_compile: bool, parallel: str | None = None) -> Training:
@@ -194,37 +234,14 @@ class _Run:
         return tasks / max(done.seconds - seconds, 1e-9)
 
     def _write_row(self, done) -> None:
-        self.log.write(done.step, done.values, self._tasks_per_second(done), done.seconds)
+        self.role.write_row(done, self._tasks_per_second(done))
         self._row_began = (done.step, done.seconds)
         self.training.reset()
-
-    def _save(self) -> None:
-        self.log.sync()
-        self.checkpoints.save(self.training.step, self.training.state)
 
     def _validation_due(self) -> bool:
         # At the end too: a run made shorter than `every` has a best checkpoint all the same.
         every = self.settings.validate.every
         return self._due(every) or bool(every and self.training.step == self.settings.train.steps)
-
-    def _validate(self) -> None:
-        validate, training = self.settings.validate, self.training
-        results = evaluation.evaluate_learner(
-            training.learner,
-            building.held_out_stream(self.settings, validate.split, validate.seed),
-            validate.tasks,
-            tasks_per_batch=self.settings.evaluate.tasks_per_batch,
-        )
-        metric, summary = next(iter(next(iter(results.values())).items()))
-        value = summary["mean"][-1]
-        if value is None:
-            return
-        self.log.event(training.step, {f"validation_{metric}": value})
-        best = self.checkpoints.best()
-        sign = 1 if metric == "accuracy" else -1
-        if best is None or sign * value > sign * best["value"]:
-            self._save()
-            self.checkpoints.mark_best(training.step, metric, value)
 
     def _not_finite(self, step: int) -> NotFinite:
         saved = self.place.resume_step()

@@ -6,13 +6,24 @@ from collections.abc import Iterator
 
 
 class StopRequest:
-    """Whether somebody asked the run to end, and by which signal."""
+    """Whether somebody asked the run to end, and by which signal.
+
+    Attributes:
+        signal: what this process got, or has agreed on with the other workers.
+        agreed: whether all workers know of it, and end at this step.
+    """
 
     def __init__(self):
         self.signal: signal.Signals | None = None
+        self.agreed = False
 
     def __bool__(self) -> bool:
         return self.signal is not None
+
+    def agree(self, number: int) -> None:
+        """Takes the signal that the workers agreed on; 0: none of them had one."""
+        if number:
+            self.signal, self.agreed = signal.Signals(number), True
 
     @property
     def exit_code(self) -> int:

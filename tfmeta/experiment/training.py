@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfmeta.experiment.checkpoints import state_of
 
-_PREFETCH = 2  # batches
+_PREFETCH = 2  # steps
 
 
 class Progressed(NamedTuple):
@@ -47,8 +47,9 @@ class Training:
         replicas = strategy.num_replicas_in_sync
         if tasks_per_step % replicas:
             raise ValueError(
-                f"train.tasks_per_step must be a multiple of the {replicas} devices. "
-                f"Received: {tasks_per_step}."
+                f"train.tasks_per_step must be a multiple of the {replicas} devices, of all "
+                f"workers together, which share its tasks. Received: {tasks_per_step}. Take "
+                f"{-(-tasks_per_step // replicas) * replicas}, or other devices."
             )
         self.learner = learner
         self.strategy = strategy
@@ -101,8 +102,16 @@ class Training:
         """
         stream = stream_from(self.step * self.tasks_per_step)
         self.began = self.step
-        batches = stream.batch(self.tasks_per_step).prefetch(_PREFETCH)
-        self._batches = iter(self.strategy.experimental_distribute_dataset(batches))
+        replicas = self.strategy.num_replicas_in_sync
+
+        def own_parts(worker: tf.distribute.InputContext):
+            """A part of each batch for every replica of this process, in their order."""
+            here = replicas // worker.num_input_pipelines
+            own = range(worker.input_pipeline_id * here, (worker.input_pipeline_id + 1) * here)
+            parts = stream.batch_parts(self.tasks_per_step, replicas, own)
+            return parts.prefetch(_PREFETCH * here)
+
+        self._batches = iter(self.strategy.distribute_datasets_from_function(own_parts))
 
     def advance(self, steps: int) -> Progressed:
         """Runs up to `steps` steps; fewer where a loss or gradient is not finite."""
@@ -146,24 +155,31 @@ class Training:
     def _one_step(self, batches):
         """Returns the step's logs [len(names)], not finite where something was not."""
         first_task = self.step_variable * self.tasks_per_step
-        gradients, state, logs = self.strategy.run(self._in_replica, (next(batches), first_task))
-        gradients = [self._mean(gradient) for gradient in gradients]
-        values = [tf.cast(self._mean(logs[name]), tf.float64) for name in self.names]
+        results = self.strategy.run(self._in_replica, (next(batches), first_task))
+        gradients, state, logs = self._means(results)
+        values = [tf.cast(logs[name], tf.float64) for name in self.names]
         if not hasattr(self.learner.optimizer, "inner_optimizer"):
             # Loss scaling meets infinite gradients on purpose, and skips them itself.
             finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
             values[0] = tf.where(tf.reduce_all(finite), values[0], float("nan"))
-        self.learner.apply_meta_gradient(gradients, [self._mean(value) for value in state])
+        self.learner.apply_meta_gradient(gradients, state)
         self.step_variable.assign_add(1)
         return tf.stack(values)
 
-    def _mean(self, value):
+    def _means(self, results):
+        """Means over replicas, one all-reduce for all values of a type: each has its latency."""
         if self.strategy.num_replicas_in_sync == 1:
-            return value
-        first = self.strategy.experimental_local_results(value)[0]
-        if not first.dtype.is_floating:
-            return first
-        return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+            return results
+        values = tf.nest.flatten(results)
+        # Of what is not a floating-point number, every replica has the same.
+        means = [self.strategy.experimental_local_results(value)[0] for value in values]
+        for kind in sorted({mean.dtype.name for mean in means if mean.dtype.is_floating}):
+            places = [place for place, mean in enumerate(means) if mean.dtype.name == kind]
+            pairs = [(values[place], values[place]) for place in places]
+            reduced = self.strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, pairs)
+            for place, mean in zip(places, reduced, strict=True):
+                means[place] = mean
+        return tf.nest.pack_sequence_as(results, means)
 
     def _steps(self, batches, steps):
         def unfinished(done, bad, totals):

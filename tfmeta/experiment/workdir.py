@@ -45,7 +45,12 @@ class WorkDir:
         return parse_recipe(text, self.path.name)
 
     def claim(self, settings: Settings) -> None:
-        """Makes this the directory of a recipe, or checks that it is.
+        """Makes this the directory of a recipe, or checks that it is; see `check`."""
+        self.check(settings)
+        write_text(self.config, settings.config)
+
+    def check(self, settings: Settings) -> None:
+        """Checks that a recipe may go on here, or begin.
 
         Raises:
             RecipeError: with the differences, if it belongs to another recipe.
@@ -64,7 +69,6 @@ class WorkDir:
                 f"A work directory with checkpoints has a {CONFIG}. Received: {self.path}, which "
                 "has checkpoints only. Choose another --workdir."
             )
-        write_text(self.config, settings.config)
 
     def resume_step(self) -> int:
         """The step of the last checkpoint; 0 where there is none."""

@@ -92,6 +92,51 @@ class TaskStream(tf.data.Dataset):
         )
         return batches.with_options(_without_graph_rewrites())
 
+    def batch_parts(self, batch_size: int, parts: int, own: range) -> tf.data.Dataset:
+        """Of every batch, some of its equal parts, one after another; the others are not drawn.
+
+        Several devices or hosts share batches this way: part p of batch b holds the tasks that
+        follow `start + b * batch_size + p * batch_size // parts`, whoever draws it.
+
+        Args:
+            batch_size: tasks of a whole batch.
+            parts: into how many a batch is cut.
+            own: the parts to draw, a range of consecutive ones within `range(parts)`.
+
+        Returns:
+            An endless dataset of tasks `[batch_size // parts, ...]`: the first of `own` of the
+            first batch, the second of `own` of it, ..., then those of the second batch.
+
+        Raises:
+            ValueError: if a batch can't be cut so, or the stream ends.
+        """
+        check_whole_number("batch_size", batch_size, 1)
+        if parts < 1 or batch_size % parts:
+            raise ValueError(
+                f"batch_size must be a multiple of the number of parts. Received: {batch_size} "
+                f"tasks for {parts} parts. Choose another number of tasks."
+            )
+        if not own or own.step != 1 or own.start < 0 or own.stop > parts:
+            raise ValueError(
+                f"own must be consecutive parts of {range(parts)}. Received: {own}. "
+                "Pass a range within it."
+            )
+        if self._count is not None:
+            raise ValueError(
+                f"A stream that is shared must be endless. Received: count={self._count}. "
+                "Leave count out."
+            )
+        size = batch_size // parts
+
+        def draw(number):
+            batch, part = number // len(own), number % len(own) + own.start
+            return self._sample_block(self._start + batch * batch_size + part * size, size)
+
+        drawn = tf.data.Dataset.counter().map(
+            draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
+        )
+        return drawn.with_options(_without_graph_rewrites())
+
     def _indices(self, step: int, count: int | None = None) -> tf.data.Dataset:
         """The index of every `step`-th task."""
         count = self._count if count is None else count
