@@ -1,7 +1,9 @@
 """A contestant's own process: builds its meta-step, then waits on a pipe for its turns.
 
-Started by the drivers. Reads a JSON object a line from its input, answers with one:
-{"command": "gradient", "path": ...} -> {"loss", "seconds"}, the gradient in an .npz at the path;
+Started by the drivers with its name, the workload's, the number of threads, and what to change in
+the workload as a JSON object. Reads a JSON object a line from its input, answers with one:
+{"command": "build"} -> {"seconds"};
+{"command": "answer", "path": ...} -> {"loss", "seconds"}, the arrays in an .npz at the path;
 {"command": "steps", "count": n} -> {"seconds": [n], "cpu_seconds", "loss"};
 {"command": "describe"} -> versions and memory.
 """
@@ -17,68 +19,90 @@ import time
 
 import numpy as np
 
-from benchmarks.entries import CONTESTANTS, WORKLOADS
+from benchmarks.entries import PROCESSES
+from benchmarks.workloads import WORKLOADS, changed
 
-PACKAGES = ("tensorflow", "keras", "torch", "jax", "jaxlib", "numpy")
+PACKAGES = ("tensorflow", "keras", "torch", "torchopt", "higher", "jax", "jaxlib", "numpy")
 
 
-def main(name, workload_name, threads):
+class Turns:
+    """Answers the requests of a driver; methods are named as the commands."""
+
+    def __init__(self, contestant, workload):
+        self._contestant, self._workload = contestant, workload
+        self._runner = self._idle_bytes = None
+
+    def build(self):
+        begin = time.perf_counter()
+        importlib.import_module(self._contestant.module_of(self._workload.algorithm.name))
+        self._idle_bytes = _peak_bytes()
+        self._runner = self._contestant.runner(self._workload)
+        return {"seconds": time.perf_counter() - begin}
+
+    def answer(self, path):
+        begin = time.perf_counter()
+        loss, arrays = self._runner.answer()
+        arrays = [np.asarray(array) for array in arrays]
+        seconds = time.perf_counter() - begin
+        np.savez(path, *arrays)
+        return {"loss": None if loss is None else float(loss), "seconds": seconds}
+
+    def steps(self, count):
+        seconds, loss = [], None
+        before = time.process_time()
+        for _ in range(count):
+            begin = time.perf_counter()
+            loss = self._runner.step()
+            seconds.append(time.perf_counter() - begin)
+        return {"seconds": seconds, "cpu_seconds": time.process_time() - before, "loss": loss}
+
+    def describe(self):
+        versions = {"python": platform.python_version()}
+        for package in PACKAGES:
+            if package in sys.modules:
+                versions[package] = importlib.metadata.version(package)
+        return {
+            "versions": versions,
+            "idle_bytes": self._idle_bytes,
+            "peak_bytes": _peak_bytes(),
+        }
+
+
+def main(name, workload_name, threads, changes):
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     # What libraries print must not reach the pipe.
     os.dup2(2, 1)
-    contestant = CONTESTANTS[name]
-    _limit_threads(contestant.interpreter, threads)
-    module = importlib.import_module(contestant.module)
-    idle_bytes = _peak_bytes()
-    runner = getattr(module, contestant.build)(WORKLOADS[workload_name])
-    handlers = {
-        "gradient": lambda request: _gradient(runner, request["path"]),
-        "steps": lambda request: _steps(runner, request["count"]),
-        "describe": lambda request: _describe(idle_bytes),
-    }
+    contestant = PROCESSES[name]
+    workload = changed(WORKLOADS[workload_name], changes)
+    LIBRARIES[contestant.interpreter](threads, workload.dtype)
+    turns = Turns(contestant, workload)
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps(handlers[request["command"]](request)), file=answers)
+        command = request.pop("command")
+        print(json.dumps(getattr(turns, command)(**request)), file=answers)
 
 
-def _limit_threads(interpreter, threads):
-    if interpreter == "torch":
-        import torch
+def _set_up_torch(threads, dtype):
+    import torch
 
-        torch.set_num_threads(threads)
-    elif interpreter == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    # JAX takes as many threads as the process has cores: the driver sets the affinity.
+    torch.set_num_threads(threads)
 
 
-def _gradient(runner, path):
-    begin = time.perf_counter()
-    loss, gradients = runner.gradient()
-    gradients = [np.asarray(gradient) for gradient in gradients]
-    seconds = time.perf_counter() - begin
-    np.savez(path, *gradients)
-    return {"loss": float(loss), "seconds": seconds}
+def _set_up_tensorflow(threads, dtype):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def _steps(runner, count):
-    seconds, loss = [], None
-    before = time.process_time()
-    for _ in range(count):
-        begin = time.perf_counter()
-        loss = runner.step()
-        seconds.append(time.perf_counter() - begin)
-    return {"seconds": seconds, "cpu_seconds": time.process_time() - before, "loss": loss}
+def _set_up_jax(threads, dtype):
+    # It takes as many threads as the process has cores: the driver sets the affinity.
+    import jax
+
+    jax.config.update("jax_enable_x64", dtype == "float64")
 
 
-def _describe(idle_bytes):
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        if package in sys.modules:
-            versions[package] = importlib.metadata.version(package)
-    return {"versions": versions, "idle_bytes": idle_bytes, "peak_bytes": _peak_bytes()}
+LIBRARIES = {"torch": _set_up_torch, "tensorflow": _set_up_tensorflow, "jax": _set_up_jax}
 
 
 def _peak_bytes():
@@ -86,4 +110,4 @@ def _peak_bytes():
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4]))

@@ -1,41 +1,25 @@
-"""Who takes part in the benchmark of the meta-step, and on what: one line registers each."""
+"""Who takes part in the benchmark of the meta-step: one line registers each."""
 
-import dataclasses
+import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.references import problems
-
-
-@dataclasses.dataclass(frozen=True)
-class Workload:
-    """MAML on one batch of tasks, given as arrays; float32, Adam outside.
-
-    Attributes:
-        problem: network with its weights, and the tasks.
-        inner_steps: of MAML, second order unless `first_order`.
-        inner_rate: of all weights.
-        first_order: whether second derivatives are left out.
-        outer_rate: of Adam.
-    """
-
-    problem: problems.Problem
-    inner_steps: int
-    inner_rate: float
-    first_order: bool = False
-    outer_rate: float = 1e-3
+ALGORITHMS = ("maml", "reptile", "imaml", "adaptation")
 
 
 class Runner(NamedTuple):
-    """What a contestant's `build` returns.
+    """What a contestant's function of a `Workload` returns.
 
     Attributes:
-        gradient: function of nothing to (loss, list of arrays): the meta-gradient at the
-            workload's weights, in their order and layout. Called before any step.
-        step: function of nothing to the loss: a meta-step, finished when it returns.
+        answer: function of nothing to (loss, list of arrays): the meta-gradient at the workload's
+            weights, in their order and layout, and the loss that it is of; for adaptation None
+            and the query outputs [T, Q, ...]. Called before any step. None where there is
+            nothing to compare.
+        step: function of nothing to a number: a meta-step (for adaptation: all answers to the
+            queries), finished when it returns.
     """
 
-    gradient: Callable
+    answer: Callable | None
     step: Callable
 
 
@@ -43,45 +27,65 @@ class Contestant(NamedTuple):
     """A way to compute the meta-step.
 
     Attributes:
-        module: has the function `build`; imported only in the contestant's own process.
-        build: name of a function of a `Workload` to a `Runner`.
+        module: under `benchmarks.contestants`, one an algorithm where {algorithm} is in its name;
+            imported only in the contestant's own process.
+        function: its name there: of a `Workload` and the options to a `Runner`.
         interpreter: "tensorflow", "torch" or "jax": which interpreter runs it.
+        algorithms: that it takes part in.
+        options: keyword arguments of the function.
+        first_order: whether it takes part in first-order MAML.
     """
 
     module: str
-    build: str
+    function: str
     interpreter: str
+    algorithms: tuple = ALGORITHMS
+    options: dict = {}  # noqa: RUF012  (never written to)
+    first_order: bool = True
 
+    def takes_part(self, workload) -> bool:
+        if getattr(workload.algorithm, "first_order", False) and not self.first_order:
+            return False
+        return workload.algorithm.name in self.algorithms
 
-_OMNIGLOT = problems.PROBLEMS["omniglot"]
-_MINI_IMAGENET = problems.PROBLEMS["mini_imagenet"]
+    def module_of(self, algorithm: str) -> str:
+        return f"benchmarks.contestants.{self.module.format(algorithm=algorithm)}"
 
-WORKLOADS = {
-    "omniglot_5way_1shot": Workload(
-        dataclasses.replace(_OMNIGLOT, tasks=32), inner_steps=1, inner_rate=0.4
-    ),
-    "omniglot_5way_1shot_first_order": Workload(
-        dataclasses.replace(_OMNIGLOT, tasks=32), 1, 0.4, first_order=True
-    ),
-    "mini_imagenet_5way_1shot": Workload(
-        dataclasses.replace(_MINI_IMAGENET, tasks=4, queries=15), inner_steps=5, inner_rate=0.01
-    ),
-}
+    def runner(self, workload) -> Runner:
+        module = importlib.import_module(self.module_of(workload.algorithm.name))
+        return getattr(module, self.function)(workload, **self.options)
+
 
 # The first is what the others are compared with.
 CONTESTANTS = {
-    "pytorch_loop": Contestant("benchmarks.contestants.pytorch", "build_loop", "torch"),
-    "torch_func_vmap": Contestant("benchmarks.contestants.pytorch", "build_vmap", "torch"),
-    "jax_vmap": Contestant("benchmarks.contestants.jax_program", "build_vmap", "jax"),
-    "jax_lax_map": Contestant("benchmarks.contestants.jax_program", "build_map", "jax"),
+    "pytorch_loop": Contestant("pytorch.{algorithm}", "loop", "torch"),
+    "torch_func_vmap": Contestant("pytorch.{algorithm}", "vmapped", "torch"),
+    "torchopt": Contestant("pytorch.torchopt_maml", "loop", "torch", ("maml",), first_order=False),
+    "higher": Contestant("pytorch.higher_maml", "loop", "torch", ("maml",)),
+    "jax_vmap": Contestant("jax.{algorithm}", "vmapped", "jax"),
+    "jax_lax_map": Contestant("jax.{algorithm}", "one_by_one", "jax"),
     "stock_vectorized_map": Contestant(
-        "benchmarks.contestants.stock_tensorflow", "build_vectorized_map", "tensorflow"
+        "stock_tensorflow", "vectorized_map", "tensorflow", ("maml",)
     ),
-    "stock_map_fn": Contestant(
-        "benchmarks.contestants.stock_tensorflow", "build_map_fn", "tensorflow"
-    ),
-    "tfmeta": Contestant("benchmarks.contestants.tfmeta_learner", "build", "tensorflow"),
-    "tfmeta_sequential": Contestant(
-        "benchmarks.contestants.tfmeta_learner", "build_sequential", "tensorflow"
-    ),
+    "stock_map_fn": Contestant("stock_tensorflow", "map_fn", "tensorflow", ("maml",)),
+    "tfmeta": Contestant("tfmeta.{algorithm}", "build", "tensorflow"),
 }
+
+# tfmeta with each setting that `parallel="auto"` may choose, to judge the choice by.
+SETTINGS = {
+    f"tfmeta_{name}": Contestant("tfmeta.{algorithm}", "build", "tensorflow", options=options)
+    for name, options in {
+        "vectorized": {"parallel": "vectorized"},
+        "sequential": {"parallel": "sequential"},
+        "vectorized_xla": {"parallel": "vectorized", "jit_compile": True},
+        "sequential_xla": {"parallel": "sequential", "jit_compile": True},
+    }.items()
+}
+
+# Not meta-steps: what the machine could do at best, measured in the same turns.
+YARDSTICKS = {
+    name: Contestant("yardsticks", name, "tensorflow")
+    for name in ("large_product", "products_alone")
+}
+
+PROCESSES = CONTESTANTS | SETTINGS | YARDSTICKS

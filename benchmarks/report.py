@@ -1,12 +1,38 @@
-"""Figures of the benchmark: medians, spread, ratios, and the table of them."""
+"""Figures of the benchmark: medians, spread, ratios, the table of them, and where they are kept."""
 
+import json
 import os
 import pathlib
 import platform
 import re
 import shlex
+import subprocess
 
 import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "benchmarks"
+# What figures depend on; a commit of results or documents alone changes none.
+CODE = ("tfmeta", "benchmarks", "tests/references")
+
+
+def figures(name, rows, timed) -> dict:
+    """A contestant's figures of its turns, beside the first contestant's.
+
+    Args:
+        name: of the contestant.
+        rows: by contestant; its early step stands for turns where it was given none.
+        timed: what `turns.take_turns` returned.
+    """
+    seconds, cpu_seconds = timed
+    own, first = rows[name], next(iter(rows))
+    early_cpu = [own["early_step_cpu_seconds"]]
+    result = {
+        **summary(seconds[name] or [[own["early_step_seconds"]]], seconds[first]),
+        **cpu_summary(cpu_seconds[name] or early_cpu, cpu_seconds[first]),
+    }
+    compiling = own["first_step_seconds"] - result["seconds_median"]
+    return result | {"compile_seconds": max(0.0, compiling), "rounds": len(seconds[name])}
 
 
 def summary(seconds, first_seconds):
@@ -14,9 +40,10 @@ def summary(seconds, first_seconds):
 
     Args:
         seconds: of each step, [rounds, steps].
-        first_seconds: those of the first contestant in the same rounds.
+        first_seconds: those of the first contestant in the same rounds, and perhaps in more.
     """
-    ratios = np.median(seconds, axis=1) / np.median(first_seconds, axis=1)
+    medians = np.median(seconds, axis=1)
+    ratios = medians / np.median(first_seconds, axis=1)[: len(medians)]
     return {
         "seconds_median": float(np.median(seconds)),
         "seconds_quartiles": np.percentile(seconds, [25, 75]).tolist(),
@@ -24,7 +51,7 @@ def summary(seconds, first_seconds):
         "ratio_median": float(np.median(ratios)),
         "ratio_quartiles": np.percentile(ratios, [25, 75]).tolist(),
         "ratio_of_best": float(np.min(seconds) / np.min(first_seconds)),
-        "seconds": np.round(seconds, 5).tolist(),
+        "seconds": np.round(seconds, 6).tolist(),
     }
 
 
@@ -34,9 +61,10 @@ def cpu_summary(cpu_seconds, first_cpu_seconds):
     (What a thread spins at a barrier does count, so with more than one thread and a busy machine
     it is no measure either.)
     """
+    ratios = np.divide(cpu_seconds, first_cpu_seconds[: len(cpu_seconds)])
     return {
         "cpu_seconds_median": float(np.median(cpu_seconds)),
-        "cpu_ratio_median": float(np.median(np.divide(cpu_seconds, first_cpu_seconds))),
+        "cpu_ratio_median": float(np.median(ratios)),
     }
 
 
@@ -59,19 +87,52 @@ def machine():
     }
 
 
+def code_version() -> str:
+    """The commit that last changed the code, with "+changes" where files differ from it."""
+
+    def git(*arguments):
+        line = ["git", *arguments, "--", *CODE]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+    commit = git("log", "-1", "--format=%h").strip() or "unknown"
+    return commit + "+changes" * bool(git("status", "--porcelain").strip())
+
+
+def write(file_name, document):
+    """Stores a document in results/benchmarks/."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=1)
+    # Each list of numbers on one line.
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match[0].split()), text)
+    (RESULTS / file_name).write_text(text + "\n")
+    print(f"Written to {RESULTS.relative_to(ROOT) / file_name}", flush=True)
+
+
+def is_current(file_name) -> bool:
+    """Whether a stored document was measured with this very code."""
+    path = RESULTS / file_name
+    version = code_version()
+    if not path.exists() or version.endswith("+changes"):
+        return False
+    return json.loads(path.read_text()).get("code") == version
+
+
 def table(rows):
     """A line a contestant."""
     lines = [
-        f"{'contestant':<22}{'median':>10}{'best':>10}{'ratio':>7} {'quartiles':<11}"
-        f"{'cpu ratio':>10}{'first step':>12}{'memory':>10}"
+        f"{'contestant':<22}{'median':>11}{'best':>11}{'ratio':>7} {'quartiles':<12}"
+        f"{'of large':>9}{'of alone':>9}{'compile':>10}{'memory':>10}{'distance':>10}"
     ]
     for name, row in rows.items():
+        if "stopped" in row:
+            lines.append(f"{name:<22} {row['stopped']}")
+            continue
         low, high = row["ratio_quartiles"]
-        first = row["first_gradient_seconds"] + row["first_step_seconds"]
         memory = (row["peak_bytes"] - row["idle_bytes"]) / 2**20
         lines.append(
-            f"{name:<22}{row['seconds_median'] * 1e3:>7.0f} ms{row['seconds_best'] * 1e3:>7.0f} ms"
-            f"{row['ratio_median']:>7.2f} {low:.2f}-{high:.2f}  "
-            f"{row['cpu_ratio_median']:>10.2f}{first:>10.1f} s{memory:>6.0f} MiB"
+            f"{name:<22}{row['seconds_median'] * 1e3:>8.1f} ms{row['seconds_best'] * 1e3:>8.1f} ms"
+            f"{row['ratio_median']:>7.2f} {f'{low:.2f}-{high:.2f}':<12}"
+            f"{row['share_of_large_product']:>9.1%}{row['share_of_products_alone']:>9.1%}"
+            f"{row['compile_seconds']:>8.1f} s{memory:>6.0f} MiB{row['distance']:>10.1e}"
         )
     return "\n".join(lines)

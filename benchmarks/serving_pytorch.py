@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from benchmarks import peer_messages
-from benchmarks.contestants.pytorch import Conv4
+from benchmarks.contestants.pytorch.networks import Conv4
 
 
 class Adaptation:
@@ -35,7 +35,7 @@ class Adaptation:
         """Adapts to the support set and gives probabilities of the queries."""
         request = peer_messages.unpack(message)
         support, query = (
-            self._network.images(request[name][np.newaxis])[0]
+            self._network.inputs(request[name][np.newaxis])[0]
             for name in ("support_inputs", "query_inputs")
         )
         labels = torch.from_numpy(request["support_targets"]).long()

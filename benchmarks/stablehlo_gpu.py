@@ -21,8 +21,15 @@ import time
 import numpy as np
 
 from benchmarks import report
-from benchmarks.entries import WORKLOADS
+from benchmarks.algorithms import MAML
+from benchmarks.workloads import WORKLOADS
 
+# Which workloads this is for.
+NAMES = [
+    name
+    for name, workload in WORKLOADS.items()
+    if isinstance(workload.algorithm, MAML) and workload.problem.network == "conv4"
+]
 TEXT, ARRAYS, ABOUT = "meta_step.mlir", "arrays.npz", "about.json"
 ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 
@@ -31,7 +38,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=("write", "run"))
     parser.add_argument("--folder", required=True, type=pathlib.Path, help="between the stages")
-    parser.add_argument("--workload", default="omniglot_5way_1shot", choices=list(WORKLOADS))
+    parser.add_argument("--workload", default="omniglot_5way_1shot", choices=NAMES)
     parser.add_argument("--steps", default=20, type=int, help="timed meta-steps, of `run`")
     parser.add_argument("--write", type=pathlib.Path, help="JSON file of `run`'s result")
     options = parser.parse_args(arguments)
@@ -102,9 +109,9 @@ def make_learner(workload, dtype, jit_compile=True):
         variable.assign(array)
     learner = tfmeta.MAML(
         network,
-        workload.inner_rate,
-        workload.inner_steps,
-        first_order=workload.first_order,
+        workload.algorithm.inner_rate,
+        workload.algorithm.inner_steps,
+        first_order=workload.algorithm.first_order,
         parallel="vectorized" if jit_compile else "sequential",
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

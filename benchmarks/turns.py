@@ -3,20 +3,39 @@
 import json
 import os
 import pathlib
+import select
 import subprocess
 import time
+from typing import NamedTuple
 
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Thread pools spin for a while after their work (OpenMP up to 0.2 s) before they sleep.
 SETTLE_SECONDS = 0.4
+# Steps of a turn take about this long together, so that the clock and the pipe do not matter.
+TURN_SECONDS = 0.3
+MAX_STEPS, MAX_ROUNDS, MIN_ROUNDS = 30, 12, 3
+# Longer steps than this need none to bring back caches and threads.
+WARM_SECONDS = 2.0
+
+
+class Stopped(RuntimeError):
+    """A contestant ended, or was ended because it took too long."""
 
 
 class Process:
-    """One contestant in an interpreter of its own."""
+    """One contestant in an interpreter of its own.
 
-    def __init__(self, name, workload_name, interpreter, threads):
+    Args:
+        name: of `benchmarks.entries.PROCESSES`.
+        workload_name: of `benchmarks.workloads.WORKLOADS`.
+        interpreter: path of a Python.
+        threads: for its work.
+        changes: of the workload's fields.
+    """
+
+    def __init__(self, name, workload_name, interpreter, threads, changes=None):
         self.name = name
         environment = os.environ | {
             "OMP_NUM_THREADS": str(threads),
@@ -25,56 +44,89 @@ class Process:
         }
         command = [interpreter, "-m", "benchmarks.contestant", name, workload_name, str(threads)]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*command, json.dumps(changes or {})],
+            bufsize=0,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))[:threads]
             os.sched_setaffinity(self._process.pid, cores)
 
-    def ask(self, command, **arguments):
-        """Sends a request and waits for the answer.
+    def ask(self, command, limit=None, **arguments):
+        """Sends a request and waits for the answer, at most `limit` seconds.
 
         Raises:
-            RuntimeError: if the process has ended.
+            Stopped: if the process has ended, or takes longer (then it is ended).
         """
         request = json.dumps({"command": command, **arguments}) + "\n"
         try:
             self._process.stdin.write(request.encode())
-            self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], limit)[0]:
+                self._process.kill()
+                raise Stopped(f"stopped: {command!r} took more than {limit:g} s")
             answer = self._process.stdout.readline()
         except BrokenPipeError:
             answer = b""
         if not answer:
-            raise RuntimeError(
-                f"A contestant must answer. Received: {self.name} ended with code "
-                f"{self._process.wait()}. Its own output is above; leave it out by --contestants=."
-            )
+            code = self._process.wait()
+            raise Stopped(f"ended with code {code} at {command!r}; its own output is above")
         return json.loads(answer)
 
     def close(self):
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
 
-def gradients(process, folder):
-    """The contestant's loss, gradient as a list of arrays, and seconds of this first call."""
-    path = pathlib.Path(folder) / f"{process.name}.npz"
-    answer = process.ask("gradient", path=str(path))
-    with np.load(path) as file:
-        return answer["loss"], [file[name] for name in file.files], answer["seconds"]
+class Plan(NamedTuple):
+    """A contestant's share of the turns: in the first `rounds` rounds, `steps` timed steps each.
+
+    `warm` steps before them are not counted: they bring back caches and threads.
+    """
+
+    rounds: int
+    steps: int
+    warm: int = 1
 
 
-def take_turns(processes, rounds, steps, report=lambda round_, process, answer: None):
+def plan(step_seconds, budget) -> dict:
+    """Plans by contestant from the seconds of a step of each, to take about `budget` seconds.
+
+    All get the same time, hence those with long steps fewer rounds, and none where three rounds
+    would not fit into half of the budget. The first takes part in every round.
+    """
+    plans = {}
+    share = budget / len(step_seconds)
+    for index, (name, seconds) in enumerate(step_seconds.items()):
+        steps = int(np.clip(TURN_SECONDS / seconds, 1, MAX_STEPS))
+        warm = int(seconds < WARM_SECONDS)
+        turn = seconds * (steps + warm) + SETTLE_SECONDS
+        rounds = int(np.clip(share / turn, 0, MAX_ROUNDS))
+        if rounds < MIN_ROUNDS:
+            rounds = MIN_ROUNDS if index == 0 or MIN_ROUNDS * turn <= budget / 2 else 0
+        most = next(iter(plans.values())).rounds if plans else MAX_ROUNDS
+        plans[name] = Plan(min(rounds, most), steps, warm)
+    return plans
+
+
+def take_turns(processes, plans, report=lambda round_, process, answer: None):
     """Seconds of each timed step, by contestant: a list [rounds] of lists [steps].
 
-    A turn's first step is not counted: it brings back caches and threads. Every second round
-    goes the other way round, so that a slow drift of the machine meets all alike.
+    Every second round goes the other way round, so that a slow drift of the machine meets all
+    alike.
     """
     seconds = {process.name: [] for process in processes}
     cpu_seconds = {process.name: [] for process in processes}
-    for round_ in range(rounds):
+    for round_ in range(max(plan.rounds for plan in plans.values())):
         for process in processes if round_ % 2 == 0 else processes[::-1]:
-            process.ask("steps", count=1)
+            rounds, steps, warm = plans[process.name]
+            if round_ >= rounds:
+                continue
+            if warm:
+                process.ask("steps", count=warm)
             answer = process.ask("steps", count=steps)
             time.sleep(SETTLE_SECONDS)
             seconds[process.name].append(answer["seconds"])

@@ -11,21 +11,21 @@ from benchmarks.entries import Runner
 from tests.references.problems import BATCH_NORM_EPSILON
 
 
-def build_vectorized_map(workload):
+def vectorized_map(workload):
     return _build(workload, functools.partial(tf.vectorized_map, warn=False))
 
 
-def build_map_fn(workload):
-    return _build(workload, functools.partial(tf.map_fn, fn_output_signature=tf.float32))
+def map_fn(workload):
+    return _build(workload, functools.partial(tf.map_fn, fn_output_signature=workload.dtype))
 
 
 def _build(workload, mapping):
     variables = {
-        path: tf.Variable(array, dtype=tf.float32)
+        path: tf.Variable(array, dtype=workload.dtype)
         for path, array in workload.problem.weights().items()
     }
     tasks = [
-        tf.constant(array, tf.float32 if array.dtype.kind == "f" else tf.int32)
+        tf.constant(array, workload.dtype if array.dtype.kind == "f" else tf.int32)
         for array in workload.problem.batch()
     ]
     optimizer = tf.keras.optimizers.Adam(workload.outer_rate)
@@ -47,20 +47,22 @@ def _build(workload, mapping):
 
 
 def _query_loss(workload, variables, task):
+    algorithm = workload.algorithm
+    loss_of = {"conv4": _conv4_loss, "mlp": _mlp_loss}[workload.problem.network]
     support_x, support_y, query_x, query_y = task
     weights = {path: tf.convert_to_tensor(variable) for path, variable in variables.items()}
-    for _ in range(workload.inner_steps):
+    for _ in range(algorithm.inner_steps):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss = _loss(workload.problem, weights, support_x, support_y)
+            loss = loss_of(workload.problem, weights, support_x, support_y)
         gradients = tape.gradient(loss, weights)
-        if workload.first_order:
+        if algorithm.first_order:
             gradients = {path: tf.stop_gradient(value) for path, value in gradients.items()}
-        weights = {p: w - workload.inner_rate * gradients[p] for p, w in weights.items()}
-    return _loss(workload.problem, weights, query_x, query_y)
+        weights = {p: w - algorithm.inner_rate * gradients[p] for p, w in weights.items()}
+    return loss_of(workload.problem, weights, query_x, query_y)
 
 
-def _loss(problem, weights, images, labels):
+def _conv4_loss(problem, weights, images, labels):
     x = images
     for block in range(1, 5):
         stride = 1 if problem.pooled else 2
@@ -77,3 +79,10 @@ def _loss(problem, weights, images, labels):
     return tf.reduce_mean(
         tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     )
+
+
+def _mlp_loss(problem, weights, x, targets):
+    for index in range(len(problem.hidden)):
+        name = f"hidden_{index + 1}"
+        x = tf.nn.relu(x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"])
+    return tf.reduce_mean(tf.square(x @ weights["head/kernel"] + weights["head/bias"] - targets))

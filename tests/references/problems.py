@@ -10,6 +10,7 @@ import json
 import math
 import pathlib
 import zlib
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,12 +56,15 @@ class Problem:
     last (`pooled=True`).
 
     Attributes:
+        network: what each framework's programs know it by.
         image_shape: (height, width, channels).
         inner_rate: of gradient descent in MAML's cases and Reptile's.
         implicit_rate: of iMAML's; small enough for I + H / lambda to be positive definite where
             its inner steps end.
         seed: of weights and tasks.
     """
+
+    network: ClassVar[str] = "conv4"
 
     name: str
     image_shape: tuple[int, int, int]
@@ -112,7 +116,7 @@ class Problem:
             noise = stream.uniform((self.tasks, examples, self.ways, *self.image_shape))
             # Pixels of 8 bits: the same number in float32 and in float64.
             images = np.floor(128.0 * classes + 128.0 * noise) / 256.0
-            sets.append(images.reshape(self.tasks, -1, *self.image_shape))
+            sets.append(images.reshape(self.tasks, examples * self.ways, *self.image_shape))
             labels = np.tile(np.arange(self.ways, dtype=np.int32), (self.tasks, examples))
             sets.append(labels)
         return tuple(sets)
