@@ -128,3 +128,20 @@ def test_padding_keeps_its_value(stacked):
         return [tf.pad(filled(task)[0], [(1, 0), (0, 2)], constant_values=7.0)]
 
     assert not compare(function, tasks)
+
+
+def test_a_grouped_convolution_in_a_loop_that_tasks_leave_at_different_steps():
+    tasks, filled = operands([(EXAMPLES, 5, 4, 4), (3, 2, 2, 6)], (True, True))
+
+    def function(task):
+        images, kernel = filled(task)
+
+        def step(kernel):
+            return [kernel * tf.tanh(tf.reduce_mean(tf.nn.conv2d(images, kernel, 1, "SAME")))]
+
+        def goes_on(kernel):
+            return tf.reduce_sum(kernel) > -4.0
+
+        return tf.while_loop(goes_on, step, [kernel], maximum_iterations=4)
+
+    compare(function, tasks)

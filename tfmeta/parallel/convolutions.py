@@ -190,13 +190,11 @@ def _by_group(matrix, taps, channels, geometry):
 
 def _kernel_matrix(kernels, geometry):
     """Kernels [T, h, w, channels / G, filters] as [T, (G,) taps * channels / G, filters / G]."""
-    groups = geometry.groups
-    matrix = tf.reshape(kernels, [_tasks(kernels), -1, geometry.filters])
+    groups, tasks = geometry.groups, _tasks(kernels)
+    rows = geometry.taps * geometry.channels // groups
     if groups == 1:
-        return matrix
-    matrix = tf.reshape(
-        matrix, [_tasks(kernels), matrix.shape[1], groups, geometry.filters // groups]
-    )
+        return tf.reshape(kernels, [tasks, rows, geometry.filters])
+    matrix = tf.reshape(kernels, [tasks, rows, groups, geometry.filters // groups])
     return tf.transpose(matrix, [0, 2, 1, 3])
 
 
