@@ -5,7 +5,6 @@ official protocol buffers, and `grpc.health`. What is not served answers UNIMPLE
 """
 
 import concurrent.futures
-import hmac
 import time
 
 import grpc
@@ -19,7 +18,9 @@ from tensorflow_serving.apis import (
 )
 
 from tfmeta.serve import logs
+from tfmeta.serve.api_key import ApiKey
 from tfmeta.serve.errors import Code, ServingError, invalid, number
+from tfmeta.serve.grpc_calls import MessageWatch
 from tfmeta.serve.model_server import ModelSpec
 from tfmeta.serve.served_version import DEFAULT_SIGNATURE
 from tfmeta.serve.tensor_protos import to_array, to_proto
@@ -104,31 +105,6 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         )
 
 
-class ApiKey(grpc.ServerInterceptor):
-    """Refuses calls without the key, but those of the health service."""
-
-    def __init__(self, key):
-        self._key = key
-
-    def intercept_service(self, continuation, handler_call_details):
-        sent = dict(handler_call_details.invocation_metadata).get("authorization")
-        if handler_call_details.method.startswith("/grpc.health.") or key_agrees(sent, self._key):
-            return continuation(handler_call_details)
-
-        def refuse(_, context):
-            context.abort(Code.UNAUTHENTICATED, NO_KEY)
-
-        return grpc.unary_unary_rpc_method_handler(refuse)
-
-
-NO_KEY = "An API key is needed: send the header 'authorization: Bearer KEY'."
-
-
-def key_agrees(sent, key) -> bool:
-    """Whether an authorization header carries the key, in a time that says nothing of it."""
-    return hmac.compare_digest((sent or "").encode(), f"Bearer {key}".encode())
-
-
 def metadata_response(spec, version):
     """`GetModelMetadataResponse` of a version."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -158,9 +134,11 @@ class GrpcServer:
         options = models.options
         threads = options.max_concurrent_requests + options.max_queued_requests + SPARE_THREADS
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "grpc")
+        self._messages = MessageWatch(threads - SPARE_THREADS // 2, options.client_timeout_seconds)
+        key = [ApiKey(options.api_key)] if options.api_key else []
         self._server = grpc.server(
             self._pool,
-            interceptors=[ApiKey(options.api_key)] if options.api_key else [],
+            interceptors=[*key, self._messages],
             maximum_concurrent_rpcs=threads,
             options=[
                 ("grpc.so_reuseport", 0),
@@ -183,6 +161,7 @@ class GrpcServer:
     def start(self):
         """Takes requests."""
         self.set_ready(True)
+        self._messages.start()
         self._server.start()
 
     def set_ready(self, ready):
@@ -195,6 +174,7 @@ class GrpcServer:
         """Takes no more requests, and waits for those in progress."""
         self._health.enter_graceful_shutdown()
         self._server.stop(seconds).wait()
+        self._messages.stop()
         self._pool.shutdown(wait=False)
 
     def _bind(self, options):
@@ -232,7 +212,7 @@ def _answer(models, api, request, context, respond):
     try:
         response = respond(request, context)
     except ServingError as error:
-        failure = error
+        failure = error.alone()
     except Exception:
         logs.internal_error("internal_error", api=api, entrypoint="GRPC")
         failure = ServingError(Code.INTERNAL, "The server failed; its log says where.")

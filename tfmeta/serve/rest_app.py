@@ -21,14 +21,9 @@ from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from tfmeta.serve import logs, metrics
+from tfmeta.serve.api_key import NO_KEY, key_agrees
 from tfmeta.serve.errors import Code, ServingError, invalid
-from tfmeta.serve.grpc_services import (
-    NO_KEY,
-    SIGNATURE_DEF,
-    key_agrees,
-    metadata_response,
-    status_response,
-)
+from tfmeta.serve.grpc_services import SIGNATURE_DEF, metadata_response, status_response
 from tfmeta.serve.json_text import answer_body, check_containers, error_body
 from tfmeta.serve.large_work import on_large
 from tfmeta.serve.model_server import ModelSpec
