@@ -63,8 +63,4 @@ def training(workload, learner, jit_compile, batch=None) -> Runner:
         values, _, logs = learner.compute_meta_gradient(data)
         return logs["loss"], values
 
-    def step():
-        learner.reset_metrics()
-        return float(train_step(data)["loss"])
-
-    return Runner(gradients, step)
+    return Runner(gradients, lambda: float(train_step(data)["loss"]))

@@ -1,0 +1,57 @@
+"""The page of tables and the chart, from made-up results."""
+
+import pytest
+
+from benchmarks import measurement, meta_step_page, report
+from benchmarks.workloads import WORKLOADS
+
+FIRST = {"first_step_seconds": 1.5, "early_step_seconds": 1.0, "early_step_cpu_seconds": 1.0}
+MEMORY = {"idle_bytes": 0, "peak_bytes": 3 * 2**20}
+SECONDS = {"pytorch_loop": [[1.0], [1.0]], "tfmeta": [[0.25], [0.5]], "jax_vmap": []}
+SECONDS |= {"large_product": [[0.01]] * 2, "products_alone": [[0.125]] * 2}
+
+
+@pytest.fixture
+def document():
+    workload = WORKLOADS["sinusoid_1step"]
+    rows = {name: FIRST | MEMORY for name in SECONDS}
+    timed = SECONDS, {name: [0.1] * len(seconds) for name, seconds in SECONDS.items()}
+    rows = {name: row | report.figures(name, rows, timed) for name, row in rows.items()}
+    rows["higher"] = {"stopped": "stopped: 'steps' took more than 60 s"}
+    rows = measurement.with_shares(rows, workload)
+    return {
+        "code": "abc",
+        "note": "",
+        "machine": {"processor": "one", "cores": 2, "load_average": [0.1, 0.1, 0.1]},
+        "operations": 10,
+        "contestants": {n: row for n, row in rows.items() if n not in ("large_product",)},
+        "yardsticks": {},
+    }
+
+
+def test_shares_are_of_what_the_machine_could_do(document):
+    row = document["contestants"]["tfmeta"]
+    assert row["share_of_products_alone"] == pytest.approx(0.125 / 0.375)
+
+
+def test_a_contestant_without_turns_is_shown_by_its_early_step(document):
+    row = document["contestants"]["jax_vmap"]
+    assert row["ratio_median"] == 1.0
+    assert row["rounds"] == 0
+
+
+def test_the_page_shows_ratios_and_who_was_stopped(document):
+    document["contestants"].pop("products_alone")
+    page = meta_step_page.markdown({"sinusoid_1step": document}, threads=2)
+
+    assert "| 0.38 (0.31 to 0.44) |" in page
+    assert "stopped: 'steps' took more than 60 s" in page
+    assert "1.00 (1.00 to 1.00, once)" in page
+
+
+def test_the_chart_has_a_panel_a_workload(document):
+    document["contestants"].pop("products_alone")
+    shown = meta_step_page.figure({"sinusoid_1step": document, "sinusoid_5steps": document})
+
+    titles = [axis.get_title() for axis in shown.axes]
+    assert titles[:2] == ["sinusoid_1step", "sinusoid_5steps"]
