@@ -76,6 +76,12 @@ setup(
             "selenium>=4.20,<5",
             "tenacity>=8.3,<10",
         ],
-        "benchmarks": ["jax>=0.6,<1", "locust>=2.30,<3", "torch>=2.6,<3"],
+        "benchmarks": [
+            "higher==0.2.1",
+            "jax>=0.6,<1",
+            "locust>=2.30,<3",
+            "torch>=2.6,<3",
+            "torchopt>=0.7.3,<0.8",
+        ],
     },
 )
