@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tfmeta.experiment.building import make_strategy
-from tfmeta.recipe import RecipeError
-
 
 @pytest.fixture(scope="module")
 def result():
@@ -35,9 +32,3 @@ def test_a_run_over_two_devices_is_exported_and_restored_on_one(result):
         "replicas": 2,
         "learner": "MAML",
     }
-
-
-def test_several_machines_are_refused_in_words(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "{}")
-    with pytest.raises(RecipeError, match="one machine"):
-        make_strategy(None)

@@ -125,3 +125,40 @@ def test_an_empty_query_set_is_allowed(source):
     (_, _, query_x), query_y = next(iter(source(queries=0).batch(2)))
     assert query_x.shape[:2] == (2, 0)
     assert query_y.shape[:2] == (2, 0)
+
+
+@SOURCES
+def test_parts_of_batches_are_the_same_tasks_whoever_draws_them(source):
+    stream = source(seed=3, start=12)
+    whole = arrays(stream.batch(6).take(2))
+    drawn = [
+        # Three parts of two tasks each, shared by a host with two devices and one with one.
+        arrays(stream.batch_parts(6, 3, own).take(2 * len(own)))
+        for own in (range(2), range(2, 3))
+    ]
+    for step in range(2):
+        parts = [*drawn[0][2 * step : 2 * step + 2], drawn[1][step]]
+        joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        assert_same([joined], [whole[step]])
+
+
+def test_parts_have_static_shapes_and_no_end():
+    parts = sinusoid().batch_parts(6, 3, range(1, 3))
+    assert parts.element_spec[1].shape.as_list() == [2, 4, 1]
+    assert parts.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "said"),
+    [
+        ({}, (6, 4, range(1)), "multiple of the number of parts"),
+        ({}, (6, 0, range(1)), "multiple of the number of parts"),
+        ({}, (6, 3, range(2, 4)), "consecutive parts"),
+        ({}, (6, 3, range(0)), "consecutive parts"),
+        ({}, (6, 3, range(0, 3, 2)), "consecutive parts"),
+        ({"count": 12}, (6, 3, range(1)), "endless"),
+    ],
+)
+def test_parts_that_cannot_be_are_refused(options, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        sinusoid(**options).batch_parts(*arguments)

@@ -95,6 +95,7 @@ class _Run:
             self.strategy = building.make_strategy(settings.run.strategy)
             self.agreement = Agreement(self.strategy, max(len(cluster.addresses), 1))
             facts = self.agreement.everyones_facts(self._facts(step, deterministic))
+        stop.listen()
         check_agreement(cluster, facts, _MUST_AGREE)
         with _warnings() as warnings:
             self.training = self._build(facts, step, continue_anyway)

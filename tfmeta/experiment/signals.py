@@ -4,6 +4,8 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class StopRequest:
     """Whether somebody asked the run to end, and by which signal.
@@ -16,9 +18,27 @@ class StopRequest:
     def __init__(self):
         self.signal: signal.Signals | None = None
         self.agreed = False
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __bool__(self) -> bool:
         return self.signal is not None
+
+    def listen(self) -> None:
+        """Takes the signals; called again after a library took one for itself.
+
+        (TensorFlow's coordination service takes SIGTERM when several workers start.)
+        """
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+
+    def leave(self) -> None:
+        """Gives the signals back to who had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame) -> None:
+        self.signal = signal.Signals(number)
+        self.leave()
 
     def agree(self, number: int) -> None:
         """Takes the signal that the workers agreed on; 0: none of them had one."""
@@ -39,17 +59,8 @@ class Stopped(Exception):
 def stop_on_signals() -> Iterator[StopRequest]:
     """Notes the first SIGTERM or SIGINT; the second ends the process as usual."""
     request = StopRequest()
-    before = {}
-
-    def note(number, frame):
-        request.signal = signal.Signals(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, note)
+    request.listen()
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        request.leave()

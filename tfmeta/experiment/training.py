@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfmeta.experiment.checkpoints import state_of
+from tfmeta.experiment.packing import pack, unpack
 
 _PREFETCH = 2  # steps
 
@@ -70,7 +71,8 @@ class Training:
         traced = gradient.get_concrete_function(
             spec.element_spec, tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)
         )
-        logs = traced.structured_outputs[2]
+        self._results = traced.structured_outputs
+        logs = self._results[2]
         self.names = ["loss", *sorted(name for name in logs if name != "loss")]
         # One replica: the step calls what was just traced. Several trace their own.
         self._compiled_gradient = gradient
@@ -155,8 +157,7 @@ class Training:
     def _one_step(self, batches):
         """Returns the step's logs [len(names)], not finite where something was not."""
         first_task = self.step_variable * self.tasks_per_step
-        results = self.strategy.run(self._in_replica, (next(batches), first_task))
-        gradients, state, logs = self._means(results)
+        gradients, state, logs = self._means_over_replicas(next(batches), first_task)
         values = [tf.cast(logs[name], tf.float64) for name in self.names]
         if not hasattr(self.learner.optimizer, "inner_optimizer"):
             # Loss scaling meets infinite gradients on purpose, and skips them itself.
@@ -166,20 +167,18 @@ class Training:
         self.step_variable.assign_add(1)
         return tf.stack(values)
 
-    def _means(self, results):
-        """Means over replicas, one all-reduce for all values of a type: each has its latency."""
+    def _means_over_replicas(self, *arguments):
+        """Gradients, state and logs, from one all-reduce."""
         if self.strategy.num_replicas_in_sync == 1:
-            return results
-        values = tf.nest.flatten(results)
-        # Of what is not a floating-point number, every replica has the same.
-        means = [self.strategy.experimental_local_results(value)[0] for value in values]
-        for kind in sorted({mean.dtype.name for mean in means if mean.dtype.is_floating}):
-            places = [place for place, mean in enumerate(means) if mean.dtype.name == kind]
-            pairs = [(values[place], values[place]) for place in places]
-            reduced = self.strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, pairs)
-            for place, mean in zip(places, reduced, strict=True):
-                means[place] = mean
-        return tf.nest.pack_sequence_as(results, means)
+            return self.strategy.run(self._in_replica, arguments)
+        packed = self.strategy.run(lambda *own: pack(self._in_replica(*own)), arguments)
+        return unpack({kind: self._mean(vector) for kind, vector in packed.items()}, self._results)
+
+    def _mean(self, vector):
+        first = self.strategy.experimental_local_results(vector)[0]
+        if not first.dtype.is_floating:
+            return first  # Every replica has the same.
+        return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, vector, axis=None)
 
     def _steps(self, batches, steps):
         def unfinished(done, bad, totals):

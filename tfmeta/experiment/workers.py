@@ -49,7 +49,7 @@ def patience() -> float:
     if not 0 < seconds < math.inf:
         raise RecipeError(
             f"{PATIENCE} must be a number of seconds above 0. Received: {text!r}. Unset it for "
-            f"{_SECONDS:.0f}."
+            f"{_SECONDS:g}."
         )
     return seconds
 
@@ -75,12 +75,12 @@ def gathering(cluster: Cluster, say=lambda text: None) -> Iterator[None]:
         yield
         return
     seconds, own = patience(), cluster.name(cluster.index)
-    say(f"{own} of {len(cluster.addresses)}: waits up to {seconds:.0f} s for the others")
+    say(f"{own} of {len(cluster.addresses)}: waits up to {seconds:g} s for the others")
     try:
         meet(cluster, seconds)
     except TimeoutError as error:
         raise WorkerLost(
-            f"All workers of a run must start within {seconds:.0f} s of each other. Received: "
+            f"All workers of a run must start within {seconds:g} s of each other. Received: "
             f"{own} {error}. Start the same command on every host, each with its own index in "
             f"{VARIABLE}; let the hosts reach each other at these addresses; if they need longer, "
             f"raise {PATIENCE}."
