@@ -75,6 +75,7 @@ setup(
             "ruff>=0.8,<1",
             "selenium>=4.20,<5",
             "tenacity>=8.3,<10",
+            "urllib3>=1.26,<3",
         ],
         "benchmarks": [
             "higher==0.2.1",

@@ -22,32 +22,32 @@ class Adapted:
         support_loss: float32 [n + 1], before the first inner step and after each.
     """
 
-    def __init__(self, client, support, needs_support):
+    def __init__(self, client, support, needs_support, deadline):
         self._client = client
         self._support = support
         self._needs_support = needs_support
-        self._adapt()
+        self._adapt(deadline)
 
     def predict(self, query_inputs, *, timeout=None) -> dict:
-        """Predictions [Q, ...], and logits of a classifier."""
-        before = self._fingerprint
+        """Predictions [Q, ...], and logits of a classifier; `timeout` is for all that it takes."""
+        deadline, before = self._client.deadline(timeout), self._fingerprint
         try:
-            return self._predict(query_inputs, timeout)
+            return self._predict(query_inputs, deadline)
         except InvalidRequest as error:
             if FINGERPRINT not in error.message:
                 raise
-            self._adapt()
+            self._adapt(deadline)
             if self._fingerprint == before:
                 raise
-            return self._predict(query_inputs, timeout)
+            return self._predict(query_inputs, deadline)
 
-    def _adapt(self):
-        answer = self._client.ask("adapt", self._support)
+    def _adapt(self, deadline):
+        answer = self._client.ask("adapt", self._support, timeout=deadline.remaining())
         self.weights = answer["adapted_weights"]
         self.support_loss = answer["support_loss"]
         self._fingerprint = answer[FINGERPRINT]
 
-    def _predict(self, query_inputs, timeout):
+    def _predict(self, query_inputs, deadline):
         request = {"adapted_weights": self.weights, FINGERPRINT: self._fingerprint}
         request |= self._client.named("query_inputs", query_inputs)
         if self._needs_support:
@@ -56,4 +56,4 @@ class Adapted:
                 for name, value in self._support.items()
                 if name.startswith("support_inputs")
             }
-        return self._client.ask("predict_adapted", request, timeout=timeout)
+        return self._client.ask("predict_adapted", request, timeout=deadline.remaining())

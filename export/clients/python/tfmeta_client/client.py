@@ -1,11 +1,12 @@
 """The client: numpy arrays in, numpy arrays out, within a deadline."""
 
-import time
+import re
 
 import tenacity
 
 from tfmeta_client.adapted import Adapted
-from tfmeta_client.errors import DeadlineExceeded, InvalidRequest, Overloaded, Unavailable
+from tfmeta_client.deadline import Deadline
+from tfmeta_client.errors import InvalidRequest, Overloaded, Unavailable
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0  # seconds; the bound of a random wait, doubled from try to try
 
@@ -31,10 +32,10 @@ class Client:
         timeout: seconds that a call may take, waits included.
         api_key: sent as a bearer token; for servers that ask for one.
         root_certificates: certificates to trust: PEM bytes over gRPC (None: no TLS), a path over
-            REST (None: the system's).
+            REST (None: those of `requests`).
 
     Raises:
-        ValueError: if both a version and a label are given.
+        ValueError: if both a version and a label are given, or a key that no header can carry.
     """
 
     def __init__(
@@ -52,6 +53,11 @@ class Client:
             raise ValueError(
                 f"A version is chosen by number or by label. Received: version={version!r}, "
                 f"label={label!r}. Leave one out."
+            )
+        if api_key and not re.fullmatch("[!-~](?:[ -~]*[!-~])?", api_key):
+            raise ValueError(
+                "An api_key must be one line of printable ASCII, which a header can carry. "
+                f"Received: {len(api_key)} characters, others among them. Strip line breaks."
             )
         self._transport = _transport(target)(
             target, model, version, label, api_key, root_certificates
@@ -103,11 +109,13 @@ class Client:
         }
         if inner_steps is None and inner_rate_scale == 1.0:
             return self.ask("adapt_and_predict", request, timeout=timeout)
+        deadline = self.deadline(timeout)
         if inner_steps is None:
-            trained = self.signatures()["adapt_and_predict"].outputs["support_loss"]
+            trained = self._signature("adapt_and_predict", deadline).outputs["support_loss"]
             inner_steps = trained.shape[0] - 1
         steps = {"inner_steps": inner_steps, "inner_rate_scale": inner_rate_scale}
-        return self.ask("adapt_and_predict_with", {**request, **steps}, timeout=timeout)
+        request = {**request, **steps}
+        return self.ask("adapt_and_predict_with", request, timeout=deadline.remaining())
 
     def adapt_and_predict_tasks(
         self, support_inputs, support_targets, query_inputs, *, timeout=None
@@ -125,15 +133,16 @@ class Client:
         }
         return self.ask("adapt_and_predict_tasks", request, timeout=timeout)
 
-    def adapt(self, support_inputs, support_targets) -> Adapted:
+    def adapt(self, support_inputs, support_targets, *, timeout=None) -> Adapted:
         """Adapts once, for many predictions."""
+        deadline = self.deadline(timeout)
         support = {
             **self.named("support_inputs", support_inputs),
             "support_targets": support_targets,
         }
-        inputs = self.signatures()["predict_adapted"].inputs
+        inputs = self._signature("predict_adapted", deadline).inputs
         needs_support = any(name.startswith("support_inputs") for name in inputs)
-        return Adapted(self, support, needs_support)
+        return Adapted(self, support, needs_support, deadline)
 
     def predict(self, query_inputs, support_inputs=None, *, timeout=None) -> dict:
         """What the model says without adaptation; an inductive one normalises by the support."""
@@ -144,25 +153,21 @@ class Client:
 
     def signatures(self) -> dict:
         """`{name: Signature}` that the model has, asked for once."""
-        if not self._signatures:
-            self._signatures = self._again(self._transport.signatures, self._timeout)
-        return self._signatures
+        return self._known(self.deadline(None))
 
     def ask(self, signature_name, inputs, *, timeout=None) -> dict:
         """Asks any signature: arrays by name in, arrays by name out."""
-        signatures = self.signatures()
-        if signature_name not in signatures:
-            names = sorted(name for name in signatures if not name.startswith("__"))
-            raise InvalidRequest(
-                "FAILED_PRECONDITION",
-                f"The model has no signature {signature_name!r}; it has {', '.join(names)}.",
-            )
-        signature = signatures[signature_name]
+        deadline = self.deadline(timeout)
+        signature = self._signature(signature_name, deadline)
         arrays = signature.cast(inputs)
         return self._again(
             lambda seconds: self._transport.predict(signature_name, signature, arrays, seconds),
-            self._timeout if timeout is None else timeout,
+            deadline,
         )
+
+    def deadline(self, timeout) -> Deadline:
+        """That of a call which begins now; None: the client's own timeout."""
+        return Deadline(self._timeout if timeout is None else timeout)
 
     @staticmethod
     def named(prefix, inputs) -> dict:
@@ -171,21 +176,29 @@ class Client:
             return {f"{prefix}_{key}": value for key, value in inputs.items()}
         return {prefix: inputs}
 
-    def _again(self, attempt, timeout):
-        end = time.monotonic() + timeout
+    def _known(self, deadline):
+        if not self._signatures:
+            self._signatures = self._again(self._transport.signatures, deadline)
+        return self._signatures
 
-        def within_the_deadline():
-            remaining = end - time.monotonic()
-            if remaining <= 0:
-                raise DeadlineExceeded("DEADLINE_EXCEEDED", f"No answer in {timeout:.1f} s.")
-            return attempt(remaining)
+    def _signature(self, name, deadline):
+        signatures = self._known(deadline)
+        if name not in signatures:
+            names = sorted(name for name in signatures if not name.startswith("__"))
+            raise InvalidRequest(
+                "FAILED_PRECONDITION",
+                f"The model has no signature {name!r}; it has {', '.join(names)}.",
+            )
+        return signatures[name]
 
+    @staticmethod
+    def _again(attempt, deadline):
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Overloaded, Unavailable)),
-            stop=tenacity.stop_before_delay(timeout),
+            stop=tenacity.stop_before_delay(deadline.remaining()),
             wait=tenacity.wait_random_exponential(FIRST_WAIT, LONGEST_WAIT),
             reraise=True,
-        )(within_the_deadline)
+        )(lambda: attempt(deadline.remaining()))
 
 
 def _transport(target):

@@ -1,5 +1,7 @@
 """What a server may answer in place of predictions, as exceptions with the server's own words."""
 
+import contextlib
+
 
 class ServingError(Exception):
     """The server refused a request or failed at it.
@@ -62,8 +64,15 @@ _CODES = {
 }
 
 
+# What gRPC says of a message, and the embedded server of a request, that is too large for ever;
+# without it, RESOURCE_EXHAUSTED is for what there is no room for now.
+_TOO_LARGE = ("larger than max", "must be at most")
+
+
 def error_of_code(code: str, message: str) -> ServingError:
     """The exception for the name of a gRPC status."""
+    if code == "RESOURCE_EXHAUSTED" and any(words in message for words in _TOO_LARGE):
+        return InvalidRequest(code, message)
     return _CLASSES.get(code, ServingError)(code, message)
 
 
@@ -72,3 +81,14 @@ def error_of_status(status: int, message: str) -> ServingError:
     if status == 413:  # a request too large once is too large for ever
         return InvalidRequest("RESOURCE_EXHAUSTED", message)
     return error_of_code(_CODES.get(status, "UNKNOWN"), message)
+
+
+@contextlib.contextmanager
+def well_formed():
+    """Makes an error of the server's of what fails at reading its answer."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServingError(
+            "UNKNOWN", f"The answer is not one of TensorFlow Serving's: {error}"
+        ) from error

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 
 from tfmeta_client import messages, tensors
-from tfmeta_client.errors import error_of_code
+from tfmeta_client.errors import error_of_code, well_formed
 from tfmeta_client.signature import Signature, TensorSpec
 
 _SERVICE = "/tensorflow.serving.PredictionService/"
@@ -52,7 +52,8 @@ class GrpcTransport:
             request.inputs[name].CopyFrom(tensors.to_message(array))
         with _in_words():
             response = self._predict(request, timeout=timeout, metadata=self._headers)
-        return {name: tensors.from_message(value) for name, value in response.outputs.items()}
+        with well_formed():
+            return {name: tensors.from_message(value) for name, value in response.outputs.items()}
 
     def signatures(self, timeout):
         """`{name: Signature}` of the model."""
@@ -60,11 +61,12 @@ class GrpcTransport:
         self._fill(request.model_spec)
         with _in_words():
             response = self._metadata(request, timeout=timeout, metadata=self._headers)
-        found = messages.SignatureMap.FromString(response.metadata["signature_def"].value)
-        return {
-            name: Signature(_specs(signature.inputs), _specs(signature.outputs))
-            for name, signature in found.signature_def.items()
-        }
+        with well_formed():
+            found = messages.SignatureMap.FromString(response.metadata["signature_def"].value)
+            return {
+                name: Signature(_specs(signature.inputs), _specs(signature.outputs))
+                for name, signature in found.signature_def.items()
+            }
 
     def close(self):
         """Closes the channel."""
@@ -89,7 +91,9 @@ def _specs(infos):
     return {
         name: TensorSpec(
             tensors.DTYPES[info.dtype][0] if info.dtype in tensors.DTYPES else np.dtype(object),
-            tuple(dimension.size for dimension in info.tensor_shape.dim),
+            None
+            if info.tensor_shape.unknown_rank
+            else tuple(dimension.size for dimension in info.tensor_shape.dim),
         )
         for name, info in infos.items()
     }

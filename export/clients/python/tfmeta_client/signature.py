@@ -1,5 +1,7 @@
 """What the signatures of a model take and give, as its metadata says."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -9,10 +11,17 @@ from tfmeta_client.errors import InvalidRequest
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
-    """dtype and shape of an input or output; -1 where a size is free."""
+    """dtype and shape of an input or output: -1 where a size is free, None where all are."""
 
     dtype: np.dtype
-    shape: tuple
+    shape: tuple | None
+
+    def holds(self, shape) -> bool:
+        """Whether an array may have a shape."""
+        if self.shape is None:
+            return True
+        same = map(lambda size, found: size in (-1, found), self.shape, shape)
+        return len(shape) == len(self.shape) and all(same)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Arrays to TensorFlow's tensor message and back."""
 
+import math
+
 import numpy as np
 
 from tfmeta_client.messages import Tensor
@@ -18,6 +20,8 @@ DTYPES = {
     22: (np.dtype("uint32"), "uint32_val"),
     23: (np.dtype("uint64"), "uint64_val"),
 }
+_STRING = 7
+_MOST_BYTES = 2**31  # of a message; a short one may describe a tensor of many
 _NUMBERS = {dtype: number for number, (dtype, _) in DTYPES.items()}
 
 
@@ -43,14 +47,24 @@ def to_message(array: np.ndarray):
 
 
 def from_message(message) -> np.ndarray:
-    """The array of a message, whichever of its two forms a server chose."""
-    dtype, field = DTYPES[message.dtype]
+    """The array of a message, whichever of its two forms a server chose.
+
+    Raises:
+        ValueError: if it holds no array.
+    """
+    if message.dtype != _STRING and message.dtype not in DTYPES:
+        raise ValueError(f"a tensor of type {message.dtype}")
+    dtype, field = DTYPES.get(message.dtype, (np.dtype(object), "string_val"))
     shape = [dimension.size for dimension in message.tensor_shape.dim]
+    if math.prod(shape) * dtype.itemsize > _MOST_BYTES:
+        raise ValueError(f"a tensor of shape {shape}")
     if message.tensor_content:
         values = np.frombuffer(message.tensor_content, dtype.newbyteorder("<")).astype(dtype)
         return values.reshape(shape)
     values = np.array(getattr(message, field), dtype)
-    missing = int(np.prod(shape)) - len(values)
+    missing = math.prod(shape) - len(values)
     if missing > 0:  # the last value stands for all that follow (tensor.proto)
-        values = np.concatenate([values, np.full(missing, values[-1] if len(values) else 0, dtype)])
+        nothing = b"" if message.dtype == _STRING else 0
+        last = values[-1] if len(values) else nothing
+        values = np.concatenate([values, np.full(missing, last, dtype)])
     return values.reshape(shape)
