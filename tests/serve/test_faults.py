@@ -3,6 +3,7 @@
 The quick part; `python -m benchmarks.serving_faults` is the long one.
 """
 
+import http.client
 import json
 import random
 import socket
@@ -249,7 +250,8 @@ def test_beyond_the_connections_allowed_clients_are_turned_away(hasty):
     crowd = [connect(hasty) for _ in range(30)]
     try:
         wait_until(lambda: len(open_connections(hasty)) >= 20)
-        assert rest(hasty, "GET", "/v1/models/model")[0] == 503
+        status, answer = rest(hasty, "GET", "/v1/models/model")
+        assert (status, list(json.loads(answer))) == (503, ["error"])
     finally:
         for connection in crowd:
             connection.close()
@@ -274,3 +276,49 @@ def test_noise_on_the_grpc_port_is_ignored(served, client):
     with socket.create_connection(("127.0.0.1", served.grpc_port), 10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     still_answers(served, client)
+
+
+def test_an_idle_connection_makes_room_for_a_new_one(start, base_path, half_plus_two):
+    server = start(base_path(half_plus_two), "model", max_connections=20)
+    crowd = [connect(server) for _ in range(20)]
+    try:
+        wait_until(lambda: len(open_connections(server)) == 20)
+        begin = time.monotonic()
+        wait_until(lambda: rest(server, "GET", "/v1/models/model")[0] == 200)
+        assert time.monotonic() - begin < 10, "a crowd has 20 seconds each to send its head"
+    finally:
+        for connection in crowd:
+            connection.close()
+
+
+UNREAD = b"POST /v2/nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_the_rest_of_a_body_that_was_answered_is_not_parsed(served):
+    with connect(served) as connection:
+        connection.sendall(UNREAD + b"1\r\nx\r\n")
+        answer = connection.recv(65536).lower()
+        assert answer.startswith(b"http/1.1 404 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        assert connection.recv(65536) == b"", "the server says that it is done"
+        with pytest.raises(ConnectionError):
+            trickle(connection, 15)
+
+
+def test_who_sends_on_after_the_answer_can_still_read_it(served):
+    with connect(served) as connection:
+        connection.sendall(UNREAD)
+        chunk = b"%x\r\n" % 100_000 + b"x" * 100_000 + b"\r\n"
+        for _ in range(30):
+            connection.sendall(chunk)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_request_that_was_read_keeps_its_connection(served):
+    connection = http.client.HTTPConnection("127.0.0.1", served.rest_port, timeout=30)
+    for body in (b'{"instances": [1.0]}', b'{"instances": []}', b'{"instances": [2.0]}'):
+        connection.request("POST", "/v1/models/half_plus_two:predict", body)
+        kept = connection.sock
+        connection.getresponse().read()
+        assert connection.sock is kept
+    connection.close()

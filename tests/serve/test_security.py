@@ -207,6 +207,21 @@ def test_with_tls_both_ports_speak_nothing_else(start, base_path, half_plus_two,
         urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/v1/models/model", timeout=5)
 
 
+def test_a_handshake_that_does_not_come_is_not_waited_for(
+    start, base_path, half_plus_two, certificate
+):
+    public, private = certificate
+    server = start(
+        base_path(half_plus_two),
+        "model",
+        tls_certificate=public,
+        tls_key=private,
+        client_timeout_seconds=0.5,
+    )
+    with socket.create_connection(("127.0.0.1", server.rest_port), 20) as connection:
+        assert connection.recv(1) == b""
+
+
 def test_no_log_carries_what_a_client_sent(log_lines, start, base_path, half_plus_two):
     server = start(base_path(half_plus_two), "model")
     secret = "s3cr3t"

@@ -1,15 +1,16 @@
 """The REST port: uvicorn in a thread, with limits on clients that send or read slowly."""
 
 import asyncio
+import functools
 import os
 import socket
 import tempfile
 import threading
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tfmeta.serve.configuration import ServerOptions
+from tfmeta.serve.rest_protocol import impatient_protocol
 
 
 class RestServer:
@@ -28,13 +29,12 @@ class RestServer:
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            http=_impatient(options.client_timeout_seconds),
+            http=impatient_protocol(options.client_timeout_seconds, options.max_connections),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=options.max_connections,
             timeout_keep_alive=int(max(1, options.client_timeout_seconds)),
             timeout_graceful_shutdown=int(max(1, options.shutdown_seconds)),
             h11_max_incomplete_event_size=64 * 1024,
@@ -42,9 +42,8 @@ class RestServer:
         if options.tls_key is not None:
             _load_tls(config, options)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), name="rest", daemon=True
-        )
+        self._loop = functools.partial(_Loop, options.client_timeout_seconds)
+        self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
 
     def start(self):
         """Takes requests."""
@@ -58,6 +57,10 @@ class RestServer:
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
+
+    def _run(self):
+        with asyncio.Runner(loop_factory=self._loop) as runner:
+            runner.run(self._server.serve([self._socket]))
 
 
 def _bind(options):
@@ -88,60 +91,15 @@ def _load_tls(config, options):
         config.load()
 
 
-def _impatient(seconds):
-    """A class of uvicorn's HTTP protocol that ends connections of clients that stall.
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose servers do not wait long for a TLS handshake; asyncio waits a minute."""
 
-    uvicorn itself waits without end for the rest of a request's head, and for a client to read.
-    """
+    def __init__(self, seconds):
+        super().__init__()
+        self._seconds = seconds
 
-    class ImpatientProtocol(H11Protocol):
-        _head_timer = None
-        _read_timer = None
-
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            self._watch_head()
-
-        def data_received(self, data):
-            super().data_received(data)
-            self._watch_head()
-
-        def on_response_complete(self):
-            super().on_response_complete()
-            self._watch_head()
-
-        def pause_writing(self):
-            super().pause_writing()
-            self._read_timer = self._later(self._read_timer)
-
-        def resume_writing(self):
-            super().resume_writing()
-            self._read_timer = _cancelled(self._read_timer)
-
-        def connection_lost(self, error):
-            self._head_timer = _cancelled(self._head_timer)
-            self._read_timer = _cancelled(self._read_timer)
-            super().connection_lost(error)
-
-        def _watch_head(self):
-            waits = self.cycle is None or self.cycle.response_complete
-            if waits and not self.transport.is_closing():
-                self._head_timer = self._later(self._head_timer)
-            else:
-                self._head_timer = _cancelled(self._head_timer)
-
-        def _later(self, timer):
-            return timer or asyncio.get_running_loop().call_later(seconds, self._end)
-
-        def _end(self):
-            if self.transport.get_write_buffer_size():
-                self.transport.abort()  # what is left would wait for the client to read
-            else:
-                self.transport.close()
-
-    return ImpatientProtocol
-
-
-def _cancelled(timer):
-    if timer is not None:
-        timer.cancel()
+    async def create_server(self, *arguments, ssl=None, **options):
+        """As asyncio's."""
+        if ssl is not None:
+            options["ssl_handshake_timeout"] = self._seconds
+        return await super().create_server(*arguments, ssl=ssl, **options)
