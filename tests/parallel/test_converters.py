@@ -145,3 +145,24 @@ def test_a_grouped_convolution_in_a_loop_that_tasks_leave_at_different_steps():
         return tf.while_loop(goes_on, step, [kernel], maximum_iterations=4)
 
     compare(function, tasks)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_max_pooling_and_its_two_gradients_equal_those_of_single_tasks(padding):
+    # Whole numbers tie; the first of a window takes the gradient, in every order.
+    images = tf.constant(RNG.integers(3, size=(TASKS, EXAMPLES, 5, 4, 2)).astype("float64"))
+    directions = tf.constant(RNG.normal(size=images.shape))
+
+    def function(task):
+        x, direction = task
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                pooled = tf.nn.max_pool2d(x, 2, 2, padding)
+                loss = tf.reduce_sum(pooled**3)
+            gradient = tape.gradient(loss, x)
+            slope = tf.reduce_sum(gradient * direction)
+        return [pooled, gradient, outer.gradient(slope, x)]
+
+    assert not compare(function, [images, directions])
