@@ -73,7 +73,7 @@ def first_row(process, workload, exact, limits) -> dict:
         if process.name not in YARDSTICKS:
             answer = agreement.ask(process, workload, limits.first)
             row["loss"] = answer.loss
-            row["distance"] = agreement.distance(workload, answer, exact)
+            row["distance"] = list(agreement.distance(workload, answer, exact))
             row["first_answer_seconds"] = answer.seconds
         first = process.ask("steps", limits.first, count=1)
         early = process.ask("steps", limits.step, count=1)
@@ -84,8 +84,8 @@ def first_row(process, workload, exact, limits) -> dict:
     row["early_step_seconds"] = early["seconds"][0]
     row["early_step_cpu_seconds"] = early["cpu_seconds"]
     print(
-        f"{process.name}: {row.get('distance', 0):.1e} from float64, first step "
-        f"{first['seconds'][0]:.1f} s, second {early['seconds'][0]:.3f} s",
+        f"{process.name}: first step {first['seconds'][0]:.1f} s, second "
+        f"{early['seconds'][0]:.3f} s, distance from float64 {row.get('distance')}",
         flush=True,
     )
     return row

@@ -49,7 +49,7 @@ def distances(workload_name, changes) -> dict:
             process.ask("build", _LIMIT.value)
             answer = agreement.ask(process, workload, _LIMIT.value)
             first = first or answer
-            found[name] = agreement.distance(workload, answer, first)
+            found[name] = max(agreement.distance(workload, answer, first))
         except turns.Stopped as reason:
             found[name] = str(reason)
         finally:

@@ -133,6 +133,6 @@ def table(rows):
             f"{name:<22}{row['seconds_median'] * 1e3:>8.1f} ms{row['seconds_best'] * 1e3:>8.1f} ms"
             f"{row['ratio_median']:>7.2f} {f'{low:.2f}-{high:.2f}':<12}"
             f"{row['share_of_large_product']:>9.1%}{row['share_of_products_alone']:>9.1%}"
-            f"{row['compile_seconds']:>8.1f} s{memory:>6.0f} MiB{row['distance']:>10.1e}"
+            f"{row['compile_seconds']:>8.1f} s{memory:>6.0f} MiB{row['distance'][0]:>10.1e}"
         )
     return "\n".join(lines)

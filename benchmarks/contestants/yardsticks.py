@@ -24,14 +24,16 @@ def products_alone(workload):
 
     @tf.function(autograph=False)
     def multiply(operands):
-        last = []
+        seen, last = [], []
         for (left, right), count in zip(operands, counts.values(), strict=True):
             for _ in range(count):
-                # In a chain they are not taken for one and the same product, nor do two fight
-                # over threads.
+                # In a chain two products do not fight over threads, nor are they taken for one
+                # and the same; a number of each is looked at, or it would be left out.
                 with tf.control_dependencies(last):
-                    last = [tf.matmul(left, right)]
-        return last[0][0, 0, 0]
+                    product = tf.matmul(left, right)
+                last = [product]
+                seen.append(product[0, 0, 0])
+        return tf.add_n(seen)
 
     return Runner(None, lambda: float(multiply(operands)))
 

@@ -1,0 +1,130 @@
+"""What a run costs beside its meta-steps: tasks, metrics, checkpoints, summaries, progress lines.
+
+    python -m benchmarks.whole_run [--recipes=...] [--write]
+
+In turns, on the same recipe: the compiled loop of meta-steps on one batch that stays in memory,
+and `python -m tfmeta.train` with the recipe's own tasks, logs and checkpoints, timed by the times
+of its TensorBoard events, so from its first row to its last. `--write` stores
+results/benchmarks/whole_run.json.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from benchmarks import report
+from tfmeta import config, recipe
+from tfmeta.experiment import building
+from tfmeta.experiment.training import Training
+
+# Recipes, with a number of steps that takes some 20 seconds.
+STEPS = {
+    "sinusoid_maml.gin": 8000,
+    "omniglot_5way_1shot_maml.gin": 200,
+    "omniglot_5way_1shot_reptile.gin": 400,
+    "mini_imagenet_5way_1shot_maml.gin": 20,
+}
+ROWS = 4  # of metrics.csv in a run; the recipe's own interval where that is shorter
+
+_RECIPES = flags.DEFINE_list("recipes", list(STEPS), "Which recipes.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each.", 1)
+_WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
+
+
+class BareLoop:
+    """The compiled loop of a recipe's meta-steps on one batch."""
+
+    def __init__(self, name, steps):
+        with config.configured(recipe.read_recipe([name], bindings(name, steps))) as settings:
+            strategy = building.make_strategy(None)
+            learner = building.build_learner(settings, strategy)
+            stream = building.train_stream(settings)
+            self._training = Training(learner, strategy, settings.train.tasks_per_step)
+            self._training.build(stream)
+            self._training.start(lambda first: _Repeated(stream))
+        self._training.advance(2)
+
+    def seconds_per_step(self, steps) -> float:
+        """Seconds a step, over so many."""
+        began = time.perf_counter()
+        self._training.advance(steps)
+        return (time.perf_counter() - began) / steps
+
+
+class _Repeated:
+    """Gives the first batch of a stream again and again."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def batch_parts(self, tasks, parts, own):
+        return self._stream.batch_parts(tasks, parts, own).take(len(own)).cache().repeat()
+
+
+def bindings(name, steps):
+    """The recipe, shorter, with rows often enough to time by; all else is its own."""
+    length = "steps" if "reptile" in name else "train.steps"
+    return [f"{length} = {steps}", f"log.every = {steps // ROWS}", "evaluate.tasks = 2"]
+
+
+def whole_run(name, steps) -> float:
+    """Seconds a step of `tfmeta.train`, from its first row to its last."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags_ = [f"--gin_param={line}" for line in bindings(name, steps)]
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "tfmeta.train", f"--gin_file={name}"),
+                *(f"--workdir={folder}/run", *flags_),
+            ],
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        times = {}
+        for path in sorted(pathlib.Path(folder, "run", "events").glob("*.tfevents.*")):
+            for event in tf.compat.v1.train.summary_iterator(str(path)):
+                if any(value.tag == "tasks_per_second" for value in event.summary.value):
+                    times[event.step] = event.wall_time
+    first, last = min(times), max(times)
+    return (times[last] - times[first]) / (last - first)
+
+
+def measure(name) -> dict:
+    """Both in turns, and what the run adds, round by round."""
+    steps = STEPS[name]
+    bare, rows = BareLoop(name, steps), []
+    for _ in range(_ROUNDS.value):
+        before = bare.seconds_per_step(steps // 4)
+        run = whole_run(name, steps)
+        rows.append((run, (before + bare.seconds_per_step(steps // 4)) / 2))
+    added = [run / step - 1 for run, step in rows]
+    return {
+        "seconds_per_step_of_the_run": [round(run, 6) for run, _ in rows],
+        "seconds_per_step_bare": [round(step, 6) for _, step in rows],
+        "added_median": round(float(np.median(added)), 4),
+        "added": [round(value, 4) for value in added],
+    }
+
+
+def main(_):
+    found = {}
+    for name in _RECIPES.value:
+        found[name] = measure(name)
+        print(name, json.dumps(found[name]), flush=True)
+    if _WRITE.value:
+        document = {
+            "command": report.command("benchmarks.whole_run", sys.argv[1:]),
+            "machine": report.machine(),
+            "recipes": found,
+        }
+        report.write("whole_run.json", document)
+
+
+if __name__ == "__main__":
+    app.run(main)
