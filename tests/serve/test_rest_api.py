@@ -12,6 +12,8 @@ import pytest
 from example_servables import classification_request
 from serving_clients import Client, rest, rest_predict
 
+from tfmeta.serve import metrics
+
 HALF = "half_plus_two"
 AVAILABLE = {
     "model_version_status": [
@@ -123,6 +125,22 @@ def test_a_malformed_path_is_named(served, source, method, path):
             f"Failed to convert version: {2**64 - 1} to numeric.",
         ),
         (
+            "handler_test:228",
+            "GET",
+            f"/v1/models/foo/versions/{'0' * 25}{'9' * 25}",
+            None,
+            400,
+            f"Failed to convert version: {'9' * 25} to numeric.",
+        ),
+        (
+            "get_model_status_impl.cc:89",
+            "GET",
+            f"/v1/models/{HALF}/versions/{'0' * 5000}7",
+            None,
+            404,
+            f"Could not find version 7 of model {HALF}",
+        ),
+        (
             "guide:491",
             "POST",
             "/v1/models/half:predict",
@@ -197,8 +215,13 @@ def test_an_error_has_tf_servings_status_and_words(
 
 
 def test_outside_of_v1_there_is_nothing(served):  # http_server.cc:141, handler_test:173
-    for path in ("/", "/statuspage", "/index", "/v2/models/x"):
+    for path in ("/", "/statuspage", "/index", "/v2/models/x", f"{metrics.PATH}/"):
         assert rest(served, "GET", path) == (404, "")
+
+
+def test_a_target_may_name_the_server(served):  # RFC 9112, 3.2.2
+    for path in (f"/v1/models/{HALF}", metrics.PATH):
+        assert rest(served, "GET", f"http://any.example:1{path}")[0] == 200
 
 
 def test_what_the_embedded_server_lacks_is_unimplemented(served):  # http_server.cc:74

@@ -8,8 +8,11 @@ import datetime
 import json
 import logging
 import sys
+import time
 
 LOGGER = logging.getLogger("tfmeta.serve")
+# Clients make lines (a refusal is one), and must not fill a disk with them.
+MOST_LINES_A_SECOND = 100
 _SAID = set()
 
 
@@ -27,16 +30,38 @@ class JsonFormatter(logging.Formatter):
         }
         if "facts" not in record.__dict__:
             facts["message"] = record.getMessage()
+        if "dropped" in record.__dict__:
+            facts["lines_dropped_before"] = record.dropped
         if record.exc_info:
             facts["exception"] = record.exc_info[0].__name__
             facts["where"] = _where(record.exc_info[2])
         return json.dumps(facts, default=str)
 
 
+class LineLimit(logging.Filter):
+    """Lets so many records a second pass, and says how many it dropped."""
+
+    def __init__(self, most=MOST_LINES_A_SECOND, clock=time.monotonic):
+        super().__init__()
+        self._most, self._clock = most, clock
+        self._second, self._seen = None, 0
+
+    def filter(self, record):
+        """Whether a record is written."""
+        second = int(self._clock())
+        if second != self._second:
+            dropped, self._second, self._seen = self._seen - self._most, second, 0
+            if dropped > 0:
+                record.dropped = dropped
+        self._seen += 1
+        return self._seen <= self._most
+
+
 def configure(level="INFO", stream=None):
     """Sends this room's logs, and those of the libraries it stands on, to a stream as JSON."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(LineLimit())
     for name, lowest in (("tfmeta.serve", level), ("uvicorn.error", "WARNING"), ("grpc", "ERROR")):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -36,6 +36,9 @@ _GET = re.compile(
     _NAMED.replace("/([^/:]+)(", "(?:/([^/:]+))?(", 1) + r"(?:/(metadata))?",
     re.IGNORECASE | re.ASCII,
 )
+_VERSION_DIGITS = len(str(2**63))
+# RFC 9112, 3.2.2: a target may name the server too.
+_ABSOLUTE = re.compile("https?://[^/?]*", re.IGNORECASE)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -62,7 +65,23 @@ def create_app(models, *, routes=()):
 
     app = Starlette(routes=[*routes, Route(metrics.PATH, api.metrics, methods=["GET"])])
     app.router.default = rest
+    app.router.redirect_slashes = False  # it would send to whatever host the client names
+    app.add_middleware(_OriginForm)
     return app
+
+
+class _OriginForm:
+    """Takes the server's name off a request's target."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope.get("path", "/")[:1] != "/":
+            raw = _ABSOLUTE.sub("", scope["raw_path"].decode("latin-1")) or "/"
+            path = _ABSOLUTE.sub("", scope["path"]) or "/"
+            scope = {**scope, "raw_path": raw.encode("latin-1"), "path": path}
+        await self._app(scope, receive, send)
 
 
 class _RestApi:
@@ -213,14 +232,20 @@ def _parse(verb, path):
     name, version, label, method = found.groups()
     if name is None:
         raise invalid("Missing model name in request.")
-    if version is not None and int(version[:20]) >= 2**63:
-        raise invalid(f"Failed to convert version: {version[:100]} to numeric.")
     spec = ModelSpec(
         urllib.parse.unquote(name),
-        None if version is None else int(version),
+        None if version is None else _version(version),
         None if label is None else urllib.parse.unquote(label),
     )
     return _Call(verb, (method or "status").lower(), spec, path)
+
+
+def _version(digits):
+    # Python refuses to convert thousands of digits, zeros in front among them.
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > _VERSION_DIGITS or int(digits) >= 2**63:
+        raise invalid(f"Failed to convert version: {digits[:100]} to numeric.")
+    return int(digits)
 
 
 def _preflight(request):
