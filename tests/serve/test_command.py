@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from serving_clients import Client, predict_request, wait_until
 
+from tfmeta.serve import ModelConfig, Server, ServerOptions
+
 ROOT = pathlib.Path(__file__).parents[2]
 X = {"x": np.float32([1.0])}
 FULL = "/dev/full" if pathlib.Path("/dev/full").exists() else os.devnull
@@ -138,6 +140,8 @@ def answers(client):
         (("--model_base_path=.", "--port=99999"), 2, "must be a port below 65536"),
         (("--model_config_file=nonexistent",), 2, "must name a file that can be read"),
         (("--model_base_path=.", "--tls_key_file=setup.py"), 2, "TLS needs a certificate and"),
+        (("--model_base_path=.", "--api_key_file=/dev/stdin"), 2, "(--api_key_file) must be one"),
+        (("--model_base_path=.", "--tensorflow_intra_op_parallelism=-5"), 2, "at least 0"),
         (("--model_base_pth=.",), 1, "Unknown command line flag"),
     ],
 )
@@ -148,6 +152,7 @@ def test_a_wrong_start_is_explained(flags, code, message):
         capture_output=True,
         text=True,
         timeout=120,
+        input="a key\nof two lines ключ",
     )
     assert done.returncode == code
     assert message in done.stderr
@@ -160,6 +165,40 @@ def test_a_port_in_use_is_explained(start, served, base_path, half_plus_two):
         start(folder, "half", port=served.grpc_port)
     with pytest.raises(OSError, match="The REST port must be free"):
         start(folder, "half", rest_api_port=served.rest_port)
+
+
+def test_localhost_is_one_address(start, served, base_path, half_plus_two):
+    """Else gRPC starts on [::1] alone, beside the server that has 127.0.0.1."""
+    with pytest.raises(OSError, match="The gRPC port must be free"):
+        start(base_path(half_plus_two), "half", port=served.grpc_port, address="localhost")
+
+
+@pytest.mark.parametrize("address", ["198.51.100.7", "no-such-host.invalid"])
+def test_an_address_of_elsewhere_is_no_port_in_use(address):
+    options = ServerOptions(address=address, port=0, rest_api_port=0, allow_insecure_address=True)
+    with pytest.raises(OSError, match="--address must be one of this machine"):
+        Server([ModelConfig("half", "nowhere")], options)
+
+
+def test_both_ports_are_held_before_the_models_are_loaded():
+    options = ServerOptions(port=0, rest_api_port=0)
+    server = Server([ModelConfig("half", "nowhere")], options)
+    try:
+        for port in (server.grpc_port, server.rest_port):
+            with socket.socket() as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with pytest.raises(OSError, match="in use"):
+                    other.bind(("127.0.0.1", port))
+    finally:
+        server.stop()
+
+
+def test_the_address_to_open_is_one_that_a_browser_can_open():
+    from tfmeta.serve.__main__ import _reachable
+
+    assert _reachable("https://0.0.0.0:28501") == "https://localhost:28501"
+    assert _reachable("http://[::]:1") == "http://localhost:1"
+    assert _reachable("http://127.0.0.1:1") == "http://127.0.0.1:1"
 
 
 def test_help_lists_tf_servings_flags():

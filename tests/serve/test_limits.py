@@ -1,6 +1,7 @@
 """What a request may take: time, places, bytes; and what happens beyond."""
 
 import concurrent.futures
+import dataclasses
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from example_servables import classification_request
 from grpc_health.v1 import health_pb2
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 
+from tfmeta.serve import ServerOptions
 from tfmeta.serve.admission import Admission
 from tfmeta.serve.errors import Code, ServingError
 
@@ -200,6 +202,28 @@ def test_a_place_that_comes_too_late_goes_to_the_next():
         assert admission.waiting == 0
     with admission.slot(time.monotonic() + 30):
         assert admission.running == 1
+
+
+def test_a_wait_that_cannot_be_leaves_no_place_behind():
+    admission = Admission(1, 3)
+    with admission.slot(time.monotonic() + 30):
+        with pytest.raises(OverflowError), admission.slot(float("inf")):
+            pass
+        assert admission.waiting == 0
+
+
+NUMBERS = [
+    field.name
+    for field in dataclasses.fields(ServerOptions)
+    if type(field.default) in (int, float) and not field.name.endswith("port")
+]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -5, 3e9])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_breaks_requests_is_refused_at_the_start(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        ServerOptions(**{name: value})
 
 
 def test_the_metrics_count_requests_by_code(served):

@@ -231,6 +231,29 @@ def test_a_start_on_an_empty_base_path_waits_for_a_version(
         wait_until(lambda: "AVAILABLE" in states_or_none(client))
 
 
+def test_without_a_pause_between_looks_there_is_one_look(start, base_path, half_plus_two):
+    server = start(base_path(half_plus_two), "model", file_system_poll_wait_seconds=0)
+    assert "versions" not in {thread.name for thread in own_threads(server)}
+    with Client(server.grpc_address) as client:  # main.cc:173
+        assert value(client) == (2.5, 1)
+    assert server.stop()
+
+
+def own_threads(server):
+    return [model._watcher for model in server.models._models.values() if model._watcher.is_alive()]
+
+
+def test_a_label_of_a_version_that_is_not_loaded_is_refused(base_path, half_plus_two):
+    model = ModelConfig("model", str(base_path(half_plus_two)), {"stable": 1, "canary": 9})
+    with pytest.raises(ServingError) as caught:
+        Server([model], ServerOptions(port=0, rest_api_port=0)).start()
+    assert caught.value.code == grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.message == (  # server_core.cc:580
+        "Request to assign label to version 9 of model model, which is not currently available "
+        "for inference"
+    )
+
+
 def states_or_none(client):
     try:
         return client.states("model").values()
@@ -240,9 +263,12 @@ def states_or_none(client):
 
 CONFIG = b"""model_config_list {
   config { name: "a" base_path: "/models/a" model_platform: "tensorflow" }
-  config { name: "b" base_path: "/models/b" model_version_policy { latest { num_versions: 2 } } }
-  config { name: "c" base_path: "/models/c" model_version_policy { all {} } }
-  config { name: "d" base_path: "/models/d" model_version_policy { specific { versions: 4 } }
+  config { name: "b" base_path: "/models/b" model_type: TENSORFLOW
+           model_version_policy { latest { num_versions: 2 } } }
+  config { name: "c" base_path: "/models/c" model_platform: "tensorflow"
+           model_version_policy { all {} } }
+  config { name: "d" base_path: "/models/d" model_platform: "tensorflow"
+           model_version_policy { specific { versions: 4 } }
            version_labels { key: "stable" value: 4 } }
 }"""
 
@@ -259,8 +285,9 @@ def test_a_models_config_is_read_as_tf_serving_reads_it():
 def test_several_models_of_a_config_are_served(base_path, tmp_path, half_plus_two, half_plus_three):
     first, second = base_path(half_plus_two, 1, "first"), base_path(half_plus_three, 7, "second")
     text = f"""model_config_list {{
-      config {{ name: "first" base_path: "{first}" }}
-      config {{ name: "second" base_path: "{second}" version_labels {{ key: "stable" value: 7 }} }}
+      config {{ name: "first" base_path: "{first}" model_platform: "tensorflow" }}
+      config {{ name: "second" base_path: "{second}" model_platform: "tensorflow"
+                version_labels {{ key: "stable" value: 7 }} }}
     }}"""
     options = ServerOptions(port=0, rest_api_port=0)
     with Server(read_models_config(text.encode()), options) as server:
@@ -277,6 +304,17 @@ def test_several_models_of_a_config_are_served(base_path, tmp_path, half_plus_tw
         (b"nonsense {", "must be a ModelServerConfig"),
         (b"", "must name a model"),
         (b'model_config_list { config { name: "a" } }', "needs a name and a base_path"),
+        # server_core.cc:100, 663
+        (b'model_config_list { config { name: "a" base_path: "/a" } }', "needs model_platform"),
+        (
+            b'model_config_list { config { name: "a" base_path: "/a" model_platform: "onnx" } }',
+            "Received: 'onnx' for 'a'",
+        ),
+        (
+            b'model_config_list { config { name: "a" base_path: "/a" model_platform: "tensorflow"'
+            b" model_version_policy { specific {} } } }",
+            "'specific' needs versions",
+        ),
     ],
 )
 def test_a_wrong_models_config_is_refused(text, message):

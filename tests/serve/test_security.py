@@ -19,7 +19,7 @@ from example_servables import classification_request
 from grpc_health.v1 import health_pb2
 from serving_clients import Client, predict_request, rest, rest_predict
 
-from tfmeta.serve import ServerOptions
+from tfmeta.serve import ModelConfig, Server, ServerOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 X = {"x": np.float32([1.0])}
@@ -145,6 +145,12 @@ def test_no_request_opens_a_file_or_loads_code(start, base_path, half_plus_two):
     assert audit.seen == []
 
 
+@pytest.mark.parametrize("key", ["", " a", "a\n", "a\nb", "ключ", "a\0b"])
+def test_a_key_that_no_client_can_send_is_refused(key):
+    with pytest.raises(ValueError, match=r"--api_key_file\) must be one line of printable ASCII"):
+        ServerOptions(api_key=key)
+
+
 @pytest.fixture
 def guarded(start, base_path, half_plus_two):
     return start(base_path(half_plus_two), "model", api_key=KEY)
@@ -157,6 +163,8 @@ def test_without_the_key_nothing_is_answered_but_health(guarded):
         assert rest(guarded, "GET", "/v1/models/model", None, headers)[0] == 401
         assert rest(guarded, "GET", "/monitoring/prometheus/metrics", None, headers)[0] == 401
     assert rest(guarded, "POST", path, body, BEARER)[0] == 200
+    of_any_case = {"Authorization": f"bEARER {KEY}"}  # RFC 9110, 11.1
+    assert rest(guarded, "POST", path, body, of_any_case)[0] == 200
     with Client(guarded.grpc_address) as client:
         assert code_of(lambda: client.predict("model", X)) == grpc.StatusCode.UNAUTHENTICATED
         assert code_of(lambda: client.states("model")) == grpc.StatusCode.UNAUTHENTICATED
@@ -205,6 +213,22 @@ def test_with_tls_both_ports_speak_nothing_else(start, base_path, half_plus_two,
         assert json.load(response) == {"predictions": [3.0]}
     with pytest.raises((urllib.error.URLError, ConnectionError)):
         urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/v1/models/model", timeout=5)
+
+
+@pytest.mark.parametrize("case", ["no PEM", "another's key", "a key with a password"])
+def test_a_certificate_that_cannot_be_used_is_named(base_path, half_plus_two, certificate, case):
+    public, private = certificate
+    if case == "no PEM":
+        public = b"junk"
+    else:
+        cipher = ["-aes256", "-passout", "pass:secret"] if "password" in case else []
+        private = subprocess.run(
+            ["openssl", "genrsa", *cipher, "2048"], check=True, capture_output=True
+        ).stdout
+    options = ServerOptions(port=0, rest_api_port=0, tls_certificate=public, tls_key=private)
+    model = ModelConfig("model", str(base_path(half_plus_two)))
+    with pytest.raises(ValueError, match="--tls_certificate_file and --tls_key_file must hold"):
+        Server([model], options)
 
 
 def test_a_handshake_that_does_not_come_is_not_waited_for(

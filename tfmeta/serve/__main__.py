@@ -83,12 +83,17 @@ def _serve(options, config):
     models = ", ".join(server.models.names)
     print(f"serving {models}: gRPC {server.grpc_address}, REST {server.rest_url}", flush=True)
     if FLAGS.demo:
-        print(f"draw at {server.rest_url}/", flush=True)
+        print(f"draw at {_reachable(server.rest_url)}/", flush=True)
     stopped.wait()
     if not server.stop():
         sys.stdout.flush()
         os._exit(1)  # else the interpreter would wait for requests that had their time
     return 0
+
+
+def _reachable(url):
+    """The address to open in a browser, which no one can do with that of all interfaces."""
+    return url.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
 
 
 def _models(config):
@@ -141,7 +146,8 @@ def _options():
         load_retry_interval_seconds=FLAGS.load_retry_interval_micros / 1e6,
         intra_op_parallelism=FLAGS.tensorflow_intra_op_parallelism,
         inter_op_parallelism=FLAGS.tensorflow_inter_op_parallelism,
-        api_key=key.decode().strip() if key else None,
+        # What is no ASCII stays visible to the check of the key.
+        api_key=key.decode("ascii", "replace").strip() if key else None,
         tls_certificate=_read("tls_certificate_file"),
         tls_key=_read("tls_key_file"),
         **given,
@@ -180,7 +186,7 @@ def define_flags():
     switch("rest_api_enable_cors_support", False, "Let pages of other origins call REST.")
     number("client_timeout_seconds", 20.0, "Longest to send a request or read an answer.")
     number("shutdown_seconds", 30.0, "How long a stop waits for requests in progress.")
-    number("file_system_poll_wait_seconds", 1.0, "Pause between looks for versions.")
+    number("file_system_poll_wait_seconds", 1.0, "Pause between looks for versions; 0: look once.")
     whole("max_num_load_retries", 5, "How often a failed version is tried again.")
     whole("load_retry_interval_micros", 60_000_000, "Pause before each, in microseconds.")
     switch("enable_model_warmup", True, "Run a version's warmup records before it serves.")

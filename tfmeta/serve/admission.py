@@ -79,15 +79,23 @@ class Admission:
                 )
             turn = threading.Event()
             self._waiting.append(turn)
-        if turn.wait(deadline - time.monotonic()):
+        came = False
+        try:
+            came = turn.wait(deadline - time.monotonic())
+        finally:  # also where a wait cannot be: who is not there must not get a place later
+            if not came:
+                self._give_up(turn)
+        if came:
             return
+        raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded in the server's queue.")
+
+    def _give_up(self, turn):
         with self._lock:
             if turn.is_set():  # the place came while the wait was given up
                 self._pass_on()
             else:
                 self._waiting.remove(turn)
                 self._idle.notify_all()
-        raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded in the server's queue.")
 
     def _leave(self):
         with self._lock:

@@ -4,9 +4,28 @@ import dataclasses
 import ipaddress
 import os
 
+from tfmeta.serve.api_key import check_key
 from tfmeta.serve.errors import Code, ServingError
 
 MEBIBYTE = 2**20
+_INT32 = 2**31 - 1  # gRPC's and TensorFlow's options
+_SECONDS = 2_000_000  # gRPC counts milliseconds, in 32 bits
+_THREADS = 2**15
+_BOUNDS = {
+    "max_concurrent_requests": (1, _THREADS),
+    "max_queued_requests": (0, _THREADS),
+    "max_message_bytes": (1, _INT32),
+    "max_connections": (1, _INT32),
+    "max_request_seconds": (0.001, _SECONDS),
+    "rest_api_timeout_in_ms": (1, _INT32),
+    "client_timeout_seconds": (0.001, _SECONDS),
+    "shutdown_seconds": (0, _SECONDS),
+    "file_system_poll_wait_seconds": (0, _SECONDS),
+    "max_num_load_retries": (0, _INT32),
+    "load_retry_interval_seconds": (0, _SECONDS),
+    "intra_op_parallelism": (0, _THREADS),
+    "inter_op_parallelism": (0, _THREADS),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +63,7 @@ class ServerOptions:
         rest_api_timeout_in_ms: deadline of a REST request.
         client_timeout_seconds: how long a client may take to send a request or read an answer.
         shutdown_seconds: how long a stopping server waits for requests in progress.
-        file_system_poll_wait_seconds: pause between looks at a base path.
+        file_system_poll_wait_seconds: pause between looks at a base path; 0 for one look only.
         max_num_load_retries: how often a version that fails to load is tried again.
         load_retry_interval_seconds: pause before each; a changed directory is tried at once.
         enable_model_warmup: whether a version's warmup records run before it is available.
@@ -81,24 +100,14 @@ class ServerOptions:
     allow_insecure_address: bool = False
 
     def __post_init__(self):
-        for name, least in (
-            ("max_concurrent_requests", 1),
-            ("max_queued_requests", 0),
-            ("max_message_bytes", 1),
-            ("max_connections", 1),
-            ("max_request_seconds", 0.001),
-            ("rest_api_timeout_in_ms", 1),
-            ("client_timeout_seconds", 0.001),
-            ("shutdown_seconds", 0),
-            ("file_system_poll_wait_seconds", 0.001),
-            ("max_num_load_retries", 0),
-            ("load_retry_interval_seconds", 0),
-        ):
-            if getattr(self, name) < least:
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:  # nor is NaN
                 raise ValueError(
-                    f"{name} must be at least {least}. Received: {getattr(self, name)}. "
-                    "Leave it out for the default."
+                    f"{name} must be at least {least} and at most {most}. Received: "
+                    f"{getattr(self, name)}. Leave it out for the default."
                 )
+        if self.api_key is not None:
+            check_key(self.api_key)
         for name in ("port", "rest_api_port"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 2**16:

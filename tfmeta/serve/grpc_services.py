@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tfmeta.serve import logs
+from tfmeta.serve import logs, ports
 from tfmeta.serve.api_key import ApiKey
 from tfmeta.serve.errors import Code, ServingError, invalid, number
 from tfmeta.serve.grpc_calls import MessageWatch
@@ -178,18 +178,15 @@ class GrpcServer:
         self._pool.shutdown(wait=False)
 
     def _bind(self, options):
-        host = f"[{options.address}]" if ":" in options.address else options.address
-        target = f"{host}:{options.port}"
+        host = ports.host(options.address)
+        target = f"[{host}]:{options.port}" if ":" in host else f"{host}:{options.port}"
         try:
             if options.tls_key is None:
                 return self._server.add_insecure_port(target)
             pairs = [(options.tls_key, options.tls_certificate)]
             return self._server.add_secure_port(target, grpc.ssl_server_credentials(pairs))
         except RuntimeError as error:
-            raise OSError(
-                f"The gRPC port must be free. Received: {target}, which cannot be bound. Give "
-                "another --port, or 0 for a free one."
-            ) from error
+            raise ports.refusal(options.address, options.port, "port") from error
 
 
 def _spec(request, named=True):

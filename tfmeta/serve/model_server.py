@@ -63,10 +63,12 @@ class ModelServer:
         """Loads the models and watches their base paths.
 
         Raises:
-            ServingError: if one cannot be loaded.
+            ServingError: if one cannot be loaded, or a label is one of no loaded version.
         """
         for model in self._models.values():
             model.start()
+        for name, labels in self._labels.items():
+            self._check_labels(name, labels.values())
 
     def stop(self) -> bool:
         """Refuses new requests, waits for those in progress, and frees the models.
@@ -157,6 +159,16 @@ class ModelServer:
             asked = f"Specific({spec.name}, {number})" if number is not None else None
             raise not_found(asked or f"Latest({spec.name})")
         return self._models[spec.name]
+
+    def _check_labels(self, name, numbers):
+        available = [version.number for version in self._models[name].available()]
+        for number in numbers:
+            if number not in available:  # server_core.cc:580
+                raise ServingError(
+                    Code.FAILED_PRECONDITION,
+                    f"Request to assign label to version {number} of model {name}, which is not "
+                    "currently available for inference",
+                )
 
     def _number(self, spec):
         if spec.label is None:

@@ -19,6 +19,8 @@ from tfmeta.serve.warmup import warm
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 
+_SHORTEST_PAUSE = 0.001  # seconds; without one the watcher would hold a core
+
 
 @dataclasses.dataclass(eq=False)
 class Version:
@@ -72,7 +74,8 @@ class ModelVersions:
         failed = [each for each in self._versions.values() if each.error]
         if failed and not self.available():
             raise failed[-1].error
-        self._watcher.start()
+        if self._options.file_system_poll_wait_seconds:
+            self._watcher.start()  # else that look was the only one (TF Serving's main.cc:173)
 
     def stop(self):
         """Stops watching and frees all versions; none may be in use."""
@@ -127,8 +130,8 @@ class ModelVersions:
                     self._unload(version)
 
     def _watch(self):
-        told = None
-        while not self._stopped.wait(self._options.file_system_poll_wait_seconds):
+        told, pause = None, max(self._options.file_system_poll_wait_seconds, _SHORTEST_PAUSE)
+        while not self._stopped.wait(pause):
             try:
                 self.poll()
                 told = None

@@ -5,6 +5,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from tfmeta.serve.configuration import ModelConfig
 
+_PLATFORM = "tensorflow"
+
 
 def read_models_config(text) -> list:
     """The models of a `ModelServerConfig` in text form.
@@ -40,6 +42,12 @@ def _model(model):
             "Each model of --model_config_file needs a name and a base_path. Received: "
             f"name {model.name!r}, base_path {model.base_path!r}."
         )
+    old = model.model_type == model_server_config_pb2.TENSORFLOW  # how it was said before
+    if model.model_platform != _PLATFORM and not (old and not model.model_platform):
+        raise ValueError(
+            f"Each model of --model_config_file needs model_platform: {_PLATFORM!r}, as in TF "
+            f"Serving. Received: {model.model_platform!r} for {model.name!r}."
+        )
     policy, latest, specific = model.model_version_policy, 1, ()
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
@@ -48,4 +56,9 @@ def _model(model):
         latest = max(1, policy.latest.num_versions)
     elif choice == "specific":
         specific = tuple(policy.specific.versions)
+        if not specific:
+            raise ValueError(
+                "A version policy 'specific' needs versions; without one nothing would be served. "
+                f"Received: none for {model.name!r}. Write specific {{ versions: 1 }}."
+            )
     return ModelConfig(model.name, model.base_path, dict(model.version_labels), latest, specific)

@@ -2,19 +2,17 @@
 
 import asyncio
 import functools
-import os
-import socket
-import tempfile
 import threading
 
 import uvicorn
 
+from tfmeta.serve import ports, tls
 from tfmeta.serve.configuration import ServerOptions
 from tfmeta.serve.rest_protocol import impatient_protocol
 
 
 class RestServer:
-    """The REST port of a server; bound when made, served from `start` on.
+    """The REST port of a server; taken when made, served from `start` on.
 
     Args:
         app: ASGI application.
@@ -25,7 +23,7 @@ class RestServer:
     """
 
     def __init__(self, app, options: ServerOptions):
-        self._socket = _bind(options)
+        self._socket = ports.listen(options.address, options.rest_api_port, "rest_api_port")
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
@@ -47,7 +45,6 @@ class RestServer:
 
     def start(self):
         """Takes requests."""
-        self._socket.listen(self._server.config.backlog)  # who comes before uvicorn runs waits
         self._thread.start()
 
     def stop(self, wait=True):
@@ -63,31 +60,10 @@ class RestServer:
             runner.run(self._server.serve([self._socket]))
 
 
-def _bind(options):
-    family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
-    # asyncio turns Nagle's delay off only where the protocol is named.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((options.address, options.rest_api_port))
-    except OSError as error:
-        bound.close()
-        raise OSError(
-            f"The REST port must be free. Received: {options.address}:{options.rest_api_port}, "
-            f"which cannot be bound ({error.strerror}). Give another --rest_api_port, or 0 for a "
-            "free one."
-        ) from error
-    return bound
-
-
 def _load_tls(config, options):
     """Gives uvicorn the certificate, which it reads from files only."""
-    with tempfile.TemporaryDirectory() as folder:  # of mode 0700
-        for name, text in (("certificate", options.tls_certificate), ("key", options.tls_key)):
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(text)
-        config.ssl_certfile = os.path.join(folder, "certificate")
-        config.ssl_keyfile = os.path.join(folder, "key")
+    with tls.files(options.tls_certificate, options.tls_key) as paths:
+        config.ssl_certfile, config.ssl_keyfile = paths
         config.load()
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from tfmeta.serve import logs
+from tfmeta.serve import logs, tls
 from tfmeta.serve.configuration import ModelConfig, ServerOptions
 from tfmeta.serve.grpc_services import GrpcServer
 from tfmeta.serve.model_server import ModelServer
@@ -26,6 +26,8 @@ class Server:
 
     def __init__(self, models, options=None, routes=()):
         options = options or ServerOptions()
+        if options.tls_key is not None:
+            tls.check(options.tls_certificate, options.tls_key)
         self._started = False
         self.models = ModelServer(models, options)
         self._grpc = GrpcServer(self.models)
