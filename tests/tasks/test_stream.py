@@ -61,6 +61,12 @@ def test_a_batch_holds_the_tasks_one_by_one(source):
 
 
 @SOURCES
+def test_an_endless_batch_is_drawn_with_others_and_holds_the_same_tasks(source):
+    counted = arrays(source(seed=1, start=2, count=300).batch(3))
+    assert_same(arrays(source(seed=1, start=2).batch(3).take(100)), counted)
+
+
+@SOURCES
 def test_other_seeds_and_other_tasks_differ(source):
     images = [arrays([source(seed=seed).sample(i)])[0][0] for seed in (0, 1) for i in (0, 1)]
     for i in range(4):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 PARALLEL_CALLS = min(4, os.cpu_count() or 1)  # blocks of tasks drawn ahead, at most
+# A call of a dataset's function costs about as much as drawing a thousand points.
+BLOCK_BYTES, MOST_BATCHES = 2**18, 64  # of tasks drawn in one call
 
 
 class TaskStream(tf.data.Dataset):
@@ -75,6 +77,8 @@ class TaskStream(tf.data.Dataset):
                 batch_size, drop_remainder, num_parallel_calls, deterministic, name
             )
         count = self._count
+        if count is None and num_parallel_calls is None and deterministic is not False:
+            return self._endless_batches(batch_size)
         if count is not None and drop_remainder:
             count -= count % batch_size
 
@@ -127,6 +131,8 @@ class TaskStream(tf.data.Dataset):
                 "Leave count out."
             )
         size = batch_size // parts
+        if len(own) == parts:
+            return self._endless_batches(size)
 
         def draw(number):
             batch, part = number // len(own), number % len(own) + own.start
@@ -136,6 +142,28 @@ class TaskStream(tf.data.Dataset):
             draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
         return drawn.with_options(_without_graph_rewrites())
+
+    def _endless_batches(self, size: int) -> tf.data.Dataset:
+        """Consecutive batches; small ones are drawn several in one call, and then cut apart."""
+        specs = tf.nest.flatten(self.element_spec)
+        sizes = [spec.shape.num_elements() * spec.dtype.size for spec in specs]
+        at_once = max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * sum(sizes))))
+        if not all(sizes):  # `unbatch` of an empty tensor ends the process (TensorFlow 2.21).
+            at_once = 1
+
+        def draw(first):
+            block = self._sample_block(first, size * at_once)
+            if at_once == 1:
+                return block
+            return tf.nest.map_structure(
+                lambda tensor: tf.reshape(tensor, [at_once, size, *tensor.shape[1:]]), block
+            )
+
+        blocks = self._indices(size * at_once).map(
+            draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
+        )
+        batches = blocks if at_once == 1 else blocks.unbatch()
+        return batches.with_options(_without_graph_rewrites())
 
     def _indices(self, step: int, count: int | None = None) -> tf.data.Dataset:
         """The index of every `step`-th task."""
