@@ -1,8 +1,15 @@
 """Two exported models behind one server, and the clients that operators copy."""
 
+import pathlib
+import sys
+
 import keras
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import faulty_server
 
 import tfmeta
 
@@ -68,6 +75,13 @@ def server(export_dirs):
     options = serve.ServerOptions(port=0, rest_api_port=0)
     with serve.Server(models, options) as running:
         yield running
+
+
+@pytest.fixture
+def faulty():
+    """`faulty(*script, pause=0, context=None)` -> (url, what it has seen)."""
+    with faulty_server.faulty_servers() as begin:
+        yield begin
 
 
 @pytest.fixture(params=["grpc", "rest"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faulty_server import GOOD, lose, redirect, refuse, stall, trickle_body
 
 CLIENTS = Path(__file__).parents[2] / "export" / "clients"
 REQUEST = json.loads((CLIENTS / "curl" / "request.json").read_text(encoding="utf-8"))["inputs"]
@@ -73,3 +74,86 @@ def test_javascript_says_where_nobody_answers(tmp_path):
     )
     done = run("node", script)
     assert done.stdout.startswith("0 No answer from http://127.0.0.1:9/v1/models/sinusoid")
+
+
+@needs_curl
+def test_curl_prints_one_answer_however_often_it_asks(faulty):
+    url, seen = faulty(refuse(503, "not ready"), GOOD)
+    done = run(CLIENTS / "curl" / "adapt_and_predict.sh", url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(GOOD)
+    assert len(seen) == 2
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """`ask(url)` -> what the JavaScript client makes of a server's answer, on a line."""
+
+    def of(url, timeout=2000):
+        script = tmp_path / "ask.mjs"
+        client = (CLIENTS / "javascript" / "tfmeta_client.mjs").as_uri()
+        script.write_text(
+            f"""import {{ Client, ServingError }} from "{client}";
+            const client = new Client("{url}", "m", {{ timeout: {timeout} }});
+            try {{
+              const {{ y, z }} = await client.ask("s", {{ x: [1] }});
+              console.log("answer", ...y, ...z);
+            }} catch (error) {{
+              console.log(error instanceof ServingError, error.status, error.message);
+            }}
+            """
+        )
+        return run("node", script).stdout.strip()
+
+    return of
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (stall, "true 504 No answer in time."),
+        (trickle_body, "true 504 No answer in time."),
+        (b"<html>a proxy's page</html>", "true 200 The answer is not JSON: <html>a proxy's page"),
+        (b"null", "true 200 The answer has no outputs: null"),
+        (b"{}", "true 200 The answer has no outputs: {}"),
+        (redirect, "true 307"),
+        (refuse(413, "A request must be at most 9 bytes."), "true 413 A request must be"),
+        (refuse(429, "A request must be at most 9 bytes."), "true 429 A request must be"),
+    ],
+)
+def test_what_javascript_cannot_read_is_its_own_error_and_is_not_asked_again(
+    ask, faulty, fault, said
+):
+    url, seen = faulty(fault)
+    assert ask(url).startswith(said)
+    assert len(seen) == 1
+
+
+@needs_node
+def test_javascript_asks_again_for_an_answer_that_was_lost(ask, faulty):
+    url, seen = faulty(lose, lose, GOOD)
+    assert ask(url) == "answer 1 2"
+    assert len(seen) == 3
+
+
+@needs_node
+def test_javascript_reads_numbers_that_are_not_finite(ask, faulty):
+    answer = b'{"outputs": {"y": [NaN, 1.5], "z": [-Infinity, Infinity], "NaN \\" NaN": []}}'
+    url, _ = faulty(answer)
+    assert ask(url) == "answer NaN 1.5 -Infinity Infinity"
+
+
+@needs_node
+def test_javascript_refuses_a_key_that_no_header_can_carry(tmp_path):
+    script = tmp_path / "key.mjs"
+    client = (CLIENTS / "javascript" / "tfmeta_client.mjs").as_uri()
+    script.write_text(
+        f"""import {{ Client }} from "{client}";
+        for (const apiKey of ["ключ", "a\\nb"]) {{
+          try {{ new Client("http://127.0.0.1:9", "m", {{ apiKey }}); }}
+          catch (error) {{ console.log(error.message); }}
+        }}
+        """
+    )
+    assert run("node", script).stdout.count("printable ASCII") == 2

@@ -6,7 +6,7 @@
 /** What a server answered in place of predictions. */
 export class ServingError extends Error {
   /**
-   * @param {number} status HTTP status; 0 where no server answered.
+   * @param {number} status HTTP status; 0 where no server answered, 504 where not in time.
    * @param {string} message the server's words.
    */
   constructor(status, message) {
@@ -17,6 +17,8 @@ export class ServingError extends Error {
 }
 
 const RETRIED = new Set([0, 429, 503]); // nobody answered, no room, not ready
+// What the embedded server says with 413, and others may with 429: too large for ever.
+const TOO_LARGE = /larger than max|must be at most/;
 const FIRST_WAIT = 50; // milliseconds, doubled from try to try
 
 const waitFor = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -28,8 +30,12 @@ export class Client {
    * @param {string} model the name under which it is served.
    * @param {{version?: number, apiKey?: string, timeout?: number}} options timeout: milliseconds
    *   that a call may take, waits included.
+   * @throws {TypeError} for a key that no header can carry.
    */
   constructor(url, model, { version, apiKey, timeout = 30000 } = {}) {
+    if (apiKey && !/^[!-~]([ -~]*[!-~])?$/.test(apiKey)) {
+      throw new TypeError("An apiKey must be one line of printable ASCII. Strip line breaks.");
+    }
     const path = version === undefined ? "" : `/versions/${version}`;
     this.url = `${url.replace(/\/$/, "")}/v1/models/${model}${path}`;
     this.headers = { "Content-Type": "application/json" };
@@ -74,10 +80,11 @@ export class Client {
     const end = Date.now() + this.timeout;
     for (let wait = FIRST_WAIT; ; wait *= 2) {
       try {
-        return (await this.#post(body, end - Date.now())).outputs;
+        return await this.#post(body, end - Date.now());
       } catch (error) {
         const pause = wait * (0.5 + Math.random());
-        if (!RETRIED.has(error.status) || Date.now() + pause >= end) throw error;
+        const retried = RETRIED.has(error.status) && !TOO_LARGE.test(error.message);
+        if (!retried || Date.now() + pause >= end) throw error;
         await waitFor(pause);
       }
     }
@@ -85,26 +92,43 @@ export class Client {
 
   async #post(body, milliseconds) {
     let response;
+    let text;
     try {
       response = await fetch(`${this.url}:predict`, {
         method: "POST",
         headers: this.headers,
         body,
+        redirect: "manual",
         signal: AbortSignal.timeout(Math.max(milliseconds, 0)),
       });
+      text = await response.text();
     } catch (error) {
       if (error.name === "TimeoutError") throw new ServingError(504, "No answer in time.");
       throw new ServingError(0, `No answer from ${this.url}: ${error.cause?.message ?? error.message}`);
     }
-    const text = await response.text();
+    // Browsers hide where a redirection leads, its status too.
+    if (response.type === "opaqueredirect") throw new ServingError(302, "The server redirects.");
     if (!response.ok) throw new ServingError(response.status, errorText(text));
-    return parse(text);
+    return outputsOf(response.status, text);
   }
+}
+
+function outputsOf(status, text) {
+  let answer;
+  try {
+    answer = parse(text);
+  } catch {
+    throw new ServingError(status, `The answer is not JSON: ${text.slice(0, 200)}`);
+  }
+  if (answer?.outputs === undefined) {
+    throw new ServingError(status, `The answer has no outputs: ${text.slice(0, 200)}`);
+  }
+  return answer.outputs;
 }
 
 function errorText(text) {
   try {
-    return JSON.parse(text).error ?? text;
+    return String(JSON.parse(text).error ?? text);
   } catch {
     return text;
   }
@@ -113,9 +137,21 @@ function errorText(text) {
 // A fingerprint has 64 bits and a JavaScript number 53: it travels as a BigInt, written as digits.
 const FINGERPRINT = "weights_fingerprint";
 
+// NaN and Infinity are tokens of TensorFlow Serving's JSON, though not of JavaScript's.
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:NaN|Infinity)/g;
+const MARK = "\u0000number ";
+
 function parse(text) {
-  const quoted = text.replace(new RegExp(`("${FINGERPRINT}"\\s*:\\s*)(-?\\d+)`), '$1"$2"');
-  return JSON.parse(quoted, (key, value) => (key === FINGERPRINT ? BigInt(value) : value));
+  let quoted = text.replace(new RegExp(`("${FINGERPRINT}"\\s*:\\s*)(-?\\d+)`), '$1"$2"');
+  if (/NaN|Infinity/.test(quoted)) {
+    const marked = JSON.stringify(MARK).slice(0, -1);
+    quoted = quoted.replace(TOKENS, (found) => (found[0] === '"' ? found : `${marked}${found}"`));
+  }
+  return JSON.parse(quoted, (key, value) => {
+    if (typeof value !== "string") return value;
+    if (value.startsWith(MARK)) return Number(value.slice(MARK.length));
+    return key === FINGERPRINT ? BigInt(value) : value;
+  });
 }
 
 function stringify(body) {
