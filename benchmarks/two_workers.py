@@ -34,6 +34,8 @@ WORKLOADS = {
     "glyphs_conv4": ("glyphs_5way_1shot_maml.gin", ("conv4.filters = 64",), 32, 3),
 }
 NAMES = ("one", "half", "two")
+DEVICES = "devices"  # one process with two logical CPUs, for its weights
+STRATEGIES = {"one": "one_device", "half": "one_device", "two": "multi_worker", DEVICES: "mirrored"}
 TIMINGS = 5
 SIZES = (1, 10_000, 100_000, 1_000_000)  # float32 numbers of an all-reduce
 HOSTS = (1, 2, 4, 8, 16, 32, 64)
@@ -50,9 +52,15 @@ def contestant(workload, name):
     from tfmeta.experiment.training import Training
 
     gin_file, bindings, tasks, steps = WORKLOADS[workload]
+    if name == DEVICES:
+        (cpu,), logical = (
+            tf.config.list_physical_devices("CPU"),
+            tf.config.LogicalDeviceConfiguration,
+        )
+        tf.config.set_logical_device_configuration(cpu, [logical()] * 2)
     with config.configured(recipe.read_recipe([gin_file], bindings)) as settings:
         building.set_determinism(True)
-        strategy = building.make_strategy("multi_worker" if name == "two" else "one_device")
+        strategy = building.make_strategy(STRATEGIES[name])
         learner = building.build_learner(settings, strategy)
         training = Training(learner, strategy, tasks // 2 if name == "half" else tasks)
         training.build(building.train_stream(settings))
@@ -126,12 +134,13 @@ def run(workload, name, folder):
 
 
 def distance(folder, first, second):
-    """The largest difference between two contestants' weights, and their largest weight."""
+    """How far two contestants' weights are from each other."""
     ours, theirs = (np.load(folder / f"{name}.npz") for name in (first, second))
     pairs = [(ours[key], theirs[key]) for key in ours.files]
+    squares = [(np.sum((a - b) ** 2), np.sum(b**2)) for a, b in pairs]
     return {
         "largest_difference": float(max(np.abs(a - b).max() for a, b in pairs)),
-        "largest_weight": float(max(np.abs(a).max() for a, _ in pairs)),
+        "relative_norm_of_difference": float(np.sqrt(np.divide(*np.sum(squares, axis=0)))),
         "bit_for_bit": all((a == b).all() for a, b in pairs),
     }
 
@@ -202,7 +211,11 @@ def measure(workload):
         for _ in range(_ROUNDS.value):
             for name in NAMES:
                 found[name].append(run(workload, name, pathlib.Path(folder)))
+        run(workload, DEVICES, pathlib.Path(folder))
         weights = {
+            "two_against_two_devices_of_one_process": distance(
+                pathlib.Path(folder), "two0", f"{DEVICES}0"
+            ),
             "two_against_one": distance(pathlib.Path(folder), "two0", "one0"),
             "worker_1_against_worker_0": distance(pathlib.Path(folder), "two1", "two0"),
         }

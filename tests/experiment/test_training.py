@@ -1,5 +1,7 @@
 """The compiled loop of meta-steps, and its resumption from a checkpoint."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -89,6 +91,12 @@ def test_the_values_are_the_means_of_the_steps_since_the_last_reset():
     again.start(_stream)
     again.advance(2)
     assert again.advance(2).values["loss"] == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+def test_tasks_that_cannot_be_shared_evenly_are_refused_with_a_number_that_can():
+    six = types.SimpleNamespace(num_replicas_in_sync=6)
+    with pytest.raises(ValueError, match=r"multiple of the 6 devices.*Received: 8\. Take 12"):
+        Training(_learner("maml"), six, tasks_per_step=8)
 
 
 def test_a_state_holds_every_variable_of_learner_and_optimizer():

@@ -125,7 +125,7 @@ def test_the_chief_alone_writes_evaluates_and_exports(whole):
     assert "Everything is in" in chief
     assert "loaded" in chief
     assert "Everything is in" not in other
-    assert "the chief evaluates and exports" in other
+    assert "trained on 2 workers. The chief goes on alone" in other
     record = json.loads((workdir / "run.json").read_text())
     assert record["replicas"] == 2
     assert len(record["workers"]) == 1

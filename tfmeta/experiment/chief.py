@@ -38,6 +38,10 @@ class Chief:
             self.place.claim(self.settings)
             yield
 
+    def sees_folder(self) -> bool:
+        """Whether the work directory is the chief's."""
+        return True
+
     def begin(self, run_record: dict, training: Training) -> None:
         """Writes run.json, and opens metrics.csv at the step that `training` stands at."""
         write_json(self.place.path / record.NAME, run_record)

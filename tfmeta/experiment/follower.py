@@ -1,12 +1,16 @@
 """A worker that is not the chief: it takes every step with the others, and writes nothing."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 from tfmeta.experiment.signals import StopRequest
 from tfmeta.experiment.training import Progressed, Training
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.settings import Settings
+
+_SECONDS_TO_SEE = 60.0  # what a network file system may take to show a new file elsewhere
+_PAUSE = 0.1
 
 
 class Follower:
@@ -31,6 +35,13 @@ class Follower:
         self.place.check(self.settings)
         yield
 
+    def sees_folder(self) -> bool:
+        """Whether the work directory is the chief's, who has claimed it before it meets others."""
+        deadline = time.monotonic() + _SECONDS_TO_SEE
+        while not self.place.config.exists() and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        return self.place.config.exists()
+
     def begin(self, run_record: dict, training: Training) -> None:
         pass
 
@@ -44,7 +55,7 @@ class Follower:
         """Leaves it to the chief, and waits for it in the next step."""
 
     def finish(self, training: Training, stop: StopRequest) -> None:
-        print("trained; the chief evaluates and exports")
+        """Leaves it to the chief."""
 
     def close(self) -> None:
         pass

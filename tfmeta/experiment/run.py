@@ -13,8 +13,8 @@ from tfmeta.experiment.follower import Follower
 from tfmeta.experiment.progress import Progress
 from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
 from tfmeta.experiment.training import Training
-from tfmeta.experiment.workdir import WorkDir
-from tfmeta.experiment.workers import check_agreement, gathering, loss_of_workers
+from tfmeta.experiment.workdir import CONFIG, WorkDir
+from tfmeta.experiment.workers import ALONE, check_agreement, gathering, loss_of_workers
 from tfmeta.recipe import Recipe, RecipeError, RunError, explained
 from tfmeta.settings import Settings
 
@@ -22,7 +22,8 @@ _SECONDS_PER_CALL = 1.0  # how long a signal may wait for the steps under way
 _RECORDED = ("versions", "machine", "threads", "onednn", "deterministic", "replicas")
 _MUST_AGREE = {
     "recipe": "Give all of them the same --gin_file and --gin_param.",
-    "checkpoint": "--workdir must be one folder that all workers share.",
+    "folder": f"--workdir must be one that all share: the chief has written {CONFIG} in it.",
+    "checkpoint": "--workdir must be one that all share.",
     "replicas": "Give every worker the same number of devices.",
     "deterministic": "Set run.deterministic.",
     "data": "Give all of them the same data, under TFMETA_DATA_DIR or in a shared folder.",
@@ -59,6 +60,8 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
             try:
                 run.loop()
                 run.progress.close()
+                if cluster.others:
+                    run.progress.say(f"trained on {len(cluster.addresses)} workers. {ALONE}")
                 role.finish(run.training, stop)
             except Stopped:
                 stopped = True
@@ -164,6 +167,7 @@ class _Run:
             "deterministic": deterministic,
             "replicas": self.strategy.num_replicas_in_sync,
             "recipe": self.settings.config,
+            "folder": self.role.sees_folder(),
             "checkpoint": step,
             "data": building.train_stream(self.settings).info,
         }

@@ -68,13 +68,21 @@ class Training:
         with self.strategy.scope():
             self.learner.build_metrics(spec.element_spec)
         gradient = tf.function(self._gradient, jit_compile=self.jit_compile, autograph=False)
-        traced = gradient.get_concrete_function(
+
+        def in_first_replica(*arguments):
+            # Where the step calls it: elsewhere, reading a metric sums it over all workers, by an
+            # all-reduce of its own.
+            results = self.strategy.run(gradient, arguments)
+            return tf.nest.map_structure(
+                lambda result: self.strategy.experimental_local_results(result)[0], results
+            )
+
+        traced = tf.function(in_first_replica, autograph=False).get_concrete_function(
             spec.element_spec, tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)
         )
         self._results = traced.structured_outputs
         logs = self._results[2]
         self.names = ["loss", *sorted(name for name in logs if name != "loss")]
-        # One replica: the step calls what was just traced. Several trace their own.
         self._compiled_gradient = gradient
         with self.strategy.scope():
             self._totals = tf.Variable(tf.zeros([len(self.names)], tf.float64), trainable=False)

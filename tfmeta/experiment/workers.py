@@ -21,6 +21,11 @@ from tfmeta.recipe import RecipeError, RunError
 
 PATIENCE = "TFMETA_WORKERS_TIMEOUT"
 _SECONDS = 300.0
+# TensorFlow cannot be told that a worker may leave; what it then prints looks like a failure.
+ALONE = (
+    "The chief goes on alone with evaluation and export, and the others leave: what TensorFlow "
+    "says from here on of tasks that are unhealthy or stopped sending heartbeats means only that."
+)
 # What a collective says, on one worker or another, when a peer is gone.
 _LOST = (
     tf.errors.UnavailableError,
