@@ -48,10 +48,30 @@ test("large logits do not overflow", () => {
   assert.deepEqual(client.probabilities([1e4, -1e4, 0], 2), [1, 0]);
 });
 
-test("only what is certain is 0 % or 100 %", () => {
-  assert.deepEqual([0, 0.004, 0.5, 0.994, 0.9999, 1].map(client.percent), [
-    "0 %", "<1 %", "50 %", "99 %", ">99 %", "100 %",
+test("nothing is 0 % or 100 %", () => {
+  assert.deepEqual([0, 0.004, 0.005, 0.006, 0.5, 0.994, 0.995, 0.9999, 1].map(client.percent), [
+    "<1 %", "<1 %", "<1 %", "1 %", "50 %", "99 %", ">99 %", ">99 %", ">99 %",
   ]);
+});
+
+test("a key that cannot be sent is not tried, and is no fault of the server", async () => {
+  const { fetch, calls } = answering(200, {});
+  for (const apiKey of ["ключ", "a\nb"]) {
+    const error = await failure(client.predict(drawing, 5, { fetch, apiKey }));
+    assert.equal(error.kind, "key");
+    assert.match(error.message, /Latin letters/);
+    assert.equal((await failure(client.isReady({ fetch, apiKey }))).kind, "key");
+  }
+  assert.deepEqual(calls, []);
+});
+
+test("a wrong key is told from none", async () => {
+  const { fetch } = answering(401, { error: "An API key is needed" });
+  const [none, wrong] = [undefined, "wrong"].map((apiKey) => client.isReady({ fetch, apiKey }));
+  assert.match((await failure(none)).message, /asks for its API key/);
+  const error = await failure(wrong);
+  assert.equal(error.kind, "key");
+  assert.match(error.message, /not the server's key/);
 });
 
 test("a given key is sent as a bearer's", async () => {

@@ -102,6 +102,34 @@ def test_undo_and_clear_take_back_what_was_drawn(page):
     assert not clear.is_enabled()
 
 
+def test_undo_while_a_stroke_is_drawn_ends_the_stroke(page):
+    pad = page.pads()[0]
+    page.draw(pad, "cross")
+    page.draw(pad, "slope", lift=False)
+
+    page.undo_by_keys()
+    before = page.ink(pad)
+    page.draw(pad, "square")
+
+    assert 0 < before < page.ink(pad)
+    page.one(".pads .undo").click()
+    assert page.ink(pad) == before, "the square was a stroke of its own"
+    page.one(".pads .clear").click()
+    page.draw(pad, "slope", lift=False)
+    page.undo_by_keys()
+    assert page.ink(pad) == 0
+    page.draw(pad, "cross")
+    assert not [complaint for complaint in page.complaints() if "TypeError" in complaint]
+
+
+def test_the_page_asks_only_for_what_is_missing(page):
+    assert page.text("#verdict") == "Draw examples of 2 of A, B, C, or try an example."
+    page.draw(page.pads()[0], "cross")
+    assert page.text("#verdict") == "Draw an example of B or C, or try an example."
+    page.draw(page.pads()[1], "corner")
+    assert page.text("#verdict") == "Now draw one of them again."
+
+
 def test_classes_are_added_up_to_five_and_removed_down_to_two(page, stand_in):
     for _ in range(2):
         page.one("#add").click()
@@ -181,7 +209,14 @@ def test_a_server_with_a_key_asks_for_it(page, stand_in):
     page.draw(page.pads()[-1], "slope")
     page.until(lambda: page.one("#key-form").is_displayed(), "the field for the key")
 
-    page.one("#key").send_keys("secret", Keys.ENTER)
+    page.one("#key").send_keys("ключ", Keys.ENTER)
+    page.until(lambda: "Latin letters" in page.text("#notice-text"), "what is wrong with it")
+    assert page.one("#key-form").is_displayed()
+    page.one("#key").clear()
+    page.one("#key").send_keys("wrong", Keys.ENTER)
+    page.until(lambda: "not the server's key" in page.text("#notice-text"), "the refusal")
+    page.one("#key").clear()
+    page.one("#key").send_keys(" secret ", Keys.ENTER)
 
     page.until(lambda: page.winner() == "C", "an answer")
 
@@ -190,7 +225,8 @@ def test_an_example_shows_a_newcomer_the_page_at_work(page):
     page.one("#example").click()
 
     page.until(lambda: "The example's query is another" in page.text("#timing"), "an answer")
-    assert all(page.ink(pad) for pad in page.pads())
+    inks = [page.ink(pad) for pad in page.pads()]
+    assert all(inks), inks
     page.one("#reset").click()
     assert not any(page.ink(pad) for pad in page.pads())
     assert page.winner() is None

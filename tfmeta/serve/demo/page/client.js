@@ -53,10 +53,10 @@ export function probabilities(logits, present) {
   return weights.map((weight) => weight / sum);
 }
 
-/** A share in words; 0 % and 100 % are said only of certainties. */
+/** A share in words. A softmax is never certain, though its numbers may round to 0 and 1. */
 export function percent(share) {
-  if (share > 0.995 && share < 1) return ">99 %";
-  if (share < 0.005 && share > 0) return "<1 %";
+  if (share >= 0.995) return ">99 %";
+  if (share <= 0.005) return "<1 %";
   return `${Math.round(100 * share)} %`;
 }
 
@@ -87,7 +87,11 @@ export async function isReady({ apiKey, fetch = globalThis.fetch } = {}) {
 }
 
 function keyHeader(apiKey) {
-  return apiKey ? { Authorization: `Bearer ${apiKey}` } : {};
+  if (!apiKey) return {};
+  if (!/^[\x20-\x7e]+$/.test(apiKey)) {
+    throw new NoAnswer("key", "A key has only Latin letters, digits and signs. Paste it again.");
+  }
+  return { Authorization: `Bearer ${apiKey}` };
 }
 
 async function call(fetch, path, { signal, ...request }) {
@@ -98,7 +102,7 @@ async function call(fetch, path, { signal, ...request }) {
   try {
     const response = await fetch(path, { ...request, signal: patience.signal });
     const text = await response.text();
-    if (!response.ok) throw refusal(response.status, text);
+    if (!response.ok) throw refusal(response.status, text, request.headers);
     return JSON.parse(text);
   } catch (error) {
     signal?.throwIfAborted();
@@ -117,18 +121,20 @@ async function call(fetch, path, { signal, ...request }) {
   }
 }
 
-function refusal(status, text) {
-  let said = text.slice(0, 300);
+function refusal(status, text, headers) {
+  let words = text.slice(0, 300);
   try {
-    said = JSON.parse(text).error ?? said;
+    words = JSON.parse(text).error ?? words;
   } catch {
     // Not the server's own message but, say, a proxy's page: shown as it is.
   }
   if (status === 401 || status === 403) {
-    return new NoAnswer("key", "This server asks for its API key.");
+    const given = "Authorization" in headers;
+    const said = given ? "This is not the server's key." : "This server asks for its API key.";
+    return new NoAnswer("key", said);
   }
   if (status === 429 || status === 503 || status === 504) {
-    return new NoAnswer("busy", `The server is busy (${status}): ${said}`);
+    return new NoAnswer("busy", `The server is busy (${status}): ${words}`);
   }
-  return new NoAnswer("refused", `The server refused the request (${status}): ${said}`);
+  return new NoAnswer("refused", `The server refused the request (${status}): ${words}`);
 }

@@ -36,6 +36,7 @@ export class Pad {
 
   undo(since) {
     if (this.pen) this.pen.down = false;
+    this.pointer = null; // what it goes on to draw would be joined to the stroke before
     if (this.strokes.length) this.setStrokes(this.strokes.slice(0, -1), since);
   }
 

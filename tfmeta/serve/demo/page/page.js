@@ -118,14 +118,20 @@ function showNothing(drawn) {
   shown = latest = null;
   clearTimeout(speaking);
   const missing = classes.filter((one) => !drawn.includes(one)).map(({ letter }) => letter);
-  byId("verdict").textContent =
-    drawn.length < FEWEST_CLASSES
-      ? `Draw an example of ${missing.join(", ")}, or try an example.`
-      : "Now draw one of them again.";
+  byId("verdict").textContent = nextToDraw(missing, FEWEST_CLASSES - drawn.length);
   byId("timing").textContent = "";
   byId("spoken").textContent = "";
   drawBars(null);
   curve.draw(new Map(), steps, []);
+}
+
+function nextToDraw(missing, needed) {
+  if (needed <= 0) return "Now draw one of them again.";
+  const all = missing.length === needed;
+  const list = new Intl.ListFormat("en", { type: all ? "conjunction" : "disjunction" });
+  const what = all || needed === 1 ? "an example of" : `examples of ${needed} of`;
+  const letters = all || needed === 1 ? list.format(missing) : missing.join(", ");
+  return `Draw ${what} ${letters}, or try an example.`;
 }
 
 function drawBars(answer) {
@@ -254,7 +260,7 @@ byId("reset").addEventListener("click", clearAll);
 byId("retry").addEventListener("click", lookAgain);
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  apiKey = byId("key").value;
+  apiKey = byId("key").value.trim();
   lookAgain();
 });
 const slider = byId("steps");
