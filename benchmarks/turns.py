@@ -40,7 +40,9 @@ class Process:
         environment = os.environ | {
             "OMP_NUM_THREADS": str(threads),
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])
+            ),
         }
         command = [interpreter, "-m", "benchmarks.contestant", name, workload_name, str(threads)]
         self._process = subprocess.Popen(
