@@ -43,6 +43,7 @@ PRIVATE_TENSORFLOW = (
     "tfmeta.export.warmup",
     "tfmeta.inner.exact",
     "tfmeta.inner.inexact",
+    "tfmeta.inner.moments",
     "tfmeta.parallel.registry",
 )
 

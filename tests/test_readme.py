@@ -102,10 +102,13 @@ def test_commands_name_modules_flags_and_recipes_that_exist(document):
 
 
 def defined_flags(source):
-    """Names of the flags that a command defines, and of those that all commands have."""
+    """Names of the flags that a command and the benchmarks it imports define, and of all have."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     found = {"gin_param", "help", "helpfull"}
     for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "benchmarks":
+            imported = (ROOT / "benchmarks" / f"{alias.name}.py" for alias in node.names)
+            found |= {flag for path in imported for flag in defined_flags(path)}
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             found.add(str(node.args[0].value).removeprefix("--"))
     return found
