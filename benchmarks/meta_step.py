@@ -18,7 +18,7 @@ from benchmarks import agreement, line_up, measurement, operations, report, turn
 from benchmarks.entries import YARDSTICKS
 from benchmarks.workloads import WORKLOADS, described
 
-_SECONDS = flags.DEFINE_float("seconds", 25.0, "Of turns, a workload; without --rounds.")
+_SECONDS = flags.DEFINE_float("seconds", 20.0, "Of turns, a workload; without --rounds.")
 _ROUNDS = flags.DEFINE_integer("rounds", None, "Of each contestant; None: by --seconds.", 1)
 _STEPS = flags.DEFINE_integer("steps", 1, "Timed meta-steps in a turn; with --rounds.", 1)
 _LIMIT = flags.DEFINE_float("limit", 60.0, "Seconds for one meta-step.")

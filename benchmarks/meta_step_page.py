@@ -10,9 +10,9 @@ HEAD = """# The meta-step beside other ways to compute it
 
 Written by `python -m benchmarks.meta_step_chart --write` from this folder's
 `meta_step_*_{threads}threads.json`, each of which says its command and holds every timed step. Each
-contestant is a process with {threads} threads, in turns. Before a workload is timed all contestants
-agree, within the tolerance that its file says. A ratio is of the first contestant's time in the
-same round; the range behind it holds half of the rounds.
+contestant is a process of its own (`--threads={threads}`), in turns. Before a workload is timed all
+contestants agree, within the tolerance that its file says. A ratio is of the first contestant's
+time in the same round; the range behind it holds half of the rounds.
 
 ![ratios of all workloads](meta_step.png)
 """
@@ -23,9 +23,9 @@ def markdown(documents, threads, agreement="") -> str:
     parts = [HEAD.format(threads=threads), *measured_on(documents)]
     if agreement:
         parts.append(agreement)
-    parts += ["## Time, of the first contestant's", *ratio_table(documents)]
-    parts += ["## tfmeta", *own_table(documents)]
-    parts += ["## Memory above the imports, MiB", *memory_table(documents)]
+    parts += ["## Time, of the first contestant's", "", *ratio_table(documents)]
+    parts += ["## tfmeta", "", *own_table(documents)]
+    parts += ["## Memory above the imports, MiB", "", *memory_table(documents)]
     return "\n".join(parts) + "\n"
 
 
@@ -36,7 +36,7 @@ def measured_on(documents) -> list[str]:
         ("Machine", lambda d: f"{d['machine']['processor']}, {d['machine']['cores']} cores"),
         ("Code", lambda d: d["code"]),
         (
-            "Load average before a workload's end",
+            "Load average at workloads' ends",
             lambda d: f"{d['machine']['load_average'][0]:.1f}",
         ),
         ("Note", lambda d: d["note"]),
