@@ -150,17 +150,16 @@ def row_of(found, all_reduce, weights):
     medians = {name: float(np.median([r["seconds"] for r in found[name]])) for name in NAMES}
     best = {name: float(np.min([r["seconds"] for r in found[name]])) for name in NAMES}
     parameters = found["one"][0]["parameters"]
-    predicted = best["half"] + _all_reduce_seconds(all_reduce, parameters, hosts=2)
+    cpu = {name: float(np.median([r["cpu_seconds"] for r in found[name]])) for name in NAMES}
     return {
         "parameters": parameters,
         "bytes_sent_by_a_worker_a_step": parameters * 4,
         "seconds_median": medians,
         "seconds_best": best,
-        "cpu_seconds_median": {
-            name: float(np.median([r["cpu_seconds"] for r in found[name]])) for name in NAMES
-        },
+        "cpu_seconds_median": cpu,
         "speedup_of_best": best["one"] / best["two"],
-        "model_seconds_of_two": predicted,
+        "cpu_seconds_one_over_two": cpu["one"] / cpu["two"],
+        "model_seconds_of_two": cpu["half"] + _all_reduce_seconds(all_reduce, parameters, hosts=2),
         "weights": weights,
     }
 
@@ -190,9 +189,11 @@ def _all_reduce_seconds(model, parameters, hosts):
 
 def scaling(row, tasks, all_reduce, total=MODEL_TASKS):
     """What the model says of `total` tasks a step on more hosts, each as fast as this one."""
-    # A line through the two measured numbers of tasks: a fixed cost, and one a task.
-    per_task = (row["seconds_best"]["one"] - row["seconds_best"]["half"]) / (tasks / 2)
-    fixed = max(row["seconds_best"]["half"] - per_task * tasks / 2, 0.0)
+    # A line through the two measured numbers of tasks: a fixed cost, and one a task. The
+    # processor's time, which other programs do not lengthen; it is one thread's.
+    cpu = row["cpu_seconds_median"]
+    per_task = (cpu["one"] - cpu["half"]) / (tasks / 2)
+    fixed = max(cpu["half"] - per_task * tasks / 2, 0.0)
     rows = {}
     for hosts in HOSTS:
         compute = fixed + per_task * total / hosts
