@@ -5,9 +5,7 @@ import pytest
 
 import gin
 from tfmeta import config, learners, networks, recipe, tasks
-from tfmeta.learners import normalization
 from tfmeta.recipe import RecipeError
-from tfmeta.settings import NORMALIZATIONS
 
 RECIPE = "sinusoid_maml.gin"
 
@@ -140,7 +138,3 @@ def test_the_configuration_that_is_kept_reads_back_as_the_same_recipe():
 def test_what_would_fail_after_training_is_refused_before(param):
     with pytest.raises(RecipeError, match=f"{param.split(' ')[0]} must be .*Received: "):
         settings_of(param)
-
-
-def test_the_modes_of_normalisation_are_the_learners():
-    assert NORMALIZATIONS == normalization.MODES
