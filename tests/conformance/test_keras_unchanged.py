@@ -141,3 +141,12 @@ def test_vectorized_map_outside_tfmeta_keeps_tensorflows_converters():
 
     assert not traced(lambda tasks: map_tasks(convolve, tasks, parallel="vectorized")) & LOOPS
     assert traced(lambda tasks: tf.vectorized_map(convolve, tasks, warn=False)) & LOOPS
+
+
+def test_moments_of_plain_arrays_outside_the_scope_stay_as_they_were():
+    array = np.arange(6.0).reshape(2, 3)
+    with exact_derivatives():
+        pass
+    mean, variance = tf.nn.moments(array, [0])
+    np.testing.assert_array_equal(mean, [1.5, 2.5, 3.5])
+    np.testing.assert_array_equal(variance, [2.25, 2.25, 2.25])

@@ -92,9 +92,12 @@ def _install():
 
 def _moments(original):
     def moments(x, axes, shift=None, name=None, keep_dims=None, keepdims=None):
-        scope, static = _thread.scope, _static_axes(axes, x.shape.rank)
-        plain = scope is None or scope.example_weights is not None
-        if plain or not static or x.dtype == tf.float16 or not x.dtype.is_floating:
+        scope = _thread.scope
+        # Outside the scope whatever TensorFlow takes is passed on unseen: arrays, ragged tensors.
+        if scope is None or scope.example_weights is not None or not tf.is_tensor(x):
+            return original(x, axes, shift, name, keep_dims, keepdims)
+        static = _static_axes(axes, x.shape.rank)
+        if not static or x.dtype == tf.float16 or not x.dtype.is_floating:
             return original(x, axes, shift, name, keep_dims, keepdims)
         mean, variance = exact_moments(x, sorted(static))
         if keep_dims or keepdims:
