@@ -6,7 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 PARALLEL_CALLS = min(4, os.cpu_count() or 1)  # blocks of tasks drawn ahead, at most
-# A call of a dataset's function costs about as much as drawing a thousand points.
+# A call of a dataset's function costs more than drawing a small batch.
 BLOCK_BYTES, MOST_BATCHES = 2**18, 64  # of tasks drawn in one call
 
 
@@ -146,10 +146,12 @@ class TaskStream(tf.data.Dataset):
     def _endless_batches(self, size: int) -> tf.data.Dataset:
         """Consecutive batches; small ones are drawn several in one call, and then cut apart."""
         specs = tf.nest.flatten(self.element_spec)
-        sizes = [spec.shape.num_elements() * spec.dtype.size for spec in specs]
-        at_once = max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * sum(sizes))))
-        if not all(sizes):  # `unbatch` of an empty tensor ends the process (TensorFlow 2.21).
-            at_once = 1
+        sizes = [(spec.shape.num_elements() or 0) * spec.dtype.size for spec in specs]
+        at_once = 1
+        # What is empty stays alone: `unbatch` of it ends the process (TensorFlow 2.21). So does
+        # what has no known size, as no block of it can be bounded.
+        if all(sizes):
+            at_once = max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * sum(sizes))))
 
         def draw(first):
             block = self._sample_block(first, size * at_once)
