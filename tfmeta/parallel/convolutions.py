@@ -80,7 +80,7 @@ def kernel_gradient(images, images_stacked, grads, grads_stacked, geometry):
     grads = _to_groups(grads, grads_stacked, geometry)
     if geometry.taps * geometry.channels <= geometry.filters:
         return _kernel_from_matrix(tf.matmul(columns, grads, transpose_a=True), geometry)
-    # oneDNN transposes a first operand slowly; this is the narrower one (up to twice as fast).
+    # oneDNN transposes a first operand slowly; this is the narrower one.
     product = tf.matmul(grads, columns, transpose_a=True)
     return _kernel_from_matrix(tf.linalg.matrix_transpose(product), geometry)
 
@@ -89,8 +89,9 @@ def image_gradient(kernels, grads, grads_stacked, geometry):
     """Gradient of the images [T, N, height, width, C] from kernels [T, ...]."""
     flat = tf.reshape(grads, [-1, *geometry.output_size, geometry.filters])
     lead = [_tasks(grads)] if grads_stacked else [1]
-    parts = [_phase_gradient(phase, kernels, flat, lead, geometry) for phase in phases(geometry)]
-    images = interleave(parts, geometry)
+    found = phases(geometry)
+    parts = [_phase_gradient(phase, kernels, flat, lead, geometry) for phase in found]
+    images = interleave(parts, found, geometry)
     return tf.reshape(images, [_tasks(kernels), -1, *geometry.image_size, geometry.channels])
 
 

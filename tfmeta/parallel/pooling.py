@@ -1,8 +1,8 @@
 """Converters for max pooling, whose examples are independent: those of all tasks are one batch.
 
 TensorFlow's own do the same with shapes computed in the graph. With constant ones the reshapes
-between pooling and its gradient cancel, and on CPU oneDNN then takes both: its gradient needs to
-see the pooling that it belongs to (a sixth of the time of the other kernel).
+between pooling and its gradient cancel, and on CPU oneDNN then takes both: its gradient, much
+the faster one, needs to see the pooling that it belongs to.
 """
 
 import tensorflow as tf
