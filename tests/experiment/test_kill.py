@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from tests.experiment.finished_runs import losses, tensors
 from tfmeta.experiment.checkpoints import Checkpoints
-from tfmeta.experiment.metrics_log import read_rows
 
 STEPS = 2000
 EVERY = 50  # steps to a checkpoint
@@ -63,18 +62,6 @@ def _finish(process: subprocess.Popen, workdir: Path) -> int:
     return code
 
 
-def _tensors(workdir: Path, step: int) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(
-        str(Checkpoints(workdir / "checkpoints").path(step) / "state")
-    )
-    names = reader.get_variable_to_shape_map()
-    return {n: reader.get_tensor(n) for n in names if "seconds" not in n and "GRAPH" not in n}
-
-
-def _loss_rows(workdir: Path) -> list[tuple[str, str]]:
-    return [(row["step"], row["loss"]) for row in read_rows(workdir / "metrics.csv")]
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole") / "run"
@@ -115,7 +102,7 @@ def test_each_kill_fell_after_a_checkpoint_and_before_the_end(interrupted):
 
 def test_a_run_that_was_killed_ends_bit_for_bit_as_one_left_alone(uninterrupted, interrupted):
     workdir = interrupted[0]
-    whole, resumed = _tensors(uninterrupted, STEPS), _tensors(workdir, STEPS)
+    whole, resumed = tensors(uninterrupted, STEPS), tensors(workdir, STEPS)
     assert any("optimizer" in name for name in whole)
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
@@ -124,7 +111,7 @@ def test_a_run_that_was_killed_ends_bit_for_bit_as_one_left_alone(uninterrupted,
 
 def test_its_rows_and_its_evaluation_are_those_of_one_left_alone(uninterrupted, interrupted):
     workdir = interrupted[0]
-    assert _loss_rows(workdir) == _loss_rows(uninterrupted)
+    assert losses(workdir) == losses(uninterrupted)
     ours, theirs = ((w / "evaluation.json").read_text() for w in (workdir, uninterrupted))
     assert ours == theirs
 

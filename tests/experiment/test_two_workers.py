@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.experiment.finished_runs import losses, tensors
 from tests.experiment.worker_processes import PATIENCE, Workers
 from tfmeta.experiment import restore
-from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.experiment.metrics_log import read_rows
 
 STEPS = 1000
@@ -40,18 +40,6 @@ PARAMS = [
     "evaluate.normalizations = ('transductive',)",
 ]
 TWO = [*PARAMS, "run.strategy = 'multi_worker'"]
-
-
-def tensors(workdir: Path) -> dict[str, np.ndarray]:
-    """The last checkpoint, without what differs from run to run."""
-    path = Checkpoints(workdir / "checkpoints").path(STEPS) / "state"
-    reader = tf.train.load_checkpoint(str(path))
-    names = reader.get_variable_to_shape_map()
-    return {n: reader.get_tensor(n) for n in names if "seconds" not in n and "GRAPH" not in n}
-
-
-def losses(workdir: Path) -> list[tuple[str, str]]:
-    return [(row["step"], row["loss"]) for row in read_rows(workdir / "metrics.csv")]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +93,7 @@ def test_both_workers_end_with_code_0(whole):
 
 def test_two_workers_train_bit_for_bit_as_two_devices_of_one_process(whole, one_process):
     # Two addends have one order; with three or more devices the ring decides it.
-    ours, theirs = tensors(whole[0]), tensors(one_process / "mirrored")
+    ours, theirs = tensors(whole[0], STEPS), tensors(one_process / "mirrored", STEPS)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
@@ -113,7 +101,7 @@ def test_two_workers_train_bit_for_bit_as_two_devices_of_one_process(whole, one_
 
 
 def test_two_workers_train_as_one_process_up_to_rounding(whole, one_process):
-    ours, theirs = tensors(whole[0]), tensors(one_process / "one_device")
+    ours, theirs = tensors(whole[0], STEPS), tensors(one_process / "one_device", STEPS)
     assert any("parameters" in name for name in ours)
     for name, value in ours.items():
         # The mean over tasks is summed in another order: 6e-8 a step in weights of size 1.
@@ -177,7 +165,7 @@ def test_sigterm_to_one_worker_saves_and_stops_all_at_one_step_with_code_0(inter
 def test_the_same_commands_end_bit_for_bit_as_a_run_left_alone(interrupted, whole):
     workdir, seen = interrupted
     assert seen["codes_at_the_end"] == [0, 0], seen["said"]
-    ours, theirs = tensors(workdir), tensors(whole[0])
+    ours, theirs = tensors(workdir, STEPS), tensors(whole[0], STEPS)
     assert any("optimizer" in name for name in theirs)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():

@@ -1,0 +1,22 @@
+"""What tests compare of two runs that must be the same."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfmeta.experiment.checkpoints import Checkpoints
+from tfmeta.experiment.metrics_log import read_rows
+
+
+def tensors(workdir: Path, step: int) -> dict[str, np.ndarray]:
+    """A checkpoint, without what differs from run to run."""
+    path = Checkpoints(workdir / "checkpoints").path(step) / "state"
+    reader = tf.train.load_checkpoint(str(path))
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if "seconds" not in n and "GRAPH" not in n}
+
+
+def losses(workdir: Path) -> list[tuple[str, str]]:
+    """Step and loss of each row of metrics.csv."""
+    return [(row["step"], row["loss"]) for row in read_rows(workdir / "metrics.csv")]
