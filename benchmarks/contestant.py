@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from benchmarks.entries import PROCESSES
+from benchmarks.entries import PROCESSES, YARDSTICKS
 from benchmarks.workloads import WORKLOADS, changed
 
 PACKAGES = ("tensorflow", "keras", "torch", "torchopt", "higher", "jax", "jaxlib", "numpy")
@@ -74,7 +74,7 @@ def main(name, workload_name, threads, changes):
     os.dup2(2, 1)
     contestant = PROCESSES[name]
     workload = changed(WORKLOADS[workload_name], changes)
-    LIBRARIES[contestant.interpreter](threads, workload.dtype)
+    LIBRARIES[contestant.interpreter](threads, workload, name in YARDSTICKS)
     turns = Turns(contestant, workload)
     for line in sys.stdin:
         request = json.loads(line)
@@ -82,24 +82,25 @@ def main(name, workload_name, threads, changes):
         print(json.dumps(getattr(turns, command)(**request)), file=answers)
 
 
-def _set_up_torch(threads, dtype):
+def _set_up_torch(threads, workload, is_yardstick):
     import torch
 
     torch.set_num_threads(threads)
 
 
-def _set_up_tensorflow(threads, dtype):
+def _set_up_tensorflow(threads, workload, is_yardstick):
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    intra_op = threads if is_yardstick else workload.intra_op_threads or threads
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def _set_up_jax(threads, dtype):
+def _set_up_jax(threads, workload, is_yardstick):
     # It takes as many threads as the process has cores: the driver sets the affinity.
     import jax
 
-    jax.config.update("jax_enable_x64", dtype == "float64")
+    jax.config.update("jax_enable_x64", workload.dtype == "float64")
 
 
 LIBRARIES = {"torch": _set_up_torch, "tensorflow": _set_up_tensorflow, "jax": _set_up_jax}

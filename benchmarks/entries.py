@@ -68,10 +68,10 @@ CONTESTANTS = {
         "stock_tensorflow", "vectorized_map", "tensorflow", ("maml",)
     ),
     "stock_map_fn": Contestant("stock_tensorflow", "map_fn", "tensorflow", ("maml",)),
-    "tfmeta": Contestant("tfmeta.{algorithm}", "build", "tensorflow"),
+    "tfmeta": Contestant("tfmeta.chosen", "build", "tensorflow"),
 }
 
-# tfmeta with each setting that `parallel="auto"` may choose, to judge the choice by.
+# tfmeta with each setting that a run may choose, to judge the choice by.
 SETTINGS = {
     f"tfmeta_{name}": Contestant("tfmeta.{algorithm}", "build", "tensorflow", options=options)
     for name, options in {

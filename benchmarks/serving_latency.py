@@ -30,6 +30,7 @@ from tfmeta.serve.served_version import ServedVersion
 _ROUNDS = flags.DEFINE_integer("rounds", 30, "Turns of each contestant.", 1)
 _REQUESTS = flags.DEFINE_integer("requests", 10, "Requests a turn.", 1)
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of each contestant.", 1)
+_INTRA_OP = flags.DEFINE_integer("intra_op", 1, "TensorFlow's, for one operation; of the graph.", 0)
 _PYTORCH = flags.DEFINE_string("pytorch_python", sys.executable, "Interpreter with PyTorch.")
 _WRITE = flags.DEFINE_bool("write", False, "Store results/serving_latency.json.")
 
@@ -62,7 +63,7 @@ class Peer:
 
 def contestants(folder, server, weights) -> dict:
     """Each way of asking, by name: a function of the inputs to the predictions."""
-    bare = ServedVersion(folder / "model" / "1", _THREADS.value)
+    bare = ServedVersion(folder / "model" / "1", _INTRA_OP.value, _THREADS.value)
 
     def in_session(inputs):
         return bare.run("adapt_and_predict", inputs)["predictions"]
@@ -122,11 +123,17 @@ def summary(seconds, base) -> dict:
 
 
 def main(_):
+    # A process has one pool for the threads of operations: it is that of the session below too.
+    tf.config.threading.set_intra_op_parallelism_threads(_INTRA_OP.value)
+    tf.config.threading.set_inter_op_parallelism_threads(_THREADS.value)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = export_omniglot(folder / "model")
-        flag = f"--tensorflow_intra_op_parallelism={_THREADS.value}"
-        server = serving_process.ServerProcess(folder / "model", flag)
+        server = serving_process.ServerProcess(
+            folder / "model",
+            f"--tensorflow_intra_op_parallelism={_INTRA_OP.value}",
+            f"--tensorflow_inter_op_parallelism={_THREADS.value}",
+        )
         inputs = serving_process.good_inputs(np.random.default_rng(0))
         ways = contestants(folder, server, weights)
         answers = {name: ask(inputs) for name, ask in ways.items()}
@@ -144,6 +151,7 @@ def main(_):
         "load_average_before": [round(value, 2) for value in before],
         "workload": "Omniglot conv 64, 5-way 1-shot, 5 inner steps, 5 queries, one client",
         "threads": _THREADS.value,
+        "intra_op_threads": _INTRA_OP.value,
         "requests": _ROUNDS.value * _REQUESTS.value,
         "ways": {name: summary(values, seconds["session"]) for name, values in seconds.items()},
     }

@@ -22,7 +22,7 @@ from absl import app, flags
 from benchmarks import report
 from tfmeta import config, recipe
 from tfmeta.experiment import building
-from tfmeta.experiment.training import Training
+from tfmeta.experiment.choices import choose
 
 # Recipes, with a number of steps that takes some 20 seconds.
 STEPS = {
@@ -44,10 +44,8 @@ class BareLoop:
     def __init__(self, name, steps):
         with config.configured(recipe.read_recipe([name], bindings(name, steps))) as settings:
             strategy = building.make_strategy(None)
-            learner = building.build_learner(settings, strategy)
             stream = building.train_stream(settings)
-            self._training = Training(learner, strategy, settings.train.tasks_per_step)
-            self._training.build(stream)
+            self._training = choose(settings, strategy, lambda: True).training
             self._training.start(lambda first: _Repeated(stream))
         self._training.advance(2)
 

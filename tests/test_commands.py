@@ -61,6 +61,9 @@ def test_train_from_an_empty_directory_then_evaluate_and_export(tmp_path):
     assert (workdir / "export" / "1" / "saved_model.pb").is_file()
     assert "through its signature" in trained.stdout
     assert "Everything is in runs/sinusoid_maml" in trained.stdout
+    assert "computes tasks vectorized (no trial for a run of 2 steps)" in trained.stderr
+    record = json.loads((workdir / "run.json").read_text())
+    assert record["threads"]["intra_op"] == 1  # as the recipe says
 
     bigger = "--gin_param=evaluate.tasks = 6"
     evaluated = run("tfmeta.evaluate", f"--workdir={workdir}", bigger, cwd=tmp_path)

@@ -68,6 +68,7 @@ def test_a_macro_that_nothing_uses_is_an_error():
     ("param", "said"),
     [
         ("train.steps = 0", "train.steps must be an integer >= 1. Received: 0"),
+        ("run.intra_op_threads = 0", "run.intra_op_threads must be an integer >= 1. Received: 0"),
         ("train.tasks_per_step = 1.5", "train.tasks_per_step must be an integer"),
         ("evaluate.checkpoint = 'first'", "must be one of 'last', 'best'"),
         ("validate.every = 0", "needs validation"),

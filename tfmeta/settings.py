@@ -48,7 +48,11 @@ class RunSettings:
         deterministic: operations with the same result on every run; None: on for a CPU, off for a
             GPU (where some operations have no deterministic kernel, and TensorFlow names them).
         jit_compile: XLA for the meta-gradient; None: chosen once before step 1 and kept in
-            run.json (a CPU runs faster without; on a GPU both are timed).
+            run.json, like a learner's `parallel="auto"`: a run that is long enough times the ways.
+            They differ by rounding: set both where two runs must have the same bits.
+        intra_op_threads: threads of one operation; None: TensorFlow's choice, all cores. One is
+            faster where operations are small: they then run side by side instead.
+            TF_NUM_INTRAOP_THREADS in the environment comes first.
         strategy: None (one device, or all GPUs of this machine where there are several),
             "mirrored", "one_device", or "multi_worker" (several processes, each with the
             environment variable TF_CONFIG).
@@ -56,6 +60,7 @@ class RunSettings:
 
     deterministic: bool | None = None
     jit_compile: bool | None = None
+    intra_op_threads: int | None = None
     strategy: str | None = None
 
 
@@ -170,6 +175,7 @@ class Settings:
             ("log.every", self.log.every, 1),
             ("log.checkpoint_every", self.log.checkpoint_every, 1),
             ("log.keep", self.log.keep, 1),
+            *_given("run.intra_op_threads", self.run.intra_op_threads, 1),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer >= {least}. Received: {value!r}.")
@@ -223,3 +229,7 @@ class Settings:
             raise ValueError(
                 f"train.seed must be an integer from 0 to {2**31 - 1}. Received: {seed!r}."
             )
+
+
+def _given(name, value, least):
+    return () if value is None else ((name, value, least),)

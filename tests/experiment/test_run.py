@@ -206,6 +206,21 @@ def test_tasks_that_do_not_fit_the_network_are_said_in_words(tmp_path):
         train(asked, tmp_path / "run")
 
 
+def test_threads_are_the_recipes_unless_it_is_too_late_or_the_environment_has_some(
+    monkeypatch, caplog
+):
+    before = tf.config.threading.get_intra_op_parallelism_threads()
+    tf.constant(0) + 1  # TensorFlow has computed
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    building.set_threads(before + 1)
+    building.set_threads(None)
+    assert not caplog.messages
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    building.set_threads(before + 1)
+    assert "run.intra_op_threads" in caplog.text
+    assert tf.config.threading.get_intra_op_parallelism_threads() == before
+
+
 def test_a_run_begun_with_other_threads_goes_on_only_when_told_to(
     small_recipe, tmp_path, monkeypatch
 ):

@@ -2,14 +2,19 @@
 
 import contextlib
 import inspect
+import logging
+import os
 from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
 from tfmeta.experiment.cluster import MULTI_WORKER
+from tfmeta.experiment.training import Training
 from tfmeta.recipe import RecipeError, explained
 from tfmeta.settings import Settings
+
+_logger = logging.getLogger("tfmeta")
 
 
 def make_strategy(name: str | None) -> tf.distribute.Strategy:
@@ -32,6 +37,20 @@ def set_determinism(wanted: bool | None) -> bool:
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     return deterministic
+
+
+def set_threads(intra_op: int | None) -> None:
+    """Sets the threads of an operation, unless the environment does or TensorFlow runs already."""
+    if intra_op is None or os.environ.get("TF_NUM_INTRAOP_THREADS"):
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(intra_op)
+    except RuntimeError:
+        _logger.warning(
+            "run.intra_op_threads = %d is not in force: TensorFlow has computed in this process, "
+            "and its threads stay as they are",
+            intra_op,
+        )
 
 
 def build_learner(settings: Settings, strategy, jit_compile: bool = False):
@@ -60,6 +79,30 @@ def _made(value):
     return value
 
 
+def build_training(
+    settings: Settings, strategy, jit_compile: bool, parallel: str | None = None
+) -> Training:
+    """Builds a recipe's compiled loop of meta-steps.
+
+    Args:
+        settings: the recipe's.
+        strategy: of the run.
+        jit_compile: whether XLA compiles the meta-gradient.
+        parallel: in place of the learner's own.
+
+    Raises:
+        RecipeError: if something in the recipe can't be built.
+    """
+    learner = build_learner(settings, strategy, jit_compile)
+    if parallel:
+        learner.parallel = parallel
+    stream = train_stream(settings)
+    with explained(f"recipe {settings.recipe}"):
+        training = Training(learner, strategy, settings.train.tasks_per_step, jit_compile)
+        training.build(stream)
+    return training
+
+
 def train_stream(settings: Settings, start: int = 0):
     """The endless stream of training tasks, from task `start`."""
     with explained(f"recipe {settings.recipe}"):
@@ -72,33 +115,6 @@ def held_out_stream(settings: Settings, split: str, seed: int, shots: int | None
     options = {} if shots is None else {"shots": shots}
     with explained(f"recipe {settings.recipe}"):
         return stream(split=split, seed=seed, **options)
-
-
-def choose_jit_compile(settings: Settings, strategy, make_training) -> tuple[bool, str]:
-    """Whether XLA compiles the meta-gradient, and why; chosen once in the life of a run.
-
-    Args:
-        settings: the recipe's.
-        strategy: of the run.
-        make_training: callable from `jit_compile` to a built `Training`.
-    """
-    if settings.run.jit_compile is not None:
-        return settings.run.jit_compile, "run.jit_compile says so"
-    if not tf.config.list_logical_devices("GPU"):
-        return False, "TensorFlow's executor is faster on a CPU"
-    if strategy.num_replicas_in_sync > 1:
-        return False, "several devices"
-    seconds = {}
-    for jit_compile in (False, True):
-        try:
-            training = make_training(jit_compile)
-            seconds[jit_compile] = training.seconds_per_step(train_stream(settings))
-        except tf.errors.OpError as error:
-            if not jit_compile:
-                raise
-            return False, f"XLA refuses: {error.message.splitlines()[0][:200]}"
-    words = f"{1e3 * seconds[True]:.2f} ms with XLA, {1e3 * seconds[False]:.2f} ms without"
-    return seconds[True] < seconds[False], words
 
 
 _ADVICE = (

@@ -8,6 +8,7 @@ from tfmeta import config
 from tfmeta.experiment import building, record
 from tfmeta.experiment.agreement import Agreement
 from tfmeta.experiment.chief import Chief
+from tfmeta.experiment.choices import choose
 from tfmeta.experiment.cluster import Cluster, cluster_of
 from tfmeta.experiment.follower import Follower
 from tfmeta.experiment.progress import Progress
@@ -15,7 +16,7 @@ from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
 from tfmeta.experiment.training import Training
 from tfmeta.experiment.workdir import CONFIG, WorkDir
 from tfmeta.experiment.workers import ALONE, check_agreement, gathering, loss_of_workers
-from tfmeta.recipe import Recipe, RecipeError, RunError, explained
+from tfmeta.recipe import Recipe, RecipeError, RunError
 from tfmeta.settings import Settings
 
 _SECONDS_PER_CALL = 1.0  # how long a signal may wait for the steps under way
@@ -93,6 +94,7 @@ class _Run:
         step = place.resume_step()
         self.progress = Progress(settings.train.steps, step)
         self.progress.say(f"{settings.recipe}: building (work directory {place.path})")
+        building.set_threads(settings.run.intra_op_threads)
         deterministic = building.set_determinism(settings.run.deterministic)
         with gathering(cluster, self.progress.say):
             self.strategy = building.make_strategy(settings.run.strategy)
@@ -101,10 +103,8 @@ class _Run:
         stop.listen()
         check_agreement(cluster, facts, _MUST_AGREE)
         with _warnings() as warnings:
-            self.training = self._build(facts, step, continue_anyway)
+            self.training = self._build(facts, step, continue_anyway, warnings)
         self._record["warnings"] = warnings
-        if any("one after another" in warning for warning in warnings):
-            self._record["choices"]["parallel"] = "sequential"
         if step:
             place.checkpoints().restore(step, self.training.state)
             self.progress.say(f"goes on from step {step}")
@@ -172,7 +172,9 @@ class _Run:
             "data": building.train_stream(self.settings).info,
         }
 
-    def _build(self, facts: list[dict], step: int, continue_anyway: bool) -> Training:
+    def _build(
+        self, facts: list[dict], step: int, continue_anyway: bool, warnings: list[str]
+    ) -> Training:
         settings, old = self.settings, record.read(self.place.path)
         own = facts[self.cluster.index]
         new = {
@@ -187,31 +189,27 @@ class _Run:
         if old and step:
             if step < settings.train.steps:
                 self._check_same(old, new, continue_anyway)
-            new = {**new, "choices": old["choices"]}
-        else:
-            jit_compile, reason = building.choose_jit_compile(
-                settings, self.strategy, self._training
+            kept = new["choices"] = old["choices"]
+            training = building.build_training(
+                settings, self.strategy, kept["jit_compile"], kept["parallel"]
             )
-            new["choices"] = {"jit_compile": jit_compile, "jit_compile_reason": reason}
-        self._record = new
-        choices = new["choices"]
-        training = self._training(choices["jit_compile"], choices.get("parallel"))
-        choices.setdefault("parallel", _parallel(training.learner))
-        choices.setdefault("tasks_per_pass", training.learner.tasks_per_pass)
+        else:
+            training, new["choices"] = self._choose(warnings)
         new["data"] = own["data"]
+        self._record = new
         return training
 
-    def _training(self, jit_compile: bool, parallel: str | None = None) -> Training:
-        learner = building.build_learner(self.settings, self.strategy, jit_compile)
-        if parallel:
-            learner.parallel = parallel
-        stream = building.train_stream(self.settings)
-        with explained(f"recipe {self.settings.recipe}"):
-            training = Training(
-                learner, self.strategy, self.settings.train.tasks_per_step, jit_compile
-            )
-            training.build(stream)
-        return training
+    def _choose(self, warnings: list[str]) -> tuple[Training, dict]:
+        """How the run computes, from now on."""
+
+        def vectorizes():
+            return not any("one after another" in warning for warning in warnings)
+
+        with building.operation_errors():
+            training, way, reason = choose(self.settings, self.strategy, vectorizes)
+        self.progress.say(f"computes tasks {way} ({reason})")
+        per_pass = training.learner.tasks_per_pass
+        return training, {**way._asdict(), "tasks_per_pass": per_pass, "reason": reason}
 
     def _check_same(self, old: dict, new: dict, continue_anyway: bool) -> None:
         changed = record.changes(old, new)
@@ -257,10 +255,6 @@ class _Run:
             "outer rate, clip by meta_gradient_clip, or take fewer inner steps, in a new "
             "--workdir; metrics.csv shows how the loss went."
         )
-
-
-def _parallel(learner) -> str:
-    return "vectorized" if learner.parallel == "auto" else learner.parallel
 
 
 class _warnings(logging.Handler):

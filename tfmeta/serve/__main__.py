@@ -190,7 +190,7 @@ def define_flags():
     whole("max_num_load_retries", 5, "How often a failed version is tried again.")
     whole("load_retry_interval_micros", 60_000_000, "Pause before each, in microseconds.")
     switch("enable_model_warmup", True, "Run a version's warmup records before it serves.")
-    whole("tensorflow_intra_op_parallelism", 0, "Threads of an operation; 0: automatic.")
+    whole("tensorflow_intra_op_parallelism", 1, "Threads of an operation; 0: automatic.")
     whole("tensorflow_inter_op_parallelism", 0, "Operations at once; 0: automatic.")
     text("api_key_file", None, "File of the key that clients must send.")
     text("tls_certificate_file", None, "PEM certificate chain for both ports.")

@@ -91,7 +91,7 @@ class ServerOptions:
     max_num_load_retries: int = 5
     load_retry_interval_seconds: float = 60.0
     enable_model_warmup: bool = True
-    intra_op_parallelism: int = 0
+    intra_op_parallelism: int = 1
     inter_op_parallelism: int = 0
     rest_api_enable_cors_support: bool = False
     api_key: str | None = None

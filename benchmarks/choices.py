@@ -1,0 +1,101 @@
+"""Whether a run chooses well how it computes its meta-gradient.
+
+    python -m benchmarks.choices [--recipes=...] [--write]
+
+For each recipe the choice that `tfmeta.train` makes before step 1 is made several times, with its
+own short trial; then every way is timed at greater length, in turns. `--write` stores
+results/benchmarks/choices.json: what was chosen how often, what it cost, and its step in times of
+the fastest way's.
+"""
+
+import collections
+import json
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from benchmarks import report
+from benchmarks.turns import ROOT
+from tfmeta import config, recipe
+from tfmeta.experiment import building
+from tfmeta.experiment.choices import Way, choose
+
+RECIPES = (
+    "sinusoid_maml.gin",
+    "omniglot_5way_1shot_maml.gin",
+    "omniglot_5way_1shot_reptile.gin",
+    "omniglot_5way_1shot_imaml.gin",
+    "mini_imagenet_5way_1shot_maml.gin",
+)
+WAYS = (Way(False, "vectorized"), Way(False, "sequential"), Way(True, "vectorized"))
+
+_RECIPES = flags.DEFINE_list("recipes", list(RECIPES), "Which recipes.")
+_RUNS = flags.DEFINE_integer("runs", 5, "How often the choice is made.", 1)
+_SECONDS = flags.DEFINE_float("seconds", 20, "Time for each way, at the end.", 0)
+_WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
+
+
+def measure(name) -> dict:
+    """The choices of a recipe, and what each way takes."""
+    with config.configured(recipe.read_recipe([name], [])) as settings:
+        strategy = building.make_strategy(None)
+        building.set_determinism(None)
+        made = [_timed_choice(settings, strategy) for _ in range(_RUNS.value)]
+        seconds = time_ways(settings, strategy)
+    best = min(seconds.values())
+    return {
+        "milliseconds": {str(way): round(value * 1e3, 3) for way, value in seconds.items()},
+        "chosen": dict(collections.Counter(str(way) for way, _, _ in made)),
+        "worst_choice_to_best": round(max(seconds[way] for way, _, _ in made) / best, 3),
+        "seconds_to_choose": [round(took, 1) for _, took, _ in made],
+        "reasons": [reason for _, _, reason in made],
+    }
+
+
+def _timed_choice(settings, strategy):
+    began = time.perf_counter()
+    chosen = choose(settings, strategy, lambda: True)
+    return chosen.way, time.perf_counter() - began, chosen.reason
+
+
+def time_ways(settings, strategy) -> dict:
+    """Median seconds of a meta-gradient by each way that TensorFlow can go, in turns."""
+    batch = next(iter(building.train_stream(settings).batch(settings.train.tasks_per_step)))
+    ways, turns = {}, collections.defaultdict(list)
+    for way in WAYS:
+        try:
+            ways[way] = building.build_training(settings, strategy, *way)
+            ways[way].meta_gradient(batch)
+        except (tf.errors.OpError, ValueError, NotImplementedError) as error:
+            ways.pop(way, None)
+            print(f"{way}: {str(error)[:100]}", file=sys.stderr)
+    end = time.perf_counter() + _SECONDS.value * len(ways)
+    while time.perf_counter() < end or not turns:
+        for way, training in ways.items():
+            began = time.perf_counter()
+            training.meta_gradient(batch)
+            turns[way].append(time.perf_counter() - began)
+    return {way: float(np.median(found)) for way, found in turns.items()}
+
+
+def main(_):
+    found = {}
+    for name in _RECIPES.value:
+        found[name] = measure(name)
+        print(name, json.dumps(found[name], indent=1), flush=True)
+        tf.keras.backend.clear_session()
+    if _WRITE.value:
+        document = {
+            "command": report.command("benchmarks.choices", sys.argv[1:]),
+            "machine": report.machine(),
+            "recipes": found,
+        }
+        path = ROOT / "results" / "benchmarks" / "choices.json"
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,36 @@
+"""tfmeta computing as a long run of `tfmeta.train` does: the way that its trial finds fastest."""
+
+import importlib
+import sys
+import time
+
+from benchmarks.algorithms import Adaptation
+from benchmarks.entries import Runner
+from tfmeta.experiment.choices import Trial, Way
+
+_STEPS = 60_000  # of a recipe
+_FIRST = Way(False, "vectorized")
+_OTHERS = (Way(False, "sequential"), Way(True, "vectorized"))
+
+
+def build(workload) -> Runner:
+    """The workload's `Runner`; which way it goes is said on standard error."""
+    module = importlib.import_module(f"benchmarks.contestants.tfmeta.{workload.algorithm.name}")
+    began = time.perf_counter()
+    runners = {_FIRST: module.build(workload, _FIRST.parallel)}
+    if isinstance(workload.algorithm, Adaptation):  # at serving time there is nothing to choose
+        return runners[_FIRST]
+    # Steps change the weights and the answers must be those of the first ones: what is timed is
+    # the meta-gradient.
+    trial = Trial(_STEPS)
+    trial.begin(_FIRST, runners[_FIRST].answer, time.perf_counter() - began)
+
+    def another(way):
+        runners[way] = module.build(workload, way.parallel, way.jit_compile)
+        return runners[way].answer
+
+    for way in _OTHERS:
+        trial.add(way, another)
+    best, reason = trial.result()
+    print(f"tfmeta computes tasks {best} ({reason})", file=sys.stderr, flush=True)
+    return runners[best]

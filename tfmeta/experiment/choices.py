@@ -1,0 +1,169 @@
+"""How a run computes its meta-gradient: chosen once before step 1, by a trial where one pays.
+
+Vectorised tasks on TensorFlow's executor are the way to begin with. On a CPU, XLA halves the step
+of a small network and lengthens that of a convolutional one; a few large tasks may run faster one
+after another. So a run that is long enough times the ways on its own tasks, in turns. What it
+chose is kept in run.json: the ways differ by rounding, and a run must not change its own.
+"""
+
+import functools
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfmeta.experiment.building import build_training, train_stream
+from tfmeta.experiment.training import Training
+
+# What a trial may cost, as a share of the training that it may shorten.
+_SHARE = 0.05
+# What XLA takes to compile, in times of tracing and of TensorFlow's first call.
+_XLA_COST = 3
+_ROUNDS = 3
+_SECONDS_A_TURN = 0.1
+# Meta-gradients that a trial of two ways computes at the least.
+_LEAST_STEPS = 2 * (1 + _ROUNDS)
+# Another way must be so much faster: below it lies the noise of a machine that others share.
+_MARGIN = 1.05
+
+
+class Way(NamedTuple):
+    """A way to compute the meta-gradient.
+
+    Attributes:
+        jit_compile: whether XLA compiles it.
+        parallel: "vectorized" or "sequential", as a learner's.
+    """
+
+    jit_compile: bool
+    parallel: str
+
+    def __str__(self):
+        return f"{self.parallel} with XLA" if self.jit_compile else self.parallel
+
+
+class Chosen(NamedTuple):
+    """What was chosen.
+
+    Attributes:
+        training: built, with every variable as before the first step.
+        way: of computing.
+        reason: in words, with the times of a trial.
+    """
+
+    training: Training
+    way: Way
+    reason: str
+
+
+def choose(settings, strategy, vectorizes) -> Chosen:
+    """Chooses how a new run computes its meta-gradient; what its recipe fixes is not tried.
+
+    Args:
+        settings: the recipe's `Settings`.
+        strategy: of the run; several devices would have to agree, so they take no trial.
+        vectorizes: callable that says whether the tasks of what was built could be vectorised.
+    """
+    fixed = settings.run.jit_compile
+    began = time.perf_counter()
+    training = build_training(settings, strategy, bool(fixed))
+    seconds = time.perf_counter() - began
+    learner, others = training.learner, []
+    first = Way(bool(fixed), learner.parallel)
+    if learner.parallel == "auto":
+        first = first._replace(parallel="vectorized" if vectorizes() else "sequential")
+        if first.parallel == "vectorized" and not learner.chains_state:
+            others.append(first._replace(parallel="sequential"))
+    if fixed is None:
+        others.append(first._replace(jit_compile=True))
+    if not others:
+        return Chosen(training, first, "the recipe says so")
+    if strategy.num_replicas_in_sync > 1:
+        return Chosen(training, first, "several devices take no trial")
+    if settings.train.steps * _SHARE < _LEAST_STEPS:
+        return Chosen(training, first, f"no trial for a run of {settings.train.steps} steps")
+    batch = next(iter(train_stream(settings).batch(settings.train.tasks_per_step)))
+    built = {first: training}
+
+    def build(way):
+        built[way] = build_training(settings, strategy, *way)
+        return functools.partial(built[way].meta_gradient, batch)
+
+    trial = Trial(settings.train.steps)
+    trial.begin(first, functools.partial(training.meta_gradient, batch), seconds)
+    for way in others:
+        trial.add(way, build)
+    best, reason = trial.result()
+    return Chosen(built[best], best, reason)
+
+
+class Trial:
+    """Ways to compute the same in competition, at no more than a share of what is to be computed.
+
+    Args:
+        repetitions: how often the best of them will be called.
+    """
+
+    def __init__(self, repetitions: int):
+        self._repetitions = repetitions
+        self._functions, self._notes = {}, []
+
+    def begin(self, way: Way, function, seconds_to_build: float):
+        """Takes the way that is there already, and that the others must beat.
+
+        Args:
+            way: to compute.
+            function: of nothing, that computes by it.
+            seconds_to_build: what building it took.
+        """
+        self._first, self._functions[way] = way, function
+        self._build = seconds_to_build + _seconds(function)
+        self._once = _seconds(function)
+        self._left = _SHARE * self._repetitions * self._once
+
+    def add(self, way: Way, build):
+        """Takes another way, if there is time for it and TensorFlow can go it.
+
+        Args:
+            way: to compute.
+            build: of the way, to a function of nothing that computes by it.
+        """
+        cost = self._build * (_XLA_COST if way.jit_compile else 1) + _LEAST_STEPS * self._once
+        if cost > self._left:
+            self._notes.append(f"{way} not tried: that may take {cost:.0f} s")
+            return
+        began = time.perf_counter()
+        try:
+            function = build(way)
+            _seconds(function)
+            self._functions[way] = function
+        except (tf.errors.OpError, NotImplementedError, ValueError) as error:
+            lines = str(getattr(error, "message", None) or error).splitlines()
+            self._notes.append(f"{way} refused: {lines[0][:200] if lines else type(error)}")
+        self._left -= max(time.perf_counter() - began, _LEAST_STEPS * self._once)
+
+    def result(self) -> tuple[Way, str]:
+        """The fastest way, or the first where none is faster by a clear margin; and why."""
+        if len(self._functions) == 1:
+            return self._first, "; ".join(self._notes)
+        seconds = self._medians()
+        best = min(seconds, key=lambda way: seconds[way] * (1 if way == self._first else _MARGIN))
+        times = ", ".join(f"{way} {1e3 * seconds[way]:.3g} ms" for way in seconds)
+        return best, "; ".join([f"a meta-gradient takes {times}", *self._notes])
+
+    def _medians(self) -> dict:
+        turns = {way: [] for way in self._functions}
+        times = max(1, round(_SECONDS_A_TURN / self._once))
+        for _ in range(_ROUNDS):
+            for way, function in self._functions.items():
+                turns[way].append(_seconds(function, times))
+        return {way: float(np.median(found)) for way, found in turns.items()}
+
+
+def _seconds(function, times=1) -> float:
+    """Seconds of a call, on the average of so many."""
+    began = time.perf_counter()
+    for _ in range(times):
+        function()
+    return (time.perf_counter() - began) / times
