@@ -16,6 +16,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfmeta.serve import Server, ServerOptions, ServingError
 from tfmeta.serve.configuration import ModelConfig
+from tfmeta.serve.large_work import collect_all
 from tfmeta.serve.models_config import read_models_config
 
 X = {"x": np.float32([1.0])}
@@ -205,12 +206,23 @@ def test_an_unloaded_version_leaves_memory(client, base_path, half_plus_three):
 def test_a_version_that_failed_leaves_memory(client, tmp_path, half_plus_three):
     shutil.copytree(half_plus_three, tmp_path / "spoilt")
     shutil.rmtree(tmp_path / "spoilt" / "variables")
-    gc.collect()
+    collect_all()
     before = sum(isinstance(each, tf.Graph) for each in gc.get_objects())
     (tmp_path / "spoilt").rename(tmp_path / "model" / "2")
     wait_until(lambda: client.states("model").get(2) == "END")
-    gc.collect()
+    collect_all()
     assert sum(isinstance(each, tf.Graph) for each in gc.get_objects()) <= before
+
+
+def test_the_collector_leaves_a_version_alone_while_it_is_served(
+    client, base_path, half_plus_three
+):
+    assert gc.get_freeze_count() > 100_000  # TensorFlow's objects and the graph's
+    base_path(half_plus_three, 2)
+    wait_until(lambda: client.states("model") == {2: "AVAILABLE", 1: "END"})
+    wait_until(lambda: gc.get_freeze_count() > 100_000)
+    client.server.stop()
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_start_without_a_model_says_why(start, tmp_path, base_path, half_plus_two):

@@ -13,7 +13,7 @@ import time
 
 from tfmeta.serve import logs, version_directories
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.large_work import release_memory
+from tfmeta.serve.large_work import keep_for_long, release_memory
 from tfmeta.serve.served_version import ServedVersion
 from tfmeta.serve.warmup import warm
 
@@ -188,10 +188,12 @@ class ModelVersions:
             if served is not None:
                 served.close()
             self._failed(version, error)
-            return
-        release_memory()  # what loading took
-        version.served = served
-        self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
+        else:
+            release_memory()  # what loading took
+            version.served = served
+        self._settle()
+        if version.served:
+            self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
 
     def _warm(self, served, path):
         if not self._options.enable_model_warmup:
@@ -227,6 +229,13 @@ class ModelVersions:
         version.served.close()
         version.served = None
         self._set(version, END)
+        self._settle()
+
+    def _settle(self):
+        with self._lock:
+            serving = any(each.served for each in self._versions.values())
+        if serving:
+            keep_for_long()
 
     def _set(self, version, state, **facts):
         with self._lock:

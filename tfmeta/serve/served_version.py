@@ -6,7 +6,6 @@ The checks of a request and their messages are those of TF Serving's
 
 import ctypes
 import functools
-import gc
 import logging
 import pathlib
 import time
@@ -14,7 +13,7 @@ import time
 import tensorflow as tf
 
 from tfmeta.serve.errors import Code, ServingError, invalid, of_tensorflow
-from tfmeta.serve.large_work import release_memory
+from tfmeta.serve.large_work import collect_all
 from tfmeta.serve.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -105,8 +104,7 @@ class ServedVersion:
         self._session.close()
         self._session = None
         self._signatures = {}
-        gc.collect()  # a graph is full of cycles
-        release_memory()
+        collect_all()  # a graph is full of cycles
 
 
 def _run_options(deadline):
