@@ -69,8 +69,8 @@ def contestants(folder, server, weights) -> dict:
         return bare.run("adapt_and_predict", inputs)["predictions"]
 
     def over_grpc(inputs):
-        call = server.send(server.request(inputs, "adapt_and_predict"))
-        return tf.make_ndarray(call.result().outputs["predictions"])
+        answer = server.ask(server.request(inputs, "adapt_and_predict"))
+        return tf.make_ndarray(answer.outputs["predictions"])
 
     ways = {"session": in_session, "grpc": over_grpc}
     try:
@@ -84,13 +84,13 @@ def adapted_once(server, inputs):
     """(adapt, predict_adapted): functions without arguments that ask the server."""
     support = {name: value for name, value in inputs.items() if name.startswith("support_")}
     adapt = server.request(support, "adapt")
-    outputs = server.send(adapt).result().outputs
+    outputs = server.ask(adapt).outputs
     vector = {
         name: tf.make_ndarray(outputs[name]) for name in ("adapted_weights", "weights_fingerprint")
     }
     query = {"query_inputs": inputs["query_inputs"]}
     predict = server.request({**vector, **query}, "predict_adapted")
-    return lambda _: server.send(adapt).result(), lambda _: server.send(predict).result()
+    return lambda _: server.ask(adapt), lambda _: server.ask(predict)
 
 
 def take_turns(ways, inputs) -> dict:

@@ -100,6 +100,10 @@ class ServerProcess:
         """A gRPC predict call under way."""
         return self._predict.future(request, timeout=timeout)
 
+    def ask(self, request, timeout=_NO_ANSWER_SECONDS):
+        """The answer to a gRPC predict call, waited for as a client with one request does."""
+        return self._predict(request, timeout=timeout)
+
     def send_bytes(self, message):
         """The code of a gRPC predict call of any bytes."""
         call = self.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
