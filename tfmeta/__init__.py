@@ -8,6 +8,8 @@ _MODULES = {
     "GradientCombination": "tfmeta.learners",
     "IMAML": "tfmeta.learners",
     "MAML": "tfmeta.learners",
+    "MAMLPlusPlus": "tfmeta.learners",
+    "MTNet": "tfmeta.learners",
     "MetaLearner": "tfmeta.learners",
     "MetaSGD": "tfmeta.learners",
     "Reptile": "tfmeta.learners",
