@@ -59,7 +59,8 @@ def t_net(network: keras.Model, *, name: str | None = None) -> keras.Model:
         return _warped(layer, warped[layer.name], outputs) if layer.name in warped else outputs
 
     copy = keras.models.clone_model(network, clone_function=linear, call_function=call)
-    for layer in network.layers:
+    # Inputs of a sequential model may have another name in the copy.
+    for layer in (layer for layer in network.layers if layer.weights):
         copy.get_layer(layer.name).set_weights(layer.get_weights())
     copy.name = name or f"t_net_{network.name}"
     return copy
