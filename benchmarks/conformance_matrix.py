@@ -39,6 +39,9 @@ TRACED = {
     "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, STEPS, **o),
     "imaml": lambda n, **o: tfmeta.IMAML(n, RATE, STEPS, cg_steps=4, **o),
     "reptile": lambda n, **o: tfmeta.Reptile(n, RATE, STEPS, inner_optimizer="sgd", **o),
+    "gradient_combination": lambda n, **o: tfmeta.GradientCombination(n, RATE, (1, 2), **o),
+    "maml_plus_plus": lambda n, **o: tfmeta.MAMLPlusPlus(n, RATE, STEPS, **o),
+    "mt_net": lambda n, **o: tfmeta.MTNet(n, RATE, STEPS, **o),
 }
 
 

@@ -5,8 +5,11 @@ from tfmeta.lazy_names import lazy_names
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
 _MODULES = {
+    "GradientCombination": "tfmeta.learners",
     "IMAML": "tfmeta.learners",
     "MAML": "tfmeta.learners",
+    "MAMLPlusPlus": "tfmeta.learners",
+    "MTNet": "tfmeta.learners",
     "MetaLearner": "tfmeta.learners",
     "MetaSGD": "tfmeta.learners",
     "Reptile": "tfmeta.learners",

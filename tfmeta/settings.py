@@ -74,6 +74,8 @@ class EvaluateSettings:
         split: "test", "validation" or "train".
         seed: of the evaluation's tasks, the same for every `train.seed`.
         checkpoint: "last" or "best" (by validation).
+        ensemble: how many of the best checkpoints answer together, by the mean of their outputs
+            (`log.keep_best` of them are kept); 1: `checkpoint` alone.
         inner_steps: steps of adaptation; None: the learner's `test_inner_steps`.
         normalizations: modes to evaluate, the recipe's own first.
         tasks_per_batch: tasks computed at once.
@@ -85,6 +87,7 @@ class EvaluateSettings:
     split: str = "test"
     seed: int = 1_000_003
     checkpoint: str = "last"
+    ensemble: int = 1
     inner_steps: int | None = None
     normalizations: Sequence[str] = ("transductive", "inductive")
     tasks_per_batch: int = 25
@@ -116,12 +119,14 @@ class LogSettings:
         every: meta-steps to a row of metrics.csv.
         checkpoint_every: meta-steps to a checkpoint.
         keep: number of last checkpoints that stay (the best stays too).
+        keep_best: number of best checkpoints, by validation, that stay.
         tensorboard: whether TensorBoard events are written.
     """
 
     every: int = 100
     checkpoint_every: int = 1000
     keep: int = 3
+    keep_best: int = 1
     tensorboard: bool = True
 
 
@@ -175,6 +180,8 @@ class Settings:
             ("log.every", self.log.every, 1),
             ("log.checkpoint_every", self.log.checkpoint_every, 1),
             ("log.keep", self.log.keep, 1),
+            ("log.keep_best", self.log.keep_best, 1),
+            ("evaluate.ensemble", self.evaluate.ensemble, 1),
             *_given("run.intra_op_threads", self.run.intra_op_threads, 1),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -190,6 +197,14 @@ class Settings:
             raise ValueError(
                 "evaluate.checkpoint = 'best' needs validation during training. Received: "
                 "validate.every = 0. Set validate.every to a number of steps."
+            )
+        if self.evaluate.ensemble > 1 and (
+            not self.validate.every or self.evaluate.ensemble > self.log.keep_best
+        ):
+            raise ValueError(
+                "evaluate.ensemble needs as many best checkpoints. Received: evaluate.ensemble = "
+                f"{self.evaluate.ensemble}, log.keep_best = {self.log.keep_best}, validate.every = "
+                f"{self.validate.every}. Set validate.every and log.keep_best before training."
             )
         self._check_held_out()
         for name in ("learner", "stream", "optimizer"):

@@ -18,6 +18,8 @@ LEARNERS = {
     "maml": lambda n, **o: tfmeta.MAML(n, 0.1, **o),
     "first_order_maml": lambda n, **o: tfmeta.MAML(n, 0.1, first_order=True, **o),
     "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, **o),
+    "maml_plus_plus": lambda n, **o: tfmeta.MAMLPlusPlus(n, 0.1, 2, first_order_steps=5, **o),
+    "mt_net": lambda n, **o: tfmeta.MTNet(n, 0.1, **o),
     "imaml": lambda n, **o: tfmeta.IMAML(n, 0.1, 2, cg_steps=2, **o),
     "reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, batch_size=2, **o),
     "carrying_reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, carry_moments=True, **o),

@@ -4,6 +4,8 @@ Each pair runs once, on one small task, eagerly: tracing would cost more than ru
 batches of tasks, traced, are `benchmarks/conformance_matrix.py`.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -25,8 +27,21 @@ STEPS = (1e-5, 1e-6)
 TOLERANCE = 1e-6
 
 
-def finite_difference_oracle(learner, weights, task, state, key):
-    """MAML, Meta-SGD: differences of the query loss after adaptation."""
+def query_loss(learner, weights, task, state, key, inner_steps=None):
+    """The query loss after adaptation, by default of the learner's own steps."""
+    steps = learner.inner_steps if inner_steps is None else inner_steps
+    adapted = learner.adapt_weights(weights, task.support, steps, state, key)
+    return learner._query(adapted.weights, state, task)[1]
+
+
+def halfway_loss(learner, weights, task, state, key):
+    """MAML++ of two steps, halfway through annealing: 1/4 and 3/4 of the steps' query losses."""
+    losses = [query_loss(learner, weights, task, state, key, steps) for steps in (1, 2)]
+    return 0.25 * losses[0] + 0.75 * losses[1]
+
+
+def finite_difference_oracle(learner, weights, task, state, key, loss=query_loss):
+    """MAML and its kin: differences of the (query) loss after adaptation."""
     gradient = learner.task_gradient(weights, task, state, key).gradient
     rng = np.random.default_rng(0)
     direction = [tf.constant(rng.normal(size=g.shape)) for g in gradient]
@@ -34,14 +49,12 @@ def finite_difference_oracle(learner, weights, task, state, key):
     norms = [tf.sqrt(dot(x, x)) for x in (direction, gradient)]
     direction = [d / norms[0] + g / norms[1] for d, g in zip(direction, gradient, strict=True)]
 
-    def query_loss(step):
+    def loss_at(step):
         moved = [w + step * d for w, d in zip(weights, direction, strict=True)]
-        adapted = learner.adapt_weights(moved, task.support, learner.inner_steps, state, key)
-        return learner._query(adapted.weights, state, task)[1]
+        return loss(learner, moved, task, state, key)
 
     found = [
-        float((query_loss(h) - query_loss(-h)) / (2 * h) / dot(gradient, direction)) - 1
-        for h in STEPS
+        float((loss_at(h) - loss_at(-h)) / (2 * h) / dot(gradient, direction)) - 1 for h in STEPS
     ]
     return max(abs(value) for value in found)
 
@@ -70,7 +83,7 @@ def implicit_oracle(learner, weights, task, state, key):
 
 
 def interpolation_oracle(learner, weights, task, state, key):
-    """Reptile: weights minus weights after independently computed descent."""
+    """Reptile and its kin, one step: weights minus weights after independently computed descent."""
     moved = learner.task_gradient(weights, task, state, key).gradient
     with tf.GradientTape() as tape:
         tape.watch(weights)
@@ -81,15 +94,31 @@ def interpolation_oracle(learner, weights, task, state, key):
     return float(tf.sqrt(dot(difference, difference) / dot(descended, descended)))
 
 
+def halfway(learner):
+    """The learner in the middle of its annealing."""
+    learner.meta_step.assign(5)
+    return learner
+
+
 LEARNERS = {
     "maml": (lambda n: tfmeta.MAML(n, RATE), finite_difference_oracle),
     "meta_sgd": (lambda n: tfmeta.MetaSGD(n), finite_difference_oracle),
+    "maml_plus_plus": (
+        lambda n: halfway(tfmeta.MAMLPlusPlus(n, RATE, 2, multi_step_loss_steps=10)),
+        functools.partial(finite_difference_oracle, loss=halfway_loss),
+    ),
+    # Rounded masks have the derivative of what was rounded, which differences do not see.
+    "mt_net": (lambda n: tfmeta.MTNet(n, RATE, hard=False), finite_difference_oracle),
     "imaml": (
         lambda n: tfmeta.IMAML(n, RATE, 1, regularization=REGULARIZATION, cg_steps=4),
         implicit_oracle,
     ),
     "reptile": (
         lambda n: tfmeta.Reptile(n, RATE, 1, inner_optimizer="sgd"),
+        interpolation_oracle,
+    ),
+    "gradient_combination": (
+        lambda n: tfmeta.GradientCombination(n, RATE, (1,)),
         interpolation_oracle,
     ),
 }

@@ -19,6 +19,11 @@ def _learner(name):
         "maml": lambda: tfmeta.MAML(network),
         "meta_sgd": lambda: tfmeta.MetaSGD(network),
         "reptile": lambda: tfmeta.Reptile(network, 1e-3, 2, carry_moments=True, batch_size=2),
+        # Resumed at step 3, where its first-order phase has a step to go.
+        "maml_plus_plus": lambda: tfmeta.MAMLPlusPlus(
+            network, 0.01, 2, first_order_steps=4, multi_step_loss_steps=6
+        ),
+        "mt_net": lambda: tfmeta.MTNet(network),
     }
     learner = build[name]()
     learner.compile(keras.optimizers.Adam(1e-2), "mean_squared_error")
@@ -39,7 +44,7 @@ def _values(training):
     return [v.numpy() for v in training.learner.parameter_variables]
 
 
-@pytest.mark.parametrize("name", ["maml", "meta_sgd", "reptile"])
+@pytest.mark.parametrize("name", ["maml", "meta_sgd", "reptile", "maml_plus_plus", "mt_net"])
 def test_training_goes_on_bit_for_bit_and_not_without_the_optimizers_slots(tmp_path, name):
     checkpoints = Checkpoints(tmp_path)
     whole = _training(name)
@@ -66,6 +71,26 @@ def test_training_goes_on_bit_for_bit_and_not_without_the_optimizers_slots(tmp_p
     assert resumed.step == 3
     resumed.advance(4)
     assert any((a != b).any() for a, b in zip(_values(whole), _values(resumed), strict=True))
+
+
+def test_annealing_goes_on_from_the_step_of_the_checkpoint(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    training = _training("maml_plus_plus")
+    training.start(_stream)
+    training.advance(3)
+    checkpoints.save(3, training.state)
+    resumed = _training("maml_plus_plus")
+    checkpoints.restore(3, resumed.state)
+    assert int(resumed.learner.meta_step) == 3
+    # Begun anew, the annealing would give other weights.
+    ends = []
+    for step in (3, 0):
+        checkpoints.restore(3, resumed.state)
+        resumed.learner.meta_step.assign(step)
+        resumed.start(_stream)
+        resumed.advance(2)
+        ends.append(_values(resumed))
+    assert any((a != b).any() for a, b in zip(*ends, strict=True))
 
 
 def test_the_number_of_steps_of_a_call_does_not_touch_a_bit():

@@ -14,6 +14,10 @@ IMAGE_SHAPE = (8, 8, 1)
 WAYS = 3
 LEARNERS = {
     "MAML": lambda network, rate: tfmeta.MAML(network, inner_rate=rate, inner_steps=1),
+    "MAMLPlusPlus": lambda network, rate: tfmeta.MAMLPlusPlus(network, rate, 2),
+    "MTNet": lambda network, rate: tfmeta.MTNet(
+        tfmeta.networks.t_net(network), rate, adapted="!*_warp/*"
+    ),
     "MetaSGD": lambda network, rate: tfmeta.MetaSGD(network, inner_steps=1),
     "IMAML": lambda network, rate: tfmeta.IMAML(network, inner_rate=rate, inner_steps=2),
     "Reptile": lambda network, rate: tfmeta.Reptile(

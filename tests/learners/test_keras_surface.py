@@ -55,6 +55,9 @@ def test_callbacks_and_validation_work_and_the_loss_falls(problem, tmp_path):
         lambda network: tfmeta.MetaSGD(network),
         lambda network: tfmeta.Reptile(network, batch_size=4, carry_moments=True),
         lambda network: tfmeta.IMAML(network, inner_steps=3, regularization=3.0),
+        lambda network: tfmeta.GradientCombination(network, 0.1, (0, 1), batch_size=3),
+        lambda network: tfmeta.MAMLPlusPlus(network, 0.1, 2, multi_step_loss_steps=9),
+        lambda network: tfmeta.MTNet(tfmeta.networks.t_net(network), adapted="!*_warp/*"),
     ],
 )
 def test_a_saved_learner_loads_and_goes_on_as_the_original(problem, tmp_path, build):

@@ -1,6 +1,7 @@
 """The papers' networks: sizes, layers, names."""
 
 import keras
+import numpy as np
 import pytest
 
 from tfmeta import networks
@@ -59,3 +60,44 @@ def test_a_saved_network_loads(tmp_path):
 def test_unknown_options_list_the_known_ones():
     with pytest.raises(ValueError, match=r"'stride', 'max_pool'\. Received: 'pool'"):
         networks.conv4(downsampling="pool")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: networks.mlp(hidden=(4, 3)),
+        lambda: networks.conv4(ways=3, image_shape=(8, 8, 1), filters=2),
+        lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "relu", name="only")]),
+    ],
+)
+def test_a_t_net_begins_as_its_network(network):
+    network = network()
+    warped = networks.t_net(network)
+    x = np.random.default_rng(0).normal(size=(5, *network.input_shape[1:])).astype("float32")
+    np.testing.assert_array_equal(warped(x), network(x))
+    matrices = [layer for layer in warped.layers if layer.name.endswith("_warp")]
+    assert len(matrices) == sum(hasattr(layer, "kernel") for layer in network.layers)
+
+
+def test_a_t_nets_matrices_stand_before_activations():
+    warped = networks.t_net(networks.mlp(hidden=(2,), activation="relu"))
+    names = [layer.name for layer in warped.layers]
+    hidden = ["hidden_1", "hidden_1_warp", "hidden_1_activation"]
+    assert names == ["inputs", *hidden, "head", "head_warp"]
+    for name, weights in (
+        ("hidden_1", ([[1.0, 2.0]], [0.0, 0.0])),
+        ("hidden_1_warp", ([[0.0, -1.0], [1.0, 0.0]],)),
+        ("head", ([[1.0], [10.0]], [0.0])),
+    ):
+        warped.get_layer(name).set_weights([np.float32(weight) for weight in weights])
+    # x = 1: W x = (1, 2), T of it (2, -1), relu (2, 0).
+    assert float(warped(np.ones((1, 1), "float32"))[0, 0]) == 2.0
+
+
+def test_a_t_net_of_a_subclassed_model_is_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(ValueError, match=r"functional or sequential.*Own"):
+        networks.t_net(Own())

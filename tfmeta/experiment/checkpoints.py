@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tfmeta.evaluation import ACCURACY
 from tfmeta.experiment.files import new_directory, write_json
 from tfmeta.recipe import RunError
 
@@ -21,16 +22,18 @@ class Checkpoints:
     """The folder `checkpoints/` of a work directory.
 
     Each checkpoint is a folder `step_000001000`, renamed to that when all of it is on disk, and
-    never changed afterwards; `best.json` names the best by validation.
+    never changed afterwards; `best.json` names the best by validation, and the next best.
 
     Args:
         folder: `WORKDIR/checkpoints`.
         keep: number of last checkpoints that stay; the best stays too.
+        keep_best: number of best checkpoints that stay.
     """
 
-    def __init__(self, folder: Path, keep: int = 3):
+    def __init__(self, folder: Path, keep: int = 3, keep_best: int = 1):
         self.folder = folder
         self.keep = keep
+        self.keep_best = keep_best
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are whole, ascending."""
@@ -69,10 +72,31 @@ class Checkpoints:
         self._remove_old()
         return path
 
+    def ranking(self) -> list[dict]:
+        """`{"step", "value"}` of the best checkpoints by validation, the best first."""
+        best = self.best()
+        if best is None:
+            return []
+        listed = [{name: best[name] for name in ("step", "value")}, *best.get("next", [])]
+        return [each for each in listed if self.path(each["step"]).exists()]
+
+    def is_among_best(self, step: int, metric: str, value: float) -> bool:
+        """Whether a checkpoint of this value is one of the best `keep_best` so far."""
+        return any(each["step"] == step for each in self._ranked(step, metric, value))
+
     def mark_best(self, step: int, metric: str, value: float) -> None:
-        """Says which checkpoint is the best so far, and lets go of the one before."""
-        write_json(self.folder / BEST, {"step": step, "metric": metric, "value": value})
+        """Says that a checkpoint is among the best so far, and lets go of what it surpasses."""
+        first, *others = self._ranked(step, metric, value)
+        best = {"step": first["step"], "metric": metric, "value": first["value"]}
+        write_json(self.folder / BEST, {**best, "next": others} if others else best)
         self._remove_old()
+
+    def _ranked(self, step, metric, value):
+        """The best of those ranked so far and this one, the best first; of equals the earlier."""
+        sign = -1 if metric == ACCURACY else 1
+        listed = [each for each in self.ranking() if each["step"] != step]
+        listed.append({"step": step, "value": value})
+        return sorted(listed, key=lambda each: sign * each["value"])[: self.keep_best]
 
     def restore(self, step: int, state: tf.train.Checkpoint, counters: bool = True) -> None:
         """Reads a checkpoint into every variable of `state`.
@@ -99,8 +123,7 @@ class Checkpoints:
             ) from error
 
     def _remove_old(self) -> None:
-        best = self.best()
-        kept = {*self.steps()[-self.keep :], *([best["step"]] if best else [])}
+        kept = {*self.steps()[-self.keep :], *(each["step"] for each in self.ranking())}
         for step in self.steps():
             if step not in kept:
                 shutil.rmtree(self.path(step), ignore_errors=True)

@@ -24,7 +24,7 @@ class Chief:
     def __init__(self, settings: Settings, place: WorkDir):
         self.settings = settings
         self.place = place
-        self._checkpoints = place.checkpoints(settings.log.keep)
+        self._checkpoints = place.checkpoints(settings.log.keep, settings.log.keep_best)
         self._log: MetricsLog | None = None
 
     @contextlib.contextmanager
@@ -58,7 +58,7 @@ class Chief:
         self._checkpoints.save(training.step, training.state)
 
     def validate(self, training: Training) -> None:
-        """Looks at held-out tasks, and keeps the checkpoint where it is the best so far."""
+        """Looks at held-out tasks, and keeps the checkpoint where it is among the best so far."""
         validate = self.settings.validate
         results = evaluation.evaluate_learner(
             training.learner,
@@ -71,9 +71,7 @@ class Chief:
         if value is None:
             return
         self._log.event(training.step, {f"validation_{metric}": value})
-        best = self._checkpoints.best()
-        sign = 1 if metric == "accuracy" else -1
-        if best is None or sign * value > sign * best["value"]:
+        if self._checkpoints.is_among_best(training.step, metric, value):
             self.save(training)
             self._checkpoints.mark_best(training.step, metric, value)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfmeta import evaluation
 from tfmeta.experiment import building, pictures
 from tfmeta.experiment.checkpoints import state_of
+from tfmeta.experiment.ensemble import Ensemble
 from tfmeta.experiment.files import write_json
 from tfmeta.experiment.metrics_log import NAME as METRICS
 from tfmeta.experiment.metrics_log import read_rows
@@ -61,12 +62,16 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
         The reports, that of evaluation.json first.
     """
     options, reports = settings.evaluate, []
+    answering, members = learner, {}
+    if options.ensemble > 1:
+        answering = Ensemble(learner, place.checkpoints(), options.ensemble)
+        members = {"ensemble": answering.steps}
     for number, shots in enumerate(options.shots or (None,)):
         stream = building.held_out_stream(settings, options.split, options.seed, shots)
         steps = learner.test_inner_steps if options.inner_steps is None else options.inner_steps
 
         results = evaluation.evaluate_learner(
-            learner,
+            answering,
             stream,
             options.tasks,
             inner_steps=steps,
@@ -86,6 +91,7 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
             train_seed=settings.train.seed,
             checkpoint=options.checkpoint,
             step=step,
+            **members,
         )
         reports.append(report)
         suffix = f"_{shots}shot" if number else ""

@@ -22,8 +22,8 @@ class WorkDir:
     def config(self) -> Path:
         return self.path / CONFIG
 
-    def checkpoints(self, keep: int = 3) -> Checkpoints:
-        return Checkpoints(self.path / "checkpoints", keep)
+    def checkpoints(self, keep: int = 3, keep_best: int = 1) -> Checkpoints:
+        return Checkpoints(self.path / "checkpoints", keep, keep_best)
 
     def recipe(self) -> Recipe:
         """The recipe of the run that is here.

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def gradient(tape, target, weights, paths, *, what):
+def gradient(tape, target, weights, paths, *, what, zero=()):
     """Returns `tape`'s gradient of `target` for each weight, dense.
 
     Embedding lookups give `tf.IndexedSlices`, which do not subtract from a weight.
@@ -14,11 +14,15 @@ def gradient(tape, target, weights, paths, *, what):
         weights: list of tensors.
         paths: name of each weight, for the error.
         what: what was differentiated ("support loss").
+        zero: paths of weights whose gradient is 0 where they have none.
 
     Raises:
-        ValueError: if a weight has no gradient; all such weights are named.
+        ValueError: if another weight has no gradient; all such weights are named.
     """
-    gradients = tape.gradient(target, weights)
+    gradients = [
+        tf.zeros_like(weight) if value is None and path in zero else value
+        for weight, value, path in zip(weights, tape.gradient(target, weights), paths, strict=True)
+    ]
     missing = [path for path, value in zip(paths, gradients, strict=True) if value is None]
     if missing:
         raise ValueError(

@@ -15,16 +15,16 @@ def run_steps(step, carry, steps, *, constants=(), record=None, unroll=False, re
         steps: Python int, or an int32 scalar tensor (then a `while_loop`).
         constants: flat list of the tensors that the step depends on beside the carry and through
             which derivatives flow.
-        record: None, or a function of carry to a tensor, evaluated before the first step and
-            after each.
+        record: None, or a function of (steps done, carry) to a tensor or a list of them,
+            evaluated before the first step and after each.
         unroll: whether to unroll any number of steps, as a vectorised map needs where it is
             differentiated: it cannot convert the gradient of a `while_loop`.
         rematerialize: recompute each step in the backward pass instead of keeping its
             intermediate tensors.
 
     Returns:
-        The last carry, the losses [steps], and the records [steps + 1, ...] (None without
-        `record`).
+        The last carry, the losses [steps], and the records, each tensor [steps + 1, ...] (None
+        without `record`).
     """
     run = _rematerialized(step) if rematerialize else step
     constants = list(constants)
@@ -38,38 +38,40 @@ def run_steps(step, carry, steps, *, constants=(), record=None, unroll=False, re
 
 
 def _unrolled(step, carry, steps, record):
-    losses, records = [], [record(carry)] if record else []
+    losses, records = [], [record(tf.constant(0), carry)] if record else []
     for index in range(steps):
         carry, loss = step(tf.constant(index), carry)
         losses.append(loss)
         if record:
-            records.append(record(carry))
+            records.append(record(tf.constant(index + 1), carry))
     losses = tf.stack(losses) if losses else tf.zeros([0], _float_dtype(carry))
-    return carry, losses, tf.stack(records) if record else None
+    stacked = tf.nest.map_structure(lambda *each: tf.stack(each), *records) if record else None
+    return carry, losses, stacked
 
 
 def _while(step, carry, steps, record):
     steps = tf.convert_to_tensor(steps, tf.int32)
     losses = tf.TensorArray(_float_dtype(carry), size=steps, element_shape=[])
-    first = record(carry) if record else None
-    arrays = [losses]
-    if record:
-        records = tf.TensorArray(first.dtype, size=steps + 1, element_shape=first.shape)
-        arrays.append(records.write(0, first))
+    first = record(tf.constant(0), carry) if record else []
+    records = [
+        tf.TensorArray(tensor.dtype, size=steps + 1, element_shape=tensor.shape).write(0, tensor)
+        for tensor in tf.nest.flatten(first)
+    ]
 
-    def body(index, carry, arrays):
+    def body(index, carry, losses, records):
         shapes = [tensor.shape for tensor in carry]
         carry, loss = step(index, list(carry))
         carry = [tf.ensure_shape(t, s) for t, s in zip(carry, shapes, strict=True)]
-        arrays = [arrays[0].write(index, loss), *arrays[1:]]
         if record:
-            arrays[1] = arrays[1].write(index + 1, record(carry))
-        return index + 1, carry, arrays
+            seen = tf.nest.flatten(record(index + 1, carry))
+            records = [a.write(index + 1, t) for a, t in zip(records, seen, strict=True)]
+        return index + 1, carry, losses.write(index, loss), records
 
-    _, carry, arrays = tf.while_loop(
-        lambda index, *_: index < steps, body, (tf.constant(0), carry, arrays)
+    _, carry, losses, records = tf.while_loop(
+        lambda index, *_: index < steps, body, (tf.constant(0), carry, losses, records)
     )
-    return carry, arrays[0].stack(), arrays[1].stack() if record else None
+    stacked = [array.stack() for array in records]
+    return carry, losses.stack(), tf.nest.pack_sequence_as(first, stacked) if record else None
 
 
 def _rematerialized(step):

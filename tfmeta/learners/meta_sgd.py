@@ -51,7 +51,7 @@ class MetaSGD(MAML):
         """Paths of the weights, then "rate/" and the path of each that adapts."""
         return [*super().parameter_paths, *(f"rate/{path}" for path in self.adapted_paths)]
 
-    def _inner_rates(self, parameters):
+    def _inner_rates(self, parameters, key):
         return list(parameters[self._weight_count :])
 
     def get_config(self):

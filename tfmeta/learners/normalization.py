@@ -45,7 +45,7 @@ def query_outputs(
     )
     if mode == "running":
         # Outside the derivative: averages are no function of the initialisation.
-        network_state = _updated_averages(pure, weights, network_state, query_inputs, query_weights)
+        network_state = updated_averages(pure, weights, network_state, query_inputs, query_weights)
     return outputs, network_state, losses
 
 
@@ -100,9 +100,18 @@ def _inductive(pure, weights, network_state, query_inputs, support, parallel):
     return outputs, [tf.reduce_mean(values) for values in losses]
 
 
-def _updated_averages(pure, weights, network_state, query_inputs, query_weights):
+def updated_averages(pure, weights, network_state, inputs, example_weights=None):
+    """The network's state after a pass over a set, its averages moved towards the set's.
+
+    Args:
+        pure: an `inner.PureNetwork`.
+        weights: list of tensors.
+        network_state: list of tensors.
+        inputs: tensor [N, ...] or dict.
+        example_weights: [N] or None; examples of weight 0 leave the statistics.
+    """
     weights = [tf.stop_gradient(weight) for weight in weights]
     _, updated, _ = pure(
-        weights, network_state, query_inputs, batch_statistics=True, example_weights=query_weights
+        weights, network_state, inputs, batch_statistics=True, example_weights=example_weights
     )
     return [tf.stop_gradient(value) for value in updated]

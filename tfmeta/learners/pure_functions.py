@@ -21,7 +21,8 @@ class Adaptation(NamedTuple):
         weights: list of tensors, order of `network.trainable_variables`.
         support_losses: [n + 1], before the first step and after each.
         state: list of tensors, order of `state_variables`.
-        records: [n + 1, ...] of what was observed after each step, or None.
+        records: what was observed before the first step and after each, every tensor
+            [n + 1, ...], or None.
         step_losses: [n], the loss that each step descended (of its minibatch, where there is one).
     """
 
@@ -72,6 +73,7 @@ class PureFunctions:
         rate_scale=1.0,
         observe=None,
         training=False,
+        first_order=None,
     ) -> Adaptation:
         """Adapts the weights to one support set.
 
@@ -82,40 +84,56 @@ class PureFunctions:
             state: list of tensors, order of `state_variables`.
             key: int32 [2], a function of (seed, task index); seeds dropout and minibatches.
             rate_scale: factor of all inner rates.
-            observe: None, or a function of a list of weights to a tensor, evaluated before the
-                first step and after each.
+            observe: None, or a function of a list of weights to a tensor or a list of them,
+                evaluated before the first step and after each.
             training: whether this is part of a meta-step (minibatches of training and of test
                 may differ).
+            first_order: whether derivatives leave the inner gradients out; None: as the learner.
         """
-        weights = list(parameters[: self._weight_count])
-        rates = [rate * rate_scale for rate in self._inner_rates(parameters)]
-        start = [weights[index] for index in self._adapted]
-        count, network_state = len(start), self._network_state(state)
+        first_order = self.first_order if first_order is None else first_order
+        rates = [rate * rate_scale for rate in self._inner_rates(parameters, key)]
+        start = [parameters[index] for index in self._adapted]
+        count, number = len(start), len(parameters)
         learned_rates = [rate for rate in rates if tf.is_tensor(rate)]
 
         def step(index, carry, constants):
-            weights, learned = constants[: self._weight_count], constants[self._weight_count :]
+            parameters, learned = constants[:number], constants[number:]
             current, slots = carry[:count], carry[count:]
             examples = self._inner_examples(index, support, key, training)
+            weights, network_state = self._network_of_step(index, parameters, state)
             loss, gradients = self._inner_gradient(
                 index, current, weights, examples, network_state, key
             )
-            moved, slots = self.inner_optimizer.update(current, gradients, slots, learned or rates)
+            if first_order:
+                gradients = [tf.stop_gradient(value) for value in gradients]
+            step_rates = self._rates_of_step(index, learned or rates)
+            moved, slots = self.inner_optimizer.update(current, gradients, slots, step_rates)
             return [*moved, *slots], loss
+
+        def adapted(done, carry):
+            """All weights, as they answer queries after `done` steps: those of the last step."""
+            weights, _ = self._network_of_step(tf.maximum(done - 1, 0), parameters, state)
+            return self._filled(weights, carry[:count])
 
         carry, step_losses, records = inner.run_steps(
             step,
             [*start, *self._initial_slots(start, state)],
             inner_steps,
-            constants=[*weights, *learned_rates],
-            record=observe and (lambda carry: observe(self._filled(weights, carry[:count]))),
-            unroll=training and not self.first_order,
+            constants=[*parameters, *learned_rates],
+            record=observe and (lambda done, carry: observe(adapted(done, carry))),
+            unroll=training and not first_order,
             rematerialize=self.rematerialize,
         )
-        adapted = self._filled(weights, carry[:count])
-        support_losses = self._support_losses(step_losses, weights, adapted, support, network_state)
+        weights = adapted(inner_steps, carry)
+        losses = self._support_losses(
+            step_losses,
+            parameters[: self._weight_count],
+            weights,
+            support,
+            self._network_state(state),
+        )
         new_state = self._carried_state(state, carry[count:])
-        return Adaptation(adapted, support_losses, new_state, records, step_losses)
+        return Adaptation(weights, losses, new_state, records, step_losses)
 
     def query_outputs(
         self, weights, state, query_inputs, support=None, normalization=None, query_weights=None
@@ -148,9 +166,17 @@ class PureFunctions:
 
     # What learners change.
 
-    def _inner_rates(self, parameters):
+    def _inner_rates(self, parameters, key):
         """One rate (float or tensor) a weight that adapts."""
         return self._rates
+
+    def _rates_of_step(self, index, rates):
+        """The rates of inner step `index`, from those of `_inner_rates`."""
+        return rates
+
+    def _network_of_step(self, index, parameters, state):
+        """All weights before adaptation, and the network's state, as step `index` has them."""
+        return list(parameters[: self._weight_count]), self._network_state(state)
 
     def _initial_slots(self, weights, state):
         return self.inner_optimizer.init(weights)
@@ -178,8 +204,6 @@ class PureFunctions:
         gradients = inner.gradient(
             tape, objective, current, self.adapted_paths, what="support loss"
         )
-        if self.first_order:
-            gradients = [tf.stop_gradient(value) for value in gradients]
         return loss, gradients
 
     def _set_loss(self, weights, network_state, examples, key=None):

@@ -65,17 +65,29 @@ class Reptile(MetaLearner):
     def task_gradient(self, parameters, task, state, key) -> TaskGradient:
         """`weights - adapted weights`; 0 for weights that do not adapt."""
         adaptation = self.adapt_weights(
-            parameters, task.support, self.inner_steps, state, key, training=True
+            parameters,
+            task.support,
+            self.inner_steps,
+            state,
+            key,
+            observe=self._observed,
+            training=True,
         )
-        gradient = [
-            before - after for before, after in zip(parameters, adaptation.weights, strict=True)
-        ]
+        gradient = self._direction(parameters, adaptation)
         outputs, query_loss, network_state = self._query(adaptation.weights, state, task)
         logs = {"loss": tf.reduce_mean(adaptation.step_losses)}
         if outputs.shape[0] != 0:
             logs["query_loss"] = query_loss
         state = self._with_network_state(adaptation.state, network_state)
         return TaskGradient(gradient, outputs, state, logs)
+
+    _observed = None
+
+    def _direction(self, parameters, adaptation):
+        """The gradient, from what adaptation gave."""
+        return [
+            before - after for before, after in zip(parameters, adaptation.weights, strict=True)
+        ]
 
     def _inner_examples(self, index, support, key, training):
         size = self.batch_size if training else self.test_batch_size
