@@ -88,8 +88,17 @@ class PureFunctions:
                 may differ).
         """
         weights = list(parameters[: self._weight_count])
-        rates = [rate * rate_scale for rate in self._inner_rates(parameters)]
         start = [weights[index] for index in self._adapted]
+        return self._descend(
+            start, parameters, support, inner_steps, state, key, rate_scale, observe, training
+        )
+
+    def _descend(
+        self, start, parameters, support, inner_steps, state, key, rate_scale, observe, training
+    ) -> Adaptation:
+        """The inner steps of `adapt_weights`, from any values of the weights that adapt."""
+        weights = list(parameters[: self._weight_count])
+        rates = [rate * rate_scale for rate in self._inner_rates(parameters)]
         count, network_state = len(start), self._network_state(state)
         learned_rates = [rate for rate in rates if tf.is_tensor(rate)]
 
