@@ -5,6 +5,8 @@ from tfmeta.lazy_names import lazy_names
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
 _MODULES = {
+    "BFA": "tfmeta.learners",
+    "BMAML": "tfmeta.learners",
     "IMAML": "tfmeta.learners",
     "MAML": "tfmeta.learners",
     "MetaLearner": "tfmeta.learners",

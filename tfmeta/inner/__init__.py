@@ -9,6 +9,7 @@ from tfmeta.inner.losses import SetLoss
 from tfmeta.inner.network import PureNetwork, relative_path
 from tfmeta.inner.optimizers import SGD, Adam
 from tfmeta.inner.selection import by_pattern, select
+from tfmeta.inner.svgd import svgd_direction
 
 __all__ = [
     "SGD",
@@ -25,4 +26,5 @@ __all__ = [
     "relative_path",
     "run_steps",
     "select",
+    "svgd_direction",
 ]

@@ -1,9 +1,11 @@
 """How a task changes the initialisation: one file an algorithm."""
 
+from tfmeta.learners.bfa import BFA
+from tfmeta.learners.bmaml import BMAML
 from tfmeta.learners.imaml import IMAML
 from tfmeta.learners.maml import MAML
 from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.meta_sgd import MetaSGD
 from tfmeta.learners.reptile import Reptile
 
-__all__ = ["IMAML", "MAML", "MetaLearner", "MetaSGD", "Reptile"]
+__all__ = ["BFA", "BMAML", "IMAML", "MAML", "MetaLearner", "MetaSGD", "Reptile"]
