@@ -23,6 +23,11 @@ TOLERANCE = 1e-6
 
 LEARNERS = {
     "bfa": lambda n, **o: tfmeta.BFA(n, RATE, particles=3, temperature=0.1, noise=0.7, **o),
+    "platipus": lambda n, **o: tfmeta.PLATIPUS(n, RATE, noise=0.7, **o),
+    "llama": lambda n, **o: tfmeta.LLAMA(n, RATE, noise=0.7, determinant_weight=0.1, **o),
+    "llama_full": lambda n, **o: tfmeta.LLAMA(
+        n, RATE, noise=0.7, determinant_weight=0.1, curvature="full", **o
+    ),
 }
 
 # One of each kind whose derivatives, or whose place in a map within a map, are of their own.

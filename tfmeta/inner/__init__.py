@@ -2,8 +2,10 @@
 
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
 from tfmeta.inner.exact import exact_derivatives
+from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import dot, gradient, hessian_vector_product
 from tfmeta.inner.inexact import check_exactness
+from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
 from tfmeta.inner.loop import run_steps
 from tfmeta.inner.losses import SetLoss
 from tfmeta.inner.network import PureNetwork, relative_path
@@ -14,6 +16,9 @@ from tfmeta.inner.svgd import svgd_direction
 __all__ = [
     "SGD",
     "Adam",
+    "DiagonalGaussian",
+    "FullPrecision",
+    "KroneckerPrecision",
     "PureNetwork",
     "SetLoss",
     "by_pattern",
@@ -23,6 +28,7 @@ __all__ = [
     "exact_derivatives",
     "gradient",
     "hessian_vector_product",
+    "kl_divergence",
     "relative_path",
     "run_steps",
     "select",

@@ -3,9 +3,21 @@
 from tfmeta.learners.bfa import BFA
 from tfmeta.learners.bmaml import BMAML
 from tfmeta.learners.imaml import IMAML
+from tfmeta.learners.llama import LLAMA
 from tfmeta.learners.maml import MAML
 from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.meta_sgd import MetaSGD
+from tfmeta.learners.platipus import PLATIPUS
 from tfmeta.learners.reptile import Reptile
 
-__all__ = ["BFA", "BMAML", "IMAML", "MAML", "MetaLearner", "MetaSGD", "Reptile"]
+__all__ = [
+    "BFA",
+    "BMAML",
+    "IMAML",
+    "LLAMA",
+    "MAML",
+    "PLATIPUS",
+    "MetaLearner",
+    "MetaSGD",
+    "Reptile",
+]

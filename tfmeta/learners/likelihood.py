@@ -88,6 +88,47 @@ class Likelihood:
         values = self._elementwise(targets, outputs)
         return tf.reduce_sum(values, axis=list(range(2, values.shape.rank)))
 
+    def curvature_roots(self, outputs, weights=None):
+        """Directions d_k with sum_k d_k d_k^T the curvature of -log p at the outputs of a set.
+
+        That of an output f is 1 / noise^2 for a Gaussian, p (1 - p) for a Bernoulli, and for a
+        categorical distribution diag(p) - p p^T = L L^T with L = diag(sqrt p) - p sqrt(p)^T.
+
+        Args:
+            outputs: logits, or a regression's outputs, [N, ...].
+            weights: [N] or None; weights of the examples' log-likelihoods.
+
+        Returns:
+            [K, N, ...], K the number of entries of `outputs`.
+
+        Raises:
+            ValueError: for outputs that are probabilities.
+        """
+        if not self.from_logits and self.link != "identity":
+            raise ValueError(
+                "Curvature is taken in logits. Received: a loss with from_logits=False. Leave the "
+                "last activation out, and compile with a cross-entropy of from_logits=True."
+            )
+        shape = tf.shape(outputs)
+        flat = tf.reshape(outputs, [-1, outputs.shape[-1]])
+        root = self._curvature_root(flat)
+        if weights is not None:
+            repeats = tf.shape(flat)[0] // shape[0]
+            root *= tf.sqrt(tf.repeat(tf.cast(weights, root.dtype), repeats))[:, None, None]
+        # Row i's directions are 0 at every other row.
+        rows = tf.eye(tf.shape(flat)[0], dtype=flat.dtype)
+        directions = tf.einsum("ij,ick->ikjc", rows, root)
+        return tf.reshape(directions, tf.concat([[-1], shape], axis=0))
+
+    def _curvature_root(self, flat):
+        """L [rows, classes, K] with L L^T the curvature at each row of outputs [rows, classes]."""
+        if self.link == "identity":
+            return tf.linalg.diag(tf.ones_like(flat) / self.noise)
+        if self.link == "sigmoid":
+            return tf.linalg.diag(tf.sqrt(tf.sigmoid(flat) * tf.sigmoid(-flat)))
+        p = tf.nn.softmax(flat)
+        return tf.linalg.diag(tf.sqrt(p)) - p[:, :, None] * tf.sqrt(p)[:, None, :]
+
     def _elementwise(self, targets, outputs):
         if self.link == "identity":
             constant = math.log(self.noise) + 0.5 * math.log(2 * math.pi)
