@@ -19,6 +19,9 @@ LEARNERS = {
     "first_order_maml": lambda n, **o: tfmeta.MAML(n, 0.1, first_order=True, **o),
     "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, **o),
     "imaml": lambda n, **o: tfmeta.IMAML(n, 0.1, 2, cg_steps=2, **o),
+    "bmaml": lambda n, **o: tfmeta.BMAML(n, 0.1, particles=2, **o),
+    "platipus": lambda n, **o: tfmeta.PLATIPUS(n, 0.1, **o),
+    "llama": lambda n, **o: tfmeta.LLAMA(n, 0.1, **o),
     "reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, batch_size=2, **o),
     "carrying_reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, carry_moments=True, **o),
 }

@@ -55,6 +55,9 @@ def test_callbacks_and_validation_work_and_the_loss_falls(problem, tmp_path):
         lambda network: tfmeta.MetaSGD(network),
         lambda network: tfmeta.Reptile(network, batch_size=4, carry_moments=True),
         lambda network: tfmeta.IMAML(network, inner_steps=3, regularization=3.0),
+        lambda network: tfmeta.BMAML(network, particles=2, leader_steps=2, temperature=0.1),
+        lambda network: tfmeta.PLATIPUS(network, deviation=0.1, samples=2),
+        lambda network: tfmeta.LLAMA(network, curvature="full", noise=0.5),
     ],
 )
 def test_a_saved_learner_loads_and_goes_on_as_the_original(problem, tmp_path, build):

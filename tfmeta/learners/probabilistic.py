@@ -157,9 +157,10 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
         return function(task, self._keys(seed, task.support))
 
     def _keys(self, seed, support):
+        """Keys [T, 2] from the seed of the first task; None for the tasks' own."""
         count = support.targets.shape[0]
         if seed is None:
-            return self.task_keys(0, count)
+            return None
         first = tf.reshape(tf.convert_to_tensor(seed, tf.int32), [1, 2])
         return first + tf.stack([tf.zeros(count, tf.int32), tf.range(count)], axis=1)
 
@@ -171,12 +172,12 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
             weights = self.adapt_weights(
                 parameters, task.support, steps, state, key, samples=samples
             ).weights
-            shared = [tf.repeat(weight[tf.newaxis], samples, axis=0) for weight in weights]
-            return self._filled(shared, [weights[index] for index in self._adapted])
+            return [
+                weight if index in self._adapted else tf.repeat(weight[tf.newaxis], samples, axis=0)
+                for index, weight in enumerate(weights)
+            ]
 
-        task = Task(support, Examples(None))
-        with tf.control_dependencies(checks.label_assertions(self, task)):
-            return self._map(one, (task, keys))
+        return self._map_adaptation(one, Task(support, Examples(None)), keys)
 
     def _outputs(self, steps, samples, task, keys):
         parameters, state = self._values()
@@ -186,8 +187,7 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
             found = self.adapt_weights(parameters, task.support, steps, state, key, samples=samples)
             return self.sample_outputs(found.weights, found.state, task.query.inputs, task.support)
 
-        with tf.control_dependencies(checks.label_assertions(self, task)):
-            return self._map(one, (task, keys))
+        return self._map_adaptation(one, task, keys)
 
     def get_config(self):
         return {

@@ -98,16 +98,19 @@ class WeightSamples:
 
     def _query_samples(self, weights, state, task):
         """(outputs [n, Q, ...], the network's own losses [n], new network state)."""
-        query = super()._query
+        query, before = task.query, self._network_state(state)
 
         def one(sample):
-            outputs, loss, network_state = query(sample, state, task)
-            own = loss - self.loss_function(task.query.targets, outputs, task.query.weights)
+            outputs, network_state, losses = self._answers(
+                sample, before, query.inputs, task.support, self.normalization, query.weights
+            )
+            zero = tf.zeros([], outputs.dtype)
+            own = tf.add_n([zero, *(tf.cast(value, zero.dtype) for value in losses)])
             # Untouched state is a constant, which a map cannot return as it is.
             return outputs, own, [tf.identity(value) for value in network_state]
 
         outputs, own, states = self._map_samples(one, weights)
-        return outputs, own, mean_over_tasks(states, self._network_state(state))
+        return outputs, own, mean_over_tasks(states, before)
 
     def _query(self, weights, state, task):
         outputs, own, network_state = self._query_samples(weights, state, task)
