@@ -145,7 +145,12 @@ def _draw_band(axes, curves: dict, task: int) -> None:
     mean = list(curves["predictions"].values())[-1][task]
     width = 2 * curves["bands"]["std"][task]
     axes.fill_between(
-        curves["x"], mean - width, mean + width, color="tab:green", alpha=0.2, label="2 std, with noise"
+        curves["x"],
+        mean - width,
+        mean + width,
+        color="tab:green",
+        alpha=0.2,
+        label="2 std, with noise",
     )
     for sample in curves["bands"]["samples"][task]:
         axes.plot(curves["x"], sample, color="tab:green", linewidth=0.5, alpha=0.4)
