@@ -6,10 +6,11 @@ Trains each learner for as many meta-steps from the same seed on the same tasks,
 of its recipe. Every learner's predictive is a mixture of Gaussians around its samples (MAML's: one
 Gaussian around its answer); their deviation is that which is best on validation tasks, and so is
 LLAMA's prior precision. Differences to MAML are paired over test tasks. `--write` stores the
-figures in results/probabilistic_sinusoid.json, learner by learner as they come.
+figures in results/probabilistic_sinusoid/steps_<steps>.json, learner by learner as they come.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -32,7 +33,7 @@ _STEPS = flags.DEFINE_integer("steps", 3000, "Meta-steps of each learner.", 1)
 _TASKS = flags.DEFINE_integer("tasks", 600, "Test tasks.", 2)
 _NAMES = flags.DEFINE_list("learners", ["maml", "llama", "bfa", "platipus", "bmaml"], "In order.")
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/.")
-RESULT = Path(__file__).parents[1] / "results" / "probabilistic_sinusoid.json"
+RESULTS = Path(__file__).parents[1] / "results" / "probabilistic_sinusoid"
 
 SHOTS, QUERIES, INNER_STEPS = 5, 20, 10
 TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 300
@@ -123,9 +124,9 @@ def judged(learner, seconds: float, baseline) -> tuple[dict, np.ndarray]:
     return figures, each
 
 
-def main(arguments):
+def main(_):
     found = {
-        "command": report.command("benchmarks.probabilistic_sinusoid", arguments[1:]),
+        "command": report.command("benchmarks.probabilistic_sinusoid", sys.argv[1:]),
         "protocol": {
             "steps": _STEPS.value,
             "seed": 0,
@@ -144,7 +145,7 @@ def main(arguments):
         found["learners"][name] = figures
         print(name, json.dumps(figures), flush=True)
         if _WRITE.value:
-            RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            (RESULTS / f"steps_{_STEPS.value}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
