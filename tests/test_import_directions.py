@@ -24,6 +24,7 @@ FLOORS = (
 ROOM_OF = {
     "tfmeta": "ground",  # the lazy names: nothing is imported until one is used
     "tfmeta.adapt": "commands",
+    "tfmeta.calibration": "evaluation",
     "tfmeta.evaluate": "commands",
     "tfmeta.export.__main__": "commands",
     "tfmeta.train": "commands",

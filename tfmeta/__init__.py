@@ -5,13 +5,17 @@ from tfmeta.lazy_names import lazy_names
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
 _MODULES = {
+    "BFA": "tfmeta.learners",
+    "BMAML": "tfmeta.learners",
     "GradientCombination": "tfmeta.learners",
     "IMAML": "tfmeta.learners",
+    "LLAMA": "tfmeta.learners",
     "MAML": "tfmeta.learners",
     "MAMLPlusPlus": "tfmeta.learners",
     "MTNet": "tfmeta.learners",
     "MetaLearner": "tfmeta.learners",
     "MetaSGD": "tfmeta.learners",
+    "PLATIPUS": "tfmeta.learners",
     "Reptile": "tfmeta.learners",
     "__version__": "tfmeta.version",
     "export": "tfmeta.export",

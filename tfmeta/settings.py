@@ -80,6 +80,8 @@ class EvaluateSettings:
         normalizations: modes to evaluate, the recipe's own first.
         tasks_per_batch: tasks computed at once.
         shots: the support sizes to evaluate, the result's first; None: the stream's own.
+        calibration: whether likelihood and calibration are measured too; None: where the learner
+            samples weights.
     """
 
     tasks: int = 600
@@ -92,6 +94,7 @@ class EvaluateSettings:
     normalizations: Sequence[str] = ("transductive", "inductive")
     tasks_per_batch: int = 25
     shots: Sequence[int] | None = None
+    calibration: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)

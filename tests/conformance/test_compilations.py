@@ -21,6 +21,9 @@ LEARNERS = {
     "maml_plus_plus": lambda n, **o: tfmeta.MAMLPlusPlus(n, 0.1, 2, first_order_steps=5, **o),
     "mt_net": lambda n, **o: tfmeta.MTNet(n, 0.1, **o),
     "imaml": lambda n, **o: tfmeta.IMAML(n, 0.1, 2, cg_steps=2, **o),
+    "bmaml": lambda n, **o: tfmeta.BMAML(n, 0.1, particles=2, **o),
+    "platipus": lambda n, **o: tfmeta.PLATIPUS(n, 0.1, **o),
+    "llama": lambda n, **o: tfmeta.LLAMA(n, 0.1, **o),
     "reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, batch_size=2, **o),
     "carrying_reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, carry_moments=True, **o),
 }

@@ -58,6 +58,9 @@ def test_callbacks_and_validation_work_and_the_loss_falls(problem, tmp_path):
         lambda network: tfmeta.GradientCombination(network, 0.1, (0, 1), batch_size=3),
         lambda network: tfmeta.MAMLPlusPlus(network, 0.1, 2, multi_step_loss_steps=9),
         lambda network: tfmeta.MTNet(tfmeta.networks.t_net(network), adapted="!*_warp/*"),
+        lambda network: tfmeta.BMAML(network, particles=2, leader_steps=2, temperature=0.1),
+        lambda network: tfmeta.PLATIPUS(network, deviation=0.1, samples=2),
+        lambda network: tfmeta.LLAMA(network, curvature="full", noise=0.5),
     ],
 )
 def test_a_saved_learner_loads_and_goes_on_as_the_original(problem, tmp_path, build):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfmeta import evaluation
+from tfmeta import calibration, evaluation
 from tfmeta.experiment import building, pictures
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.ensemble import Ensemble
@@ -93,15 +93,42 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
             step=step,
             **members,
         )
+        if _calibrates(options, learner):
+            report["calibration"] = calibration.calibrate(
+                learner,
+                stream,
+                options.tasks,
+                inner_steps=steps,
+                tasks_per_batch=options.tasks_per_batch,
+                report=lambda done: _leave_if(stop),
+            )
         reports.append(report)
         suffix = f"_{shots}shot" if number else ""
         name = EVALUATION.replace(".json", f"{suffix}.json")
         write_json(place.path / name, report)
         pictures.inner_steps_curve(report, place.path / name.replace(".json", ".png"))
+        if "calibration" in report:
+            picture = name.replace(EVALUATION[:-5], "calibration").replace(".json", ".png")
+            pictures.calibration(report, place.path / picture)
         print(_headline(report), evaluation.table(report), sep="\n")
+        if "calibration" in report:
+            print(_calibration_line(report["calibration"]))
     if reports[0]["protocol"].get("name") == "sinusoid":
         draw_sinusoids(settings, place, learner)
     return reports
+
+
+def _calibrates(options, learner) -> bool:
+    return hasattr(learner, "predictive") if options.calibration is None else options.calibration
+
+
+def _calibration_line(found: dict) -> str:
+    likelihood = found["negative_log_likelihood"]
+    return (
+        f"negative log-likelihood a query {likelihood['mean']:.3f} +- "
+        f"{likelihood['interval95']:.3f} nats, calibration error "
+        f"{100 * found['calibration_error']:.2f} %"
+    )
 
 
 def _leave_if(stop: StopRequest | None) -> None:
@@ -145,7 +172,13 @@ def draw_sinusoids(settings: Settings, place: WorkDir, learner) -> None:
         )
         for task in range(_PICTURE_TASKS)
     ]
+    bands = None
+    if hasattr(learner, "predictive"):
+        found = learner.predictive((support_x, support_y, queries), inner_steps=steps)
+        bands = {"samples": found.samples.numpy()[..., 0], "std": found.std.numpy()[..., 0]}
+        bands["std"] = np.sqrt(bands["std"] ** 2 + learner.noise**2)
     curves = {
+        "bands": bands,
         "support_x": support_x.numpy(),
         "support_y": support_y.numpy(),
         "x": x,
@@ -230,6 +263,7 @@ _FILES = {
     "checkpoints": "the last ones and the best",
     "evaluation.json": "the result, with its protocol",
     "evaluation.png": "the result by inner step",
+    "calibration.png": "how right predictions are for how sure they are",
     "evaluation_*shot.json": "the same with other support sizes",
     "evaluation_*shot.png": "drawn by inner step",
     "adaptation.png": "truth, support points, before and after adaptation",

@@ -90,12 +90,33 @@ def inner_steps_curve(report: dict, path: Path) -> Path:
     return _save(figure, path)
 
 
+def calibration(report: dict, path: Path) -> Path:
+    """Draws a report's calibration: a reliability diagram, or the coverage of intervals."""
+    found, protocol = report["calibration"], report["protocol"]
+    error = f"calibration error {100 * found['calibration_error']:.1f} %"
+    title = f"{protocol['learner']}, {protocol['tasks']} {protocol['split']} tasks: {error}"
+    if "bins" in found:
+        figure, axes = _axes(title, "confidence", "accuracy")
+        x, y = ([part[name] for part in found["bins"]] for name in ("confidence", "accuracy"))
+        counts = np.array([part["count"] for part in found["bins"]])
+        axes.bar(x, counts / counts.sum(), width=0.03, color="tab:gray", alpha=0.4, label="share")
+    else:
+        figure, axes = _axes(title, "probability of the interval", "targets inside")
+        x, y = ([part[name] for part in found["levels"]] for name in ("expected", "observed"))
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="calibrated")
+    axes.plot(x, y, marker="o", markersize=4, color="tab:blue", label=protocol["learner"])
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(loc="upper left")
+    return _save(figure, path)
+
+
 def sinusoid_adaptation(curves: dict, path: Path) -> Path:
     """Draws adaptation to sinusoids, a panel a task.
 
     Args:
-        curves: "support_x", "support_y" [T, K, 1], "x" [P], "truth" [T, P] and
-            "predictions": a dict from inner steps to [T, P].
+        curves: "support_x", "support_y" [T, K, 1], "x" [P], "truth" [T, P],
+            "predictions": a dict from inner steps to [T, P], and "bands": None, or the
+            "samples" [T, n, P] and deviations "std" [T, P] after the last of them.
         path: of the PNG.
     """
     tasks = len(curves["truth"])
@@ -103,6 +124,8 @@ def sinusoid_adaptation(curves: dict, path: Path) -> Path:
     styles = {0: ("tab:gray", ":"), 1: ("tab:orange", "--")}
     for task, axes in enumerate(figure.subplots(1, tasks, squeeze=False)[0]):
         axes.plot(curves["x"], curves["truth"][task], color="tab:red", label="truth")
+        if curves["bands"]:
+            _draw_band(axes, curves, task)
         for steps, predictions in curves["predictions"].items():
             colour, style = styles.get(steps, ("tab:green", "-"))
             label = "before" if steps == 0 else f"after {steps} step{'s' if steps > 1 else ''}"
@@ -115,3 +138,19 @@ def sinusoid_adaptation(curves: dict, path: Path) -> Path:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return _save(figure, path)
+
+
+def _draw_band(axes, curves: dict, task: int) -> None:
+    """Two deviations to each side of the last mean, and the samples."""
+    mean = list(curves["predictions"].values())[-1][task]
+    width = 2 * curves["bands"]["std"][task]
+    axes.fill_between(
+        curves["x"],
+        mean - width,
+        mean + width,
+        color="tab:green",
+        alpha=0.2,
+        label="2 std, with noise",
+    )
+    for sample in curves["bands"]["samples"][task]:
+        axes.plot(curves["x"], sample, color="tab:green", linewidth=0.5, alpha=0.4)

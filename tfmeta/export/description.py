@@ -38,6 +38,8 @@ def describe(servable, signatures, limits) -> dict:
             "inner_steps": servable.inner_steps,
             "inner_rate": servable.inner_rate,
             "dtype": servable.dtype,
+            "samples": servable.samples,
+            "noise": servable.noise,
             "limits": dataclasses.asdict(limits),
             "adapted_weights": {
                 "size": sum(row["size"] for row in layout(servable)),

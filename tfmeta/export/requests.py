@@ -24,7 +24,9 @@ class Requests:
         both = {**support, **targets, **query}
         prediction = {**support, **query} if self._servable.needs_support else query
         size = vector_size(self._servable)
+        sampled = {"adapt_and_sample": {**both, "seed": ((2,), "int32")}}
         return {
+            **(sampled if self._servable.sample else {}),
             "adapt_and_predict": both,
             "adapt_and_predict_with": {
                 **both,

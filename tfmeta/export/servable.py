@@ -71,6 +71,11 @@ class Servable:
             name of the filter}. Empty where unknown.
         usual_sizes: (S, Q) pairs that requests usually have; warmup records are made of them.
         metadata: anything else that JSON can hold, stored under "extra".
+        sample: None, or `sample(parameters, support_inputs, support_targets, query_inputs, seed,
+            state) -> (outputs [n, Q, *output_shape], support_losses [inner_steps + 1])`: raw
+            outputs of n weights drawn for a task by `seed`, int32 [2], without other randomness.
+        samples: n, where there is `sample`.
+        noise: standard deviation of a regression's targets around an output, where it is known.
     """
 
     parameters: Sequence[Any]
@@ -97,6 +102,9 @@ class Servable:
     preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     usual_sizes: Sequence[tuple] = ()
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sample: Callable | None = None
+    samples: int | None = None
+    noise: float | None = None
 
     def __post_init__(self):
         for name, allowed in (

@@ -57,6 +57,45 @@ class ServedModel(tf.Module):
             named["logits"] = tf.cast(logits, tf.float32)
         return named
 
+    def sample(self, support, targets, query, seed):
+        """Predictions of n weights, their mean and spread: dict of float32, and support_loss.
+
+        "samples" is [n, Q, *output_shape]; "predictions" and "predictions_std" are their mean and
+        standard deviation over n, and a classifier's "logits" those of the mean.
+        """
+        examples = tf.shape(next(iter(query.values())))[0]
+        query = {name: at_least_one_row(tensor) for name, tensor in query.items()}
+        outputs, losses = self._servable.sample(
+            _read(self.parameters),
+            self._network_inputs(support),
+            self._cast(targets["support_targets"]),
+            self._network_inputs(query),
+            seed,
+            _read(self.state),
+        )
+        shape = (self._servable.samples, None, *self._servable.output_shape)
+        outputs = tf.ensure_shape(outputs, shape)[:, :examples]
+        samples, _ = link(outputs, self._servable.link, self._servable.from_logits)
+        mean = tf.reduce_mean(samples, axis=0)
+        named = {"predictions": mean, "samples": samples}
+        named["predictions_std"] = tf.math.reduce_std(samples, axis=0)
+        if self._servable.kind == "classification":
+            _, named["logits"] = link(mean, self._servable.link, from_logits=False)
+        named["support_loss"] = losses
+        return {name: tf.cast(tensor, tf.float32) for name, tensor in named.items()}
+
+    def sample_or_fail(self, support, targets, query, seed):
+        """`sample`, with an INVALID_ARGUMENT where a number of it is not finite."""
+        answer = self.sample(support, targets, query, seed)
+        guards = Guards()
+        guards.require(
+            predictions_are_finite(answer),
+            "Adaptation to the support set, or a prediction for query_inputs, diverged: not all "
+            "are finite numbers.",
+            advice="Send inputs scaled as in training.",
+        )
+        return guards.passed(answer)
+
     def adapt_or_fail(self, support, targets, inner_steps, rate_scale=1.0):
         """`adapt`, with an INVALID_ARGUMENT where it diverged."""
         weights, losses = self.adapt(support, targets, inner_steps, rate_scale)

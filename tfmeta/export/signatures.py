@@ -1,4 +1,4 @@
-"""The six signatures: a `Servable`'s functions, with guards before and names around them."""
+"""The signatures: a `Servable`'s functions, with guards before and names around them."""
 
 import tensorflow as tf
 
@@ -60,6 +60,12 @@ class Signatures(tf.Module):
     def _adapt_and_predict_tasks(self, **request):
         return map_tasks(self.model, self._servable, *self._requests.tasks(request))
 
+    def _adapt_and_sample(self, **request):
+        guards = Guards()
+        seed = guards.passed(guards.shape("seed", request["seed"], (2,)))
+        support, targets, query = self._requests.examples("adapt_and_sample", request, guards)
+        return self.model.sample_or_fail(support, targets, query, seed)
+
     def _adapt(self, **request):
         support, targets, _ = self._requests.examples("adapt", request)
         weights, losses = self.model.adapt_or_fail(support, targets, self._servable.inner_steps)
@@ -92,7 +98,12 @@ def output_shapes(servable) -> dict:
     answer = {**predictions, **losses}
     tasks = {name: (None, *shape) for name, shape in answer.items()}
     size = adapted_weights.vector_size(servable)
+    sampled = {}
+    if servable.sample:
+        spread = {"predictions_std": outputs, "samples": (servable.samples, *outputs)}
+        sampled = {"adapt_and_sample": {**answer, **spread}}
     return {
+        **sampled,
         "adapt_and_predict": answer,
         "adapt_and_predict_with": {**predictions, "support_loss": (None,)},
         "adapt_and_predict_tasks": {**tasks, "status": (None,)},

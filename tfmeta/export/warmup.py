@@ -100,6 +100,8 @@ def _examples(servable, signatures, signature, size, scale, vector):
             request[name] = np.array(signatures.fingerprint, np.int64)
         elif name == "inner_steps":
             request[name] = np.array(servable.inner_steps, np.int32)
+        elif name == "seed":
+            request[name] = np.zeros(shape, np.int32)
         elif name == "inner_rate_scale":
             request[name] = np.array(1.0, np.float32)
         else:

@@ -2,17 +2,23 @@
 
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
 from tfmeta.inner.exact import exact_derivatives
+from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import dot, gradient, hessian_vector_product
 from tfmeta.inner.inexact import check_exactness
+from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
 from tfmeta.inner.loop import run_steps
 from tfmeta.inner.losses import SetLoss
 from tfmeta.inner.network import PureNetwork, relative_path
 from tfmeta.inner.optimizers import SGD, Adam
 from tfmeta.inner.selection import by_pattern, select
+from tfmeta.inner.svgd import svgd_direction
 
 __all__ = [
     "SGD",
     "Adam",
+    "DiagonalGaussian",
+    "FullPrecision",
+    "KroneckerPrecision",
     "PureNetwork",
     "SetLoss",
     "by_pattern",
@@ -22,7 +28,9 @@ __all__ = [
     "exact_derivatives",
     "gradient",
     "hessian_vector_product",
+    "kl_divergence",
     "relative_path",
     "run_steps",
     "select",
+    "svgd_direction",
 ]

@@ -66,6 +66,16 @@ def check_options(
         )
 
 
+def check_samples(samples):
+    """Returns the number of samples; raises a ValueError unless it is a whole one, 1 or more."""
+    if not isinstance(samples, int) or samples < 1:
+        raise ValueError(
+            f"samples must be a whole number, 1 or more. Received: {samples!r}. "
+            "Pass how many weights to draw for a task."
+        )
+    return samples
+
+
 def check_rates(rates):
     """Raises a ValueError unless each rate is a finite number, 0 or more."""
     for rate in rates:

@@ -113,6 +113,15 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         """What meta-steps change without a derivative, or leave alone."""
         return list(self.network.non_trainable_variables)
 
+    @property
+    def adapted_shapes(self):
+        """Shape of each weight after adaptation, order of `network.trainable_variables`."""
+        return [tuple(variable.shape) for variable in self.network.trainable_variables]
+
+    def initial_weights(self, parameters):
+        """The weights before adaptation, as `query_outputs` takes them."""
+        return list(parameters[: self._weight_count])
+
     def compile(self, optimizer="adam", loss=None, metrics=None, *, jit_compile=False, **options):
         """Configures training, as `keras.Model.compile`.
 

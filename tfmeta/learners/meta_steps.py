@@ -138,9 +138,10 @@ class MetaSteps:
 
         return self._map_adaptation(one, task)
 
-    def _map_adaptation(self, function, task):
+    def _map_adaptation(self, function, task, keys=None):
+        keys = self.task_keys(0, _count(task)) if keys is None else keys
         with tf.control_dependencies(checks.label_assertions(self, task)):
-            return self._map(function, (task, self.task_keys(0, _count(task))))
+            return self._map(function, (task, keys))
 
     def _map(self, function, tasks):
         return map_tasks(

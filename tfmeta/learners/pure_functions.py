@@ -90,9 +90,29 @@ class PureFunctions:
                 may differ).
             first_order: whether derivatives leave the inner gradients out; None: as the learner.
         """
+        start = [parameters[index] for index in self._adapted]
+        options = {"observe": observe, "training": training, "first_order": first_order}
+        return self._descend(
+            start, parameters, support, inner_steps, state, key, rate_scale, **options
+        )
+
+    def _descend(
+        self,
+        start,
+        parameters,
+        support,
+        inner_steps,
+        state,
+        key,
+        rate_scale=1.0,
+        *,
+        observe=None,
+        training=False,
+        first_order=None,
+    ) -> Adaptation:
+        """The inner steps of `adapt_weights`, from any values of the weights that adapt."""
         first_order = self.first_order if first_order is None else first_order
         rates = [rate * rate_scale for rate in self._inner_rates(parameters, key)]
-        start = [parameters[index] for index in self._adapted]
         count, number = len(start), len(parameters)
         learned_rates = [rate for rate in rates if tf.is_tensor(rate)]
 
@@ -149,16 +169,8 @@ class PureFunctions:
             query_weights: [Q] or None; examples of weight 0 leave batch statistics.
         """
         mode = normalization or self.normalization
-        return modes.query_outputs(
-            self._pure,
-            mode,
-            weights,
-            self._network_state(state),
-            query_inputs,
-            support,
-            query_weights,
-            parallel=self.parallel,
-        )[0]
+        network_state = self._network_state(state)
+        return self._answers(weights, network_state, query_inputs, support, mode, query_weights)[0]
 
     def task_gradient(self, parameters, task, state, key) -> TaskGradient:
         """One task's meta-gradient; see the learner."""
@@ -191,6 +203,19 @@ class PureFunctions:
     def _inner_objective(self, loss, current, start):
         """The objective that the inner loop descends, from the loss of the examples."""
         return loss
+
+    def _answers(self, weights, network_state, query_inputs, support, mode, query_weights=None):
+        """(outputs [Q, ...], next network state, the network's own losses) of a query set."""
+        return modes.query_outputs(
+            self._pure,
+            mode,
+            weights,
+            network_state,
+            query_inputs,
+            support,
+            query_weights,
+            parallel=self.parallel,
+        )
 
     # Steps of the above.
 
@@ -225,15 +250,13 @@ class PureFunctions:
 
     def _query(self, weights, state, task):
         """(outputs, query loss, new network state) of the adapted weights."""
-        outputs, new_state, own_losses = modes.query_outputs(
-            self._pure,
-            self.normalization,
+        outputs, new_state, own_losses = self._answers(
             weights,
             self._network_state(state),
             task.query.inputs,
             task.support,
+            self.normalization,
             task.query.weights,
-            parallel=self.parallel,
         )
         loss = self.loss_function(task.query.targets, outputs, task.query.weights)
         loss = tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])

@@ -1,0 +1,76 @@
+"""Calibration measured where it is known."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfmeta
+from tfmeta import calibration
+
+
+def test_the_error_of_bins_is_that_worked_out_by_hand():
+    confidences = np.array([0.9, 0.92, 0.5, 0.5])
+    found = calibration.reliability(confidences, np.array([1, 0, 1, 1]))
+    assert found["calibration_error"] == pytest.approx(0.5 * (0.91 - 0.5) + 0.5 * 0.5)
+    assert [b["count"] for b in found["bins"]] == [2, 2]
+
+
+def test_a_classifier_that_is_as_right_as_it_says_has_no_error():
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.2, 1.0, size=200_000)
+    right = rng.uniform(size=confidences.shape) < confidences
+    assert calibration.reliability(confidences, right)["calibration_error"] < 0.01
+    assert calibration.reliability(np.minimum(confidences + 0.2, 1), right)[
+        "calibration_error"
+    ] == pytest.approx(0.175, abs=0.02)
+
+
+def test_targets_drawn_from_the_predictive_lie_in_its_intervals_as_often_as_they_should():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(200, 3, 50, 1))
+    chosen = np.take_along_axis(samples, rng.integers(3, size=(200, 1, 50, 1)), axis=1)[:, 0]
+    targets = chosen + 0.5 * rng.normal(size=chosen.shape)
+    quantiles = calibration.gaussian_mixture_quantiles(samples, targets, 0.5)
+    logs = calibration.gaussian_mixture_log_density(samples, targets, 0.5)
+    assert calibration.coverage(quantiles)["calibration_error"] < 0.01
+    density = np.exp(-0.5 * ((targets[:, None] - samples) / 0.5) ** 2) / (0.5 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(logs, np.log(density.mean(axis=1)[..., 0]))
+    narrow = calibration.gaussian_mixture_quantiles(samples, targets, 0.1)
+    assert calibration.coverage(narrow)["calibration_error"] > 0.05
+
+
+def regression(learner):
+    learner.compile("sgd", "mse")
+    return learner
+
+
+def test_learners_of_one_answer_and_of_samples_are_measured_alike():
+    stream = tfmeta.tasks.sinusoid("test", shots=5, seed=1)
+    network = tfmeta.networks.mlp(hidden=(4,))
+    maml = regression(tfmeta.MAML(network, 0.01))
+    one = regression(tfmeta.BFA(network, 0.01, particles=1, spread=0.0, noise=2.0))
+    ours = calibration.calibrate(one, stream, 4, tasks_per_batch=2)
+    theirs = calibration.calibrate(maml, stream, 4, noise=2.0, tasks_per_batch=2)
+    assert ours["negative_log_likelihood"]["mean"] == pytest.approx(
+        theirs["negative_log_likelihood"]["mean"], rel=1e-5
+    )
+    (sx, sy, qx), qy = next(iter(stream.batch(4)))
+    each = one.log_likelihood((sx, sy, qx), qy)
+    assert ours["negative_log_likelihood"]["mean"] == pytest.approx(-np.mean(each), rel=1e-5)
+    with pytest.raises(ValueError, match="needs the deviation of its targets"):
+        calibration.calibrate(maml, stream, 4)
+
+
+def test_a_classifiers_likelihood_is_its_cross_entropy():
+    keras.utils.set_random_seed(0)
+    stream = tfmeta.tasks.glyphs("test", ways=3, shots=1, queries=2, seed=1)
+    network = tfmeta.networks.nonconv(3, (28, 28, 1), hidden=(4,))
+    learner = tfmeta.MAML(network, 0.1)
+    learner.compile(
+        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+    )
+    found = calibration.calibrate(learner, stream, 4, tasks_per_batch=2)
+    expected = learner.evaluate(stream.batch(2), steps=2, verbose=0, return_dict=True)
+    assert found["negative_log_likelihood"]["mean"] == pytest.approx(expected["loss"], rel=1e-4)
+    right = sum(b["accuracy"] * b["count"] for b in found["bins"])
+    assert right / 24 == pytest.approx(expected["accuracy"], abs=1e-6)

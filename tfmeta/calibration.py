@@ -1,0 +1,157 @@
+"""Whether predictions are as sure as they are right: calibration and likelihood on held-out tasks.
+
+Classifiers: the expected calibration error (Naeini et al. 2015) and the reliability diagram over
+bins of confidence, as Guo et al. 2017. Regressions: how often a central interval of the predictive
+distribution, a mixture of Gaussians, holds the target, against how often it should (Kuleshov,
+Fenner, Ermon 2018).
+"""
+
+import math
+
+import numpy as np
+
+from tfmeta.learners.likelihood import Likelihood
+
+BINS = 15
+# Probabilities of the central intervals.
+LEVELS = tuple(round(0.05 * number, 2) for number in range(1, 20))
+# Below this a probability is taken as this, so that one certain error is not infinite.
+_LEAST = 1e-12
+
+
+def calibrate(
+    learner, stream, tasks=600, *, noise=None, inner_steps=None, tasks_per_batch=25, report=None
+) -> dict:
+    """Adapts a learner to tasks and compares what it says of queries with their targets.
+
+    Args:
+        learner: a compiled learner; one that samples weights (`predictive`) is judged by its
+            samples, another by its one answer.
+        stream: an endless stream of tasks, or one of enough tasks.
+        tasks: number of tasks.
+        noise: standard deviation of a regression's targets around an output; None: the learner's.
+        inner_steps: None: `learner.test_inner_steps`.
+        tasks_per_batch: tasks adapted at once.
+        report: called with the number of tasks done.
+
+    Returns:
+        "negative_log_likelihood": {"mean", "interval95"} a query, over tasks, in nats;
+        "calibration_error", a fraction; for a classifier "bins": [{"confidence", "accuracy",
+        "count"}], for a regression "levels": [{"expected", "observed"}] and "noise".
+
+    Raises:
+        ValueError: for a regression without noise.
+    """
+    deviation = getattr(learner, "noise", None) if noise is None else noise
+    likelihood = Likelihood.of(learner.loss_function.loss, deviation)
+    if likelihood.link == "identity" and deviation is None:
+        raise ValueError(
+            "A regression's likelihood needs the deviation of its targets. Received: noise=None "
+            f"with {type(learner).__name__}, which has none. Pass noise."
+        )
+    batches = stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch))
+    found, measure = [], _classified if likelihood.link != "identity" else _regressed
+    for x, y in batches:
+        samples = sampled_predictions(learner, likelihood, x, inner_steps)
+        found.append(measure(samples, np.asarray(y), deviation))
+        if report:
+            report(len(found) * tasks_per_batch)
+    judged, likelihoods = (np.concatenate(parts)[:tasks] for parts in zip(*found, strict=True))
+    each = -likelihoods.mean(axis=1)
+    spread = each.std(ddof=1) if len(each) > 1 else math.nan
+    summary = {
+        "negative_log_likelihood": {
+            "mean": float(each.mean()),
+            "interval95": float(1.96 * spread / math.sqrt(len(each))),
+        }
+    }
+    if likelihood.link == "identity":
+        return {**summary, **coverage(judged), "noise": float(deviation)}
+    return {**summary, **reliability(judged[..., 0], judged[..., 1])}
+
+
+def sampled_predictions(learner, likelihood, x, inner_steps=None) -> np.ndarray:
+    """Predictions [T, n, Q, ...] of a batch of tasks; n is 1 for a learner of one answer."""
+    if hasattr(learner, "predictive"):
+        return learner.predictive(x, inner_steps=inner_steps).samples.numpy()
+    outputs, _ = learner.adaptation_curve(x, inner_steps=inner_steps)
+    return likelihood.predictions(outputs[:, -1:]).numpy()
+
+
+def reliability(confidences, right) -> dict:
+    """The expected calibration error and its bins.
+
+    Args:
+        confidences: of the predicted class, any shape.
+        right: whether it was the target, the same shape.
+    """
+    confidences, right = np.ravel(confidences), np.ravel(right)
+    numbers = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    bins, error = [], 0.0
+    for number in range(BINS):
+        inside = numbers == number
+        if not inside.any():
+            continue
+        confidence, accuracy = confidences[inside].mean(), right[inside].mean()
+        error += inside.mean() * abs(confidence - accuracy)
+        bins.append(
+            {
+                "confidence": float(confidence),
+                "accuracy": float(accuracy),
+                "count": int(inside.sum()),
+            }
+        )
+    return {"calibration_error": float(error), "bins": bins}
+
+
+def coverage(quantiles) -> dict:
+    """How often central intervals hold the target, and the mean error of that over `LEVELS`.
+
+    Args:
+        quantiles: at which quantile of its predictive distribution each target lies.
+    """
+    widths = np.abs(2 * np.ravel(quantiles) - 1)
+    levels = [{"expected": level, "observed": float(np.mean(widths <= level))} for level in LEVELS]
+    errors = [abs(level["expected"] - level["observed"]) for level in levels]
+    return {"calibration_error": float(np.mean(errors)), "levels": levels}
+
+
+def gaussian_mixture_log_density(samples, targets, noise) -> np.ndarray:
+    """log of the mean over n of N(target; sample, noise^2), summed over outputs [T, Q].
+
+    Args:
+        samples: [T, n, Q, outputs].
+        targets: [T, Q, outputs].
+        noise: standard deviation.
+    """
+    errors = (samples.astype("float64") - targets[:, None]) / noise
+    each = np.sum(-0.5 * errors**2 - math.log(noise) - 0.5 * math.log(2 * math.pi), axis=-1)
+    return np.logaddexp.reduce(each, axis=1) - math.log(samples.shape[1])
+
+
+def gaussian_mixture_quantiles(samples, targets, noise) -> np.ndarray:
+    """The share of the mixture below each target [T, Q, outputs]; arguments as the density's."""
+    errors = (targets[:, None] - samples.astype("float64")) / noise
+    return (0.5 * (1.0 + np.vectorize(math.erf)(errors / math.sqrt(2.0)))).mean(axis=1)
+
+
+def _regressed(samples, targets, noise):
+    """(quantiles [T, Q, outputs], log-likelihoods [T, Q])."""
+    targets = targets.reshape(samples[:, 0].shape)
+    return (
+        gaussian_mixture_quantiles(samples, targets, noise),
+        gaussian_mixture_log_density(samples, targets, noise),
+    )
+
+
+def _classified(samples, targets, noise):
+    """(confidences and whether right [T, Q, 2], log-likelihoods [T, Q]) of probabilities."""
+    mean = samples.astype("float64").mean(axis=1)
+    if mean.shape[-1] == 1:  # One logit: two classes.
+        mean, targets = np.concatenate([1 - mean, mean], axis=-1), np.round(targets)
+    if targets.shape == mean.shape:
+        targets = targets.argmax(axis=-1)
+    targets = targets.reshape(mean.shape[:-1]).astype(int)
+    chosen = np.take_along_axis(mean, targets[..., None], axis=-1)[..., 0]
+    logs = np.log(np.maximum(chosen, _LEAST))
+    return np.stack([mean.max(axis=-1), mean.argmax(axis=-1) == targets], axis=-1), logs
