@@ -131,16 +131,8 @@ class PureFunctions:
             query_weights: [Q] or None; examples of weight 0 leave batch statistics.
         """
         mode = normalization or self.normalization
-        return modes.query_outputs(
-            self._pure,
-            mode,
-            weights,
-            self._network_state(state),
-            query_inputs,
-            support,
-            query_weights,
-            parallel=self.parallel,
-        )[0]
+        network_state = self._network_state(state)
+        return self._answers(weights, network_state, query_inputs, support, mode, query_weights)[0]
 
     def task_gradient(self, parameters, task, state, key) -> TaskGradient:
         """One task's meta-gradient; see the learner."""
@@ -165,6 +157,19 @@ class PureFunctions:
     def _inner_objective(self, loss, current, start):
         """The objective that the inner loop descends, from the loss of the examples."""
         return loss
+
+    def _answers(self, weights, network_state, query_inputs, support, mode, query_weights=None):
+        """(outputs [Q, ...], next network state, the network's own losses) of a query set."""
+        return modes.query_outputs(
+            self._pure,
+            mode,
+            weights,
+            network_state,
+            query_inputs,
+            support,
+            query_weights,
+            parallel=self.parallel,
+        )
 
     # Steps of the above.
 
@@ -201,15 +206,13 @@ class PureFunctions:
 
     def _query(self, weights, state, task):
         """(outputs, query loss, new network state) of the adapted weights."""
-        outputs, new_state, own_losses = modes.query_outputs(
-            self._pure,
-            self.normalization,
+        outputs, new_state, own_losses = self._answers(
             weights,
             self._network_state(state),
             task.query.inputs,
             task.support,
+            self.normalization,
             task.query.weights,
-            parallel=self.parallel,
         )
         loss = self.loss_function(task.query.targets, outputs, task.query.weights)
         loss = tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
@@ -227,6 +230,17 @@ class PureFunctions:
 
     def _with_network_state(self, state, network_state):
         return [*network_state, *state[self._network_state_count :]]
+
+    @property
+    def ways(self):
+        """Size of the network's output, the most classes of a task; None where it is not known."""
+        shape = getattr(self.network, "output_shape", None)
+        return shape[-1] if isinstance(shape, tuple) else None
+
+    @property
+    def training_ways(self):
+        """The most classes that labels of training tasks tell apart."""
+        return self.ways
 
     @property
     def network_paths(self):
