@@ -5,10 +5,14 @@ from tfmeta.lazy_names import lazy_names
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
 _MODULES = {
+    "FineTuning": "tfmeta.learners",
     "IMAML": "tfmeta.learners",
     "MAML": "tfmeta.learners",
+    "MatchingNetwork": "tfmeta.learners",
     "MetaLearner": "tfmeta.learners",
     "MetaSGD": "tfmeta.learners",
+    "NearestNeighbor": "tfmeta.learners",
+    "PrototypicalNetwork": "tfmeta.learners",
     "Reptile": "tfmeta.learners",
     "__version__": "tfmeta.version",
     "export": "tfmeta.export",
