@@ -73,6 +73,6 @@ def test_the_published_table_has_the_rows_that_runs_are_compared_with(make_run):
     assert counterpart(run_rows([make_run()])[0], rows).value == 98.7
 
 
-@pytest.mark.parametrize("method", ["prototypical network", "Reptile"])
+@pytest.mark.parametrize("method", ["Meta-SGD", "Reptile"])
 def test_what_is_to_be_checked_is_marked_in_the_published_table(method):
     assert any(row.check for row in published_rows() if row.method == method)
