@@ -7,6 +7,8 @@ from tfmeta.learners.comparison_learner import ComparisonLearner
 from tfmeta.learners.episodic_training import EpisodicTraining
 from tfmeta.learners.support_answers import SupportAnswers
 
+LEAST = 1e-30  # a probability whose logarithm any float holds, for classes without examples
+
 
 @keras.saving.register_keras_serializable("tfmeta")
 class MatchingNetwork(EpisodicTraining, SupportAnswers, ComparisonLearner):
@@ -31,7 +33,7 @@ class MatchingNetwork(EpisodicTraining, SupportAnswers, ComparisonLearner):
         attention = shares / tf.reduce_sum(shares, axis=1, keepdims=True)
         members = tf.math.divide_no_nan(memberships, weights[:, tf.newaxis])
         probabilities = attention @ members
-        return tf.math.log(tf.maximum(probabilities, probabilities.dtype.as_numpy_dtype(1e-30)))
+        return tf.math.log(tf.maximum(probabilities, LEAST))
 
 
 def cosines(query, support):
