@@ -56,7 +56,7 @@ def main(argv):
                 best = max(range(STEPS + 1), key=lambda step: accuracy["mean"][step])
                 print(rows[-1]["adapted"], rate, best, accuracy["mean"][best], flush=True)
         report = {
-            "command": f"python -m benchmarks.fine_tuning_rates --tasks={_TASKS.value} --write",
+            "command": "python -m benchmarks.fine_tuning_rates --workdir=W --write",
             "run": Path(_WORKDIR.value).name,
             "step": run.step,
             "validation_tasks": _TASKS.value,
