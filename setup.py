@@ -43,6 +43,7 @@ setup(
     },
     package_data={
         "tfmeta": ["py.typed"],
+        "tfmeta.comparison": ["published.csv"],
         "tfmeta.serve.demo": ["page/*", "model/1/**"],
         **{f"tfmeta.recipes{part}": ["*.gin"] for part in RECIPES},
     },

@@ -54,9 +54,10 @@ def run(name: str) -> dict:
             [*command, f"--workdir={folder}/run"], capture_output=True, text=True, check=False
         )
         exported = (Path(folder) / "run" / "export" / "1" / "saved_model.pb").is_file()
+    asked = recipe.bound_values(recipe.read_recipe([name])).get("export.enabled", True)
     result = {
         "recipe": name,
-        "ok": done.returncode == 0 and exported,
+        "ok": done.returncode == 0 and exported == asked,
         "seconds": round(time.perf_counter() - began, 1),
     }
     return result if result["ok"] else {**result, "said": done.stderr[-2000:]}

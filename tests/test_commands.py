@@ -42,6 +42,8 @@ def test_help_lists_the_recipes():
             "Did you mean 'steps'",
         ),
         (["tfmeta.evaluate", "--workdir=runs/no_such"], "config.gin"),
+        (["tfmeta.table"], "Received: no --workdirs"),
+        (["tfmeta.table", "--workdirs=no_such"], "Received: no_such, which has none"),
     ],
 )
 def test_wrong_use_is_said_in_words_and_with_an_exit_code(arguments, said, tmp_path):

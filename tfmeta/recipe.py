@@ -217,14 +217,19 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     ]
 
 
+def bound_values(recipe: Recipe) -> dict[str, Any]:
+    """What each argument is bound to, by key ("train.steps"), with macros replaced by values."""
+    macros = {b.key: b.value for b in recipe.bindings if not b.argument}
+    return {b.key: _without_macros(b.value, macros) for b in recipe.bindings if b.argument}
+
+
 def _compared(recipe: Recipe) -> dict[str, str]:
     """The bindings that make the weights, as texts, with macros replaced by their values."""
-    macros = {b.key: b.value for b in recipe.bindings if not b.argument}
-    compared = {}
+    values, compared = bound_values(recipe), {}
     for binding in recipe.bindings:
         owner = binding.scope.split("/")[0] or re.split(r"\W", binding.selector)[-1]
         if binding.argument and owner not in FREE_TO_CHANGE:
-            compared[binding.key] = repr(_without_macros(binding.value, macros))
+            compared[binding.key] = repr(values[binding.key])
     return compared
 
 

@@ -59,6 +59,20 @@ def finite_difference_oracle(learner, weights, task, state, key, loss=query_loss
     return max(abs(value) for value in found)
 
 
+def training_loss_oracle(learner, weights, task, state, key):
+    """Baselines, which no inner loop trains: differences of the loss that training reports."""
+    gradient = learner.task_gradient(weights, task, state, key).gradient
+    rng = np.random.default_rng(0)
+    direction = [tf.constant(rng.normal(size=g.shape)) for g in gradient]
+
+    def loss(step):
+        moved = [w + step * d for w, d in zip(weights, direction, strict=True)]
+        return learner.task_gradient(moved, task, state, key).logs["loss"]
+
+    slope = dot(gradient, direction)
+    return max(abs(float((loss(h) - loss(-h)) / (2 * h) / slope) - 1) for h in STEPS)
+
+
 def implicit_oracle(learner, weights, task, state, key):
     """IMAML: (I + H / lambda) x = g, with H x by differences of support gradients."""
     solved = learner.task_gradient(weights, task, state, key).gradient
@@ -121,19 +135,33 @@ LEARNERS = {
         lambda n: tfmeta.GradientCombination(n, RATE, (1,)),
         interpolation_oracle,
     ),
+    "prototypical_network": (lambda n: tfmeta.PrototypicalNetwork(n), training_loss_oracle),
+    "fine_tuning": (lambda n: tfmeta.FineTuning(n, classes=2), training_loss_oracle),
 }
+CLASSIFIERS = (tfmeta.PrototypicalNetwork, tfmeta.FineTuning)
 
 
 def error(make, oracle, layer):
     """The oracle's relative error for one learner and layer."""
     learner = make(layer.network())
-    learner.compile(keras.optimizers.SGD(), "mse")
+    classifies = isinstance(learner, CLASSIFIERS)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True) if classifies else "mse"
+    learner.compile(keras.optimizers.SGD(), loss)
     rates = [tf.convert_to_tensor(v) for v in learner.parameter_variables]
     weights = zoo.weights_near(learner.network, seed=1)
     parameters = [*weights, *rates[len(weights) :]]
     task = Task(Examples(*layer.examples(3, seed=1)), Examples(*layer.examples(4, seed=2)))
+    if classifies:
+        task = Task(*(_with_classes(examples) for examples in task))
     state = [tf.convert_to_tensor(v) for v in learner.state_variables]
     return oracle(learner, parameters, task, state, tf.constant([0, 0]))
+
+
+def _with_classes(examples):
+    """The same inputs, in turn of each class."""
+    count = examples.targets.shape[0]
+    classes = tf.range(count) % zoo.OUTPUTS
+    return examples._replace(targets=tf.one_hot(classes, zoo.OUTPUTS, dtype="float64"))
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

@@ -23,7 +23,16 @@ LEARNERS = {
     "Reptile": lambda network, rate: tfmeta.Reptile(
         network, inner_rate=rate / 8, inner_steps=2, batch_size=4, carry_moments=True
     ),
+    "PrototypicalNetwork": lambda network, rate: tfmeta.PrototypicalNetwork(network),
+    "FineTuning": lambda network, rate: tfmeta.FineTuning(network, 9, inner_rate=rate),
 }
+CLASSIFIERS = ("PrototypicalNetwork", "FineTuning")
+PAIRS = [
+    (name, kind)
+    for name in LEARNERS
+    for kind in ("regression", "classification")
+    if kind == "classification" or name not in CLASSIFIERS
+]
 
 
 def learner_of(name, kind, dtype):
@@ -64,8 +73,7 @@ def request_of(kind):
     }
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_an_export_adapts_as_its_learner_does_for_every_step_count(
     name, kind, tmp_path, start_process
 ):

@@ -82,3 +82,40 @@ def relative_error(actual, expected):
     actual = np.concatenate([np.ravel(a) for a in actual])
     expected = np.concatenate([np.ravel(e) for e in expected])
     return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+
+
+@pytest.fixture(scope="session")
+def labelled():
+    """The problem with labels of three classes, every one in each support set."""
+    rng = np.random.default_rng(8)
+    labels = np.array([0, 1, 2, 0, 1, 1], np.int32)
+    shuffled = np.stack([rng.permutation(labels) for _ in range(3)])
+    inputs = rng.normal(size=(3, 6, 2)), rng.normal(size=(3, 5, 2))
+    return Problem(inputs[0], shuffled, inputs[1], rng.integers(3, size=(3, 5)).astype(np.int32))
+
+
+def classifier_network(outputs=3, **options):
+    """A tanh network 2-4-outputs in float64, no weight at its initial 0."""
+    keras.utils.set_random_seed(3)
+    options = {"activation": "tanh", "dtype": "float64", **options}
+    network = tfmeta.networks.mlp(hidden=(4,), outputs=outputs, input_dim=2, **options)
+    for index, weight in enumerate(network.trainable_variables):
+        weight.assign(np.random.default_rng(index).normal(size=weight.shape))
+    return network
+
+
+def classifier(learner, sparse=True, **options):
+    """The learner, compiled with the cross-entropy of its logits."""
+    kinds = keras.losses.CategoricalCrossentropy, keras.losses.SparseCategoricalCrossentropy
+    return compiled(learner, kinds[sparse](from_logits=True), **options)
+
+
+def embed(network, x):
+    """The embedding of `classifier_network`, in numpy."""
+    kernel, bias = (v.numpy() for v in network.trainable_variables[:2])
+    return np.tanh(x @ kernel + bias)
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

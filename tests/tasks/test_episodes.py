@@ -133,3 +133,20 @@ def test_the_sha256_is_that_of_the_images_bytes():
 
     pool = numbered_pool()
     assert pool.sha256 == hashlib.sha256(pool.images.tobytes()).hexdigest()
+
+
+def test_labels_of_the_split_are_positions_of_classes_of_the_same_tasks(tasks):
+    labelled = stream(label_scope="split")
+    (support_x, support_y, query_x), query_y = next(iter(labelled.batch(600)))
+    for images, labels, same in (
+        (support_x, support_y, tasks[0]),
+        (query_x, query_y, tasks[2]),
+    ):
+        np.testing.assert_array_equal(numbers(images), same)
+        np.testing.assert_array_equal(numbers(images)[..., 0], labels)
+    assert labelled.info["label_scope"] == "split"
+
+
+def test_another_scope_of_labels_is_refused():
+    with pytest.raises(ValueError, match=r"label_scope must be one of 'task', 'split'"):
+        stream(label_scope="all")

@@ -228,10 +228,8 @@ def _check_inputs(name, tensor, expected):
         )
 
 
-def label_assertions(learner, task):
-    """Assertions that integer labels fit the network's outputs; empty where none apply."""
-    shape = getattr(learner.network, "output_shape", None)
-    ways = shape[-1] if isinstance(shape, tuple) else None
+def label_assertions(learner, task, ways):
+    """Assertions that integer labels are below `ways`; empty where none apply."""
     if ways is None:
         return []
     assertions = []
@@ -245,8 +243,8 @@ def label_assertions(learner, task):
         labels = tf.cast(examples.targets, tf.int64)
         valid = tf.reduce_all((labels >= 0) & (labels < ways))
         message = (
-            f"{name} must be from 0 to {ways - 1}, the network's {ways} outputs. Build the network "
-            "with more ways, or relabel the tasks. Received labels from, to:"
+            f"{name} must be from 0 to {ways - 1}, for {ways} outputs. Build the network with more "
+            "ways, or relabel the tasks. Received labels from, to:"
         )
         assertion = tf.debugging.Assert(
             valid, [message, tf.reduce_min(labels), tf.reduce_max(labels)]

@@ -283,7 +283,7 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for name in ("network", "inner_loss", "inner_optimizer"):
+        for name in config.keys() & {"network", "inner_loss", "inner_optimizer"}:
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
 

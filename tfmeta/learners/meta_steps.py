@@ -31,7 +31,7 @@ class MetaSteps:
         task = _unpacked(data)
         checks.check_tasks(self, task)
         checks.check_query_targets(task)
-        with tf.control_dependencies(checks.label_assertions(self, task)):
+        with tf.control_dependencies(checks.label_assertions(self, task, self.training_ways)):
             gradients, outputs, state, logs = self._batch_gradient(task, task_index)
         return gradients, state, {**logs, **self._query_metrics(task, outputs)}
 
@@ -118,7 +118,7 @@ class MetaSteps:
 
     def _meta_gradient(self, x, y, sample_weight):
         task = unpack_tasks(x, y, sample_weight)
-        with tf.control_dependencies(checks.label_assertions(self, task)):
+        with tf.control_dependencies(checks.label_assertions(self, task, self.training_ways)):
             gradients, outputs, _, _ = self._batch_gradient(task, 0)
         return gradients, outputs
 
@@ -140,7 +140,7 @@ class MetaSteps:
 
     def _map_adaptation(self, function, task, keys=None):
         keys = self.task_keys(0, _count(task)) if keys is None else keys
-        with tf.control_dependencies(checks.label_assertions(self, task)):
+        with tf.control_dependencies(checks.label_assertions(self, task, self.ways)):
             return self._map(function, (task, keys))
 
     def _map(self, function, tasks):

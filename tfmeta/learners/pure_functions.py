@@ -276,6 +276,17 @@ class PureFunctions:
         return [*network_state, *state[self._network_state_count :]]
 
     @property
+    def ways(self):
+        """Size of the network's output, the most classes of a task; None where it is not known."""
+        shape = getattr(self.network, "output_shape", None)
+        return shape[-1] if isinstance(shape, tuple) else None
+
+    @property
+    def training_ways(self):
+        """The most classes that labels of training tasks tell apart."""
+        return self.ways
+
+    @property
     def network_paths(self):
         """Paths of the network's trainable weights, relative to it."""
         return list(self._pure.paths)

@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from tfmeta.tasks.draws import choose, draw_key, random_bits
 from tfmeta.tasks.pool import Pool
-from tfmeta.tasks.stream import TaskStream, check_whole_number
+from tfmeta.tasks.stream import TaskStream, check_choice, check_whole_number
 
 # A factor, since a compiled division by a constant becomes one, and the two differ in the last bit.
 SCALE = 1.0 / 255.0
+LABEL_SCOPES = ("task", "split")
 
 
 def classification_stream(
@@ -27,6 +28,7 @@ def classification_stream(
     count: int | None,
     start: int,
     rotate: bool = False,
+    label_scope: str = "task",
     details: dict | None = None,
 ) -> TaskStream:
     """Returns a stream of `ways`-way tasks of `pool`.
@@ -46,6 +48,9 @@ def classification_stream(
         count: number of tasks; None for an endless stream.
         start: index of the first task.
         rotate: turn each class of a task by a random multiple of 90 degrees.
+        label_scope: "task": labels are 0 .. ways - 1, drawn anew for each task; "split": the
+            position of a class among those of the split, the same in every task, for one
+            classifier of all classes.
         details: what else `.info` says.
 
     Returns:
@@ -61,6 +66,7 @@ def classification_stream(
         ("queries", queries, 0),
     ):
         check_whole_number(parameter, value, least)
+    check_choice("label_scope", label_scope, LABEL_SCOPES)
     _check_pool(pool, name, split, ways, shots, queries)
     info = {
         "name": name,
@@ -73,15 +79,16 @@ def classification_stream(
         "classes": len(pool.class_names),
         "image_shape": list(pool.image_shape),
         "data_sha256": pool.sha256,
+        "label_scope": label_scope,
         **(details or {}),
     }
     purposes = ("classes", "rotations", "examples", "support order", "query order")
     keys = {purpose: draw_key(seed, name, split, purpose) for purpose in purposes}
-    sample_block = _block_sampler(pool, ways, shots, queries, rotate, keys)
+    sample_block = _block_sampler(pool, ways, shots, queries, rotate, label_scope, keys)
     return TaskStream(sample_block, info, start, count)
 
 
-def _block_sampler(pool, ways, shots, queries, rotate, keys):
+def _block_sampler(pool, ways, shots, queries, rotate, label_scope, keys):
     """The function `(first, tasks) -> tasks` of a pool."""
     total, longest = len(pool.images), int(pool.counts.max())
     images = _on_host(_with_rotations(pool.images) if rotate else pool.images)
@@ -103,6 +110,8 @@ def _block_sampler(pool, ways, shots, queries, rotate, keys):
             order = choose(random_bits(keys[purpose], first, tasks, number), number)
             positions = tf.gather(tf.reshape(part, [tasks, number]), order, batch_dims=1)
             labels = order // max(part.shape[-1], 1)
+            if label_scope == "split":
+                labels = tf.gather(classes, labels, batch_dims=1)
             return tf.cast(tf.gather(images, positions), tf.float32) * SCALE, labels
 
         support_x, support_y = gather_set(chosen[:, :, :shots], "support order")

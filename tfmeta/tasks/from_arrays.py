@@ -18,6 +18,7 @@ def from_arrays(
     count: int | None = None,
     start: int = 0,
     *,
+    label_scope: str = "task",
     validation_fraction: float = 0.2,
     test_fraction: float = 0.2,
     shuffle_seed: int = 0,
@@ -47,6 +48,8 @@ def from_arrays(
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
+        label_scope: "task": labels 0 .. ways - 1, drawn anew for each task; "split": the position
+            of a class among those of the split (for training one classifier of all classes).
         validation_fraction: share of the classes that is the validation split.
         test_fraction: share of the classes that is the test split.
         shuffle_seed: of the shuffle that divides the classes.
@@ -54,7 +57,7 @@ def from_arrays(
 
     Returns:
         A `TaskStream` of images float32 [N, height, width, channels] in [0, 1] and labels
-        int32 [N], 0 .. ways - 1 in every task.
+        int32 [N].
 
     Raises:
         ValueError: for arrays that do not fit, too few classes, or a class with too few images.
@@ -78,6 +81,7 @@ def from_arrays(
         seed=seed,
         count=count,
         start=start,
+        label_scope=label_scope,
         details={
             "validation_fraction": validation_fraction,
             "test_fraction": test_fraction,

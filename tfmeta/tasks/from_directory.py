@@ -20,6 +20,7 @@ def from_directory(
     count: int | None = None,
     start: int = 0,
     *,
+    label_scope: str = "task",
     image_shape: tuple[int, int, int] | None = None,
     validation_fraction: float = 0.2,
     test_fraction: float = 0.2,
@@ -40,6 +41,8 @@ def from_directory(
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
+        label_scope: "task": labels 0 .. ways - 1, drawn anew for each task; "split": the position
+            of a class among those of the split (for training one classifier of all classes).
         image_shape: (height, width, channels) to which images are resized; None: the size that
             all images share if it is at most 128 x 128, else 84 x 84.
         validation_fraction: share of the classes that is the validation split.
@@ -48,7 +51,7 @@ def from_directory(
 
     Returns:
         A `TaskStream` of images float32 [N, height, width, channels] in [0, 1] and labels
-        int32 [N], 0 .. ways - 1 in every task.
+        int32 [N].
 
     Raises:
         FileNotFoundError: if the folder or a class folder holds no images.
@@ -67,6 +70,7 @@ def from_directory(
         seed=seed,
         count=count,
         start=start,
+        label_scope=label_scope,
         details={
             "validation_fraction": validation_fraction,
             "test_fraction": test_fraction,

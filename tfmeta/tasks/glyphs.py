@@ -33,6 +33,7 @@ def glyphs(
     count: int | None = None,
     start: int = 0,
     *,
+    label_scope: str = "task",
     image_size: int = 28,
     drawings: int = 20,
 ) -> TaskStream:
@@ -57,6 +58,8 @@ def glyphs(
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
+        label_scope: "task": labels 0 .. ways - 1, drawn anew for each task; "split": the position
+            of a class among those of the split (for training one classifier of all classes).
         image_size: height and width of a drawing.
         drawings: drawings a character.
 
@@ -80,6 +83,7 @@ def glyphs(
         seed=seed,
         count=count,
         start=start,
+        label_scope=label_scope,
         # "invert": as that of `omniglot`: a scan, ink on paper, becomes a drawing by inverting.
         details={"version": VERSION, "drawings": drawings, "invert": True},
     )

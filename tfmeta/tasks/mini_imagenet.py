@@ -34,6 +34,7 @@ def mini_imagenet(
     count: int | None = None,
     start: int = 0,
     *,
+    label_scope: str = "task",
     allow_missing_classes: bool = False,
     data_dir: str | os.PathLike | None = None,
 ) -> TaskStream:
@@ -50,6 +51,8 @@ def mini_imagenet(
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
+        label_scope: "task": labels 0 .. ways - 1, drawn anew for each task; "split": the position
+            of a class among those of the split (for training one classifier of all classes).
         allow_missing_classes: go on without the classes that the CSV lists and whose images are
             not all there. `.info["classes"]` of `.info["classes_listed"]` are then used.
         data_dir: folder with the images and the CSVs. Default: `$TFMETA_DATA_DIR/mini_imagenet`,
@@ -75,6 +78,7 @@ def mini_imagenet(
         seed=seed,
         count=count,
         start=start,
+        label_scope=label_scope,
         details={
             "version": VERSION,
             "classes_listed": len(listed),

@@ -38,6 +38,7 @@ def omniglot(
     count: int | None = None,
     start: int = 0,
     *,
+    label_scope: str = "task",
     rotations: str | None = "random",
     invert: bool = True,
     validation_classes: int = 100,
@@ -56,6 +57,8 @@ def omniglot(
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
+        label_scope: "task": labels 0 .. ways - 1, drawn anew for each task; "split": the position
+            of a class among those of the split (for training one classifier of all classes).
         rotations: None; "classes": in training the turns by 0, 90, 180 and 270 degrees are four
             classes, other splits are not turned; "random": each class of a task is turned by a
             random multiple of 90 degrees, in every split, and no character is in a task twice.
@@ -102,6 +105,7 @@ def omniglot(
         seed=seed,
         count=count,
         start=start,
+        label_scope=label_scope,
         rotate=rotations == "random",
         details=details,
     )
