@@ -72,7 +72,7 @@ class Chief:
             return
         self._log.event(training.step, {f"validation_{metric}": value})
         best = self._checkpoints.best()
-        sign = 1 if metric == "accuracy" else -1
+        sign = 1 if metric in evaluation.HIGHER_IS_BETTER else -1
         if best is None or sign * value > sign * best["value"]:
             self.save(training)
             self._checkpoints.mark_best(training.step, metric, value)
