@@ -196,6 +196,36 @@ class PolicyMAML(keras.Model):
         curve = [returns(one).numpy() for one in self.trajectories(data, inner_steps)]
         return {"return": tf.stack(curve, axis=1).numpy()}
 
+    def servable(self):
+        """What the export room needs of this policy; see `tfmeta.export.ServablePolicy`."""
+        from tfmeta.rl.servable import make_servable
+
+        return make_servable(self)
+
+    def export(
+        self, export_dir, version=None, *, normalization=None, preprocessing=None, **options
+    ):
+        """Writes a SavedModel whose signature `adapt_and_act` takes one update.
+
+        Args:
+            export_dir: the model's directory; the SavedModel goes to `export_dir/<version>/`.
+            version: None: one more than the highest there.
+            normalization: None, or "running": a policy sees observations one by one.
+            preprocessing: none: observations are sent as they are.
+            **options: of `tfmeta.export.export_policy` (max_support, max_steps, max_query, ...).
+
+        Returns:
+            Path of the version directory.
+        """
+        from tfmeta.export import export_policy
+
+        if normalization not in (None, self.normalization) or preprocessing:
+            raise ValueError(
+                "A policy's observations are neither normalised together nor prepared. Received: "
+                f"normalization={normalization!r}, preprocessing={preprocessing!r}. Leave them out."
+            )
+        return export_policy(self.servable(), export_dir, version, **options)
+
     def _trajectories(self, steps, data):
         rates = self.test_inner_rates
         rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]
