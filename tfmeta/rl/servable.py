@@ -7,10 +7,9 @@ from tfmeta.rl.trajectories import Trajectories
 
 
 def make_servable(learner) -> ServablePolicy:
-    """Builds the `ServablePolicy` of a `PolicyMAML`, which takes one update of the first rate.
+    """Builds the `ServablePolicy` of a `PolicyMAML`: one update, of the first test rate.
 
-    Further updates need trajectories of the updated policy, so each is a request of its own only
-    where a server kept weights between requests; it does not.
+    A second update would need trajectories of the updated policy, which no single request has.
     """
     step, rate = learner.step, learner.test_inner_rates[0]
 

@@ -8,8 +8,8 @@ meta-gradient through an inner step on them needs the Hessian too:
   weights would have drawn others is left out. So does the MAML paper's code.
 - `likelihood_ratio_surrogate`: -mean(A (hess log pi + grad log pi grad log pi^T)). The second term
   is that of the distribution of each action; the Hessian is that of the expected return except
-  for the effect of an action on later states and their advantages (Rothfuss et al. 2019, "ProMP",
-  section 5: low variance curvature; the full estimator is DiCE, Foerster et al. 2018).
+  for the effect of an action on later states and their advantages (low variance curvature:
+  Rothfuss et al. 2019, "ProMP"; the full estimator is DiCE, Foerster et al. 2018).
 
 Both leave out one more term of the gradient of the expected return after the update: how theta
 changes it by which trajectories the update is computed from ("E-MAML", Stadie et al. 2018).
