@@ -35,7 +35,8 @@ class FixedProblem:
         parameters = tf.cast(parameters, tf.float64)
         self.before = self._drawn([self.weights] * 2, parameters, keys)
         adapted = [
-            self.step.update(self.weights, [], self.task(task)[0], RATE)[0] for task in range(2)
+            self.step.update(self.weights, [], _one(self.before, task), RATE)[0]
+            for task in range(2)
         ]
         self.after = self._drawn(adapted, parameters, keys + 1)
 
@@ -55,12 +56,16 @@ class FixedProblem:
 
     def task(self, index):
         """The experience of one task before and after, [N, H, ...]."""
-        return tf.nest.map_structure(lambda tensor: tensor[index], (self.before, self.after))
+        return _one((self.before, self.after), index)
 
     def of_task(self, weights, task):
         """(loss, KL divergence) after the update, as `MetaObjective` takes it."""
         before, after = task
         return self.step.after_updates(weights, [], [before], after, RATE)
+
+
+def _one(stacked, index):
+    return tf.nest.map_structure(lambda tensor: tensor[index], stacked)
 
 
 @pytest.fixture
