@@ -23,7 +23,9 @@ from tfmeta import config, evaluation, recipe, rl
 from tfmeta.experiment import building, opened
 from tfmeta.rl.navigation import best_return
 
-_MAML = flags.DEFINE_string("maml", None, "Work directory of rl_navigation_maml.gin.", required=True)
+_MAML = flags.DEFINE_string(
+    "maml", None, "Work directory of rl_navigation_maml.gin.", required=True
+)
 _PRETRAINED = flags.DEFINE_string("pretrained", None, "Of rl_navigation_pretrained.gin.")
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/rl_navigation/.")
 FOLDER = Path(__file__).parents[1] / "results" / "rl_navigation"

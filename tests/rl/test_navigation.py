@@ -1,6 +1,7 @@
 """2D navigation beside a point moved one step at a time by NumPy, and its stream of goals."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfmeta import rl
@@ -120,3 +121,13 @@ def test_goals_fill_their_square():
     assert (high < 0.5).all()
     np.testing.assert_allclose([low, high], [[-0.5] * 2, [0.5] * 2], atol=0.01)
     np.testing.assert_allclose(goals.numpy().mean(axis=(0, 1)), 0, atol=0.03)
+
+
+def test_a_batch_of_unknown_size_is_refused_in_words():
+    @tf.function(input_signature=[tf.TensorSpec([None, 3, 2])], autograph=False)
+    def draw(parameters):
+        keys = tf.zeros([tf.shape(parameters)[0], 2], tf.int32)
+        return sample_trajectories(rl.Navigation(), wander, parameters, keys)
+
+    with pytest.raises(ValueError, match="drop_remainder=True"):
+        draw(tf.zeros([2, 3, 2]))

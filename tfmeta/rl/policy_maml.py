@@ -236,7 +236,7 @@ class PolicyMAML(keras.Model):
         """`Experience` [T, N, H, ...] before the updates and after each."""
         parameters, keys = data
         parameters = tf.cast(parameters, weights[0].dtype)
-        tasks = parameters.shape[0]
+        tasks = parameters.shape[0] or tf.shape(parameters)[0]
         current = [tf.broadcast_to(w, [tasks, *w.shape]) for w in weights]
         experiences = []
         for number in range(len(rates) + 1):

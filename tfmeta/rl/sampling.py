@@ -17,7 +17,15 @@ def sample_trajectories(environment, policy, parameters, keys) -> Trajectories:
 
     Returns:
         `Trajectories` [T, N, H, ...].
+
+    Raises:
+        ValueError: if the number of tasks or trajectories is not known while tracing.
     """
+    if not parameters.shape.is_fully_defined():
+        raise ValueError(
+            "Sampling needs a known number of tasks and trajectories. Received: parameters of "
+            f"shape {parameters.shape}. Batch the stream with drop_remainder=True."
+        )
     tasks, count = parameters.shape[0], parameters.shape[1]
     dtype, horizon = parameters.dtype, environment.horizon
     noise = _noise(keys, [horizon, count, environment.action_size], dtype)
