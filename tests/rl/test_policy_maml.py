@@ -89,8 +89,7 @@ def test_evaluation_measures_returns_before_and_after_each_update(small):
     assert "return" in evaluation.table(report)
 
 
-def test_a_policy_learns_to_adapt_to_two_goals():
-    """One step of fewer than 10 plain meta-steps: the return after adaptation rises."""
+def test_returns_after_adaptation_rise_over_meta_steps():
     environment = rl.Navigation(horizon=5, goal_range=0.5)
     learner = learner_of(environment, inner_steps=1)
     stream = rl.environment_tasks(environment, shots=8, seed=5)
