@@ -14,7 +14,7 @@ FLOORS = (
     ("commands",),
     ("runs",),
     ("evaluation", "folder_prediction"),
-    ("learners",),
+    ("learners", "rl"),
     ("export",),
     ("inner", "parallel"),
     ("tasks", "networks"),

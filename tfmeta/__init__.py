@@ -28,6 +28,7 @@ _MODULES = {
     "networks": "tfmeta.networks",
     "parallel": "tfmeta.parallel",
     "restore": "tfmeta.experiment",
+    "rl": "tfmeta.rl",
     "tasks": "tfmeta.tasks",
 }
 

@@ -2,10 +2,12 @@
 
 This is the one module that knows gin's registry: learners, networks, tasks and Keras objects are
 registered here from outside, so that the rooms below never import gin. A new public name of
-`tfmeta.learners`, `tfmeta.networks` or `tfmeta.tasks` is configurable without a change here.
+`tfmeta.learners`, `.networks`, `.rl` or `.tasks` is configurable without a change here: functions,
+Keras models, and dataclasses, which are a learner's parts (`TRPO`).
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -15,7 +17,7 @@ from typing import Any
 import keras
 
 import gin
-from tfmeta import learners, networks, tasks
+from tfmeta import learners, networks, rl, tasks
 from tfmeta import settings as names
 from tfmeta.recipe import (
     Binding,
@@ -53,7 +55,7 @@ _SCHEDULES = ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay", "Poly
 def _configurables() -> dict[str, Any]:
     """Every name that tfmeta gives to recipes, with the class or function behind it."""
     found = dict(_SETTINGS)
-    for room in (learners, networks, tasks):
+    for room in (learners, networks, rl, tasks):
         public = {name: getattr(room, name) for name in room.__all__}
         found |= {name: value for name, value in public.items() if _is_for_recipes(value)}
     found |= {name: getattr(keras.losses, name) for name in _LOSSES}
@@ -63,7 +65,9 @@ def _configurables() -> dict[str, Any]:
 
 
 def _is_for_recipes(value) -> bool:
-    return inspect.isfunction(value) or (inspect.isclass(value) and issubclass(value, keras.Model))
+    if inspect.isclass(value):
+        return issubclass(value, keras.Model) or dataclasses.is_dataclass(value)
+    return inspect.isfunction(value)
 
 
 def _signature(target) -> inspect.Signature:

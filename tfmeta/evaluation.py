@@ -13,6 +13,7 @@ import numpy as np
 
 SCHEMA_VERSION = 1
 ACCURACY = "accuracy"
+HIGHER_IS_BETTER = (ACCURACY, "return")
 # Gradient descent that works lowers the support loss; one that raises it tenfold has diverged.
 DIVERGED_TIMES = 10.0
 
@@ -42,7 +43,8 @@ def evaluate_learner(
     Returns:
         `{"<normalization>": {"<metric>": {"mean": [n + 1], "interval95": [n + 1],
         "median": [n + 1], "diverged": k}}}`. The metrics are "accuracy" (a fraction) and "loss"
-        for classification, "mean_squared_error" (and "loss", if that is another) for regression.
+        for classification, "mean_squared_error" (and "loss", if that is another) for regression,
+        "return" for a policy.
         Means and intervals of errors and losses leave the diverged tasks out, since one of them
         can be as large as all others together; accuracies count every task, an answer that is
         not finite as wrong; medians are over all tasks. null: not finite.
@@ -51,18 +53,32 @@ def evaluate_learner(
     for number, mode in enumerate(normalizations or [learner.normalization]):
         rows, support_losses = [], []
         for batch in stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch)):
-            inputs, targets = batch[0], np.asarray(batch[1])
-            outputs, losses = learner.adaptation_curve(
-                inputs, inner_steps=inner_steps, normalization=mode
-            )
-            rows.append(query_metrics(learner.loss, targets, np.asarray(outputs)))
-            support_losses.append(np.asarray(losses))
+            metrics, losses = _measured(learner, batch, inner_steps, mode)
+            rows.append(metrics)
+            support_losses.append(losses)
             if report:
                 report(min(number * tasks + len(rows) * tasks_per_batch, (number + 1) * tasks))
         columns = {name: np.concatenate([row[name] for row in rows])[:tasks] for name in rows[0]}
         diverged = diverged_tasks(np.concatenate(support_losses)[:tasks], columns)
         results[mode] = {name: _summary(name, v, diverged) for name, v in columns.items()}
     return results
+
+
+def _measured(learner, batch, inner_steps, mode):
+    """Metrics of a batch's tasks, [T, n + 1] each, and their support losses [T, n + 1].
+
+    A learner whose tasks are not examples with targets (a policy's) measures them itself, by
+    `task_metrics`. It has no support loss that rises: only numbers that are not finite diverge.
+    """
+    if hasattr(learner, "task_metrics"):
+        metrics = learner.task_metrics(batch, inner_steps, mode)
+        return metrics, np.zeros_like(next(iter(metrics.values())))
+    outputs, losses = learner.adaptation_curve(
+        batch[0], inner_steps=inner_steps, normalization=mode
+    )
+    return query_metrics(learner.loss, np.asarray(batch[1]), np.asarray(outputs)), np.asarray(
+        losses
+    )
 
 
 def query_metrics(loss, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -23,9 +23,10 @@ class TrainSettings:
         learner: callable without arguments, gives the learner.
         stream: callable `(split=, seed=, start=)`, gives a stream of tasks.
         optimizer: callable without arguments, gives the outer Keras optimizer.
-        loss: callable without arguments, gives the Keras loss; or its name.
         steps: number of meta-steps.
         tasks_per_step: tasks per meta-step, over all devices together.
+        loss: callable without arguments, gives the Keras loss; or its name. None for a learner
+            that takes none: a policy's is its environment's.
         seed: of the initialisation and of the tasks.
         metrics: of Keras, by name or as callables.
     """
@@ -33,9 +34,9 @@ class TrainSettings:
     learner: Callable[[], Any]
     stream: Callable[..., Any]
     optimizer: Callable[[], Any]
-    loss: Callable[[], Any] | str
     steps: int
     tasks_per_step: int
+    loss: Callable[[], Any] | str | None = None
     seed: int = 0
     metrics: Sequence[Any] = ()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfmeta.evaluation import ACCURACY
+from tfmeta.evaluation import HIGHER_IS_BETTER
 from tfmeta.experiment.files import new_directory, write_json
 from tfmeta.recipe import RunError
 
@@ -93,7 +93,7 @@ class Checkpoints:
 
     def _ranked(self, step, metric, value):
         """The best of those ranked so far and this one, the best first; of equals the earlier."""
-        sign = -1 if metric == ACCURACY else 1
+        sign = -1 if metric in HIGHER_IS_BETTER else 1
         listed = [each for each in self.ranking() if each["step"] != step]
         listed.append({"step": step, "value": value})
         return sorted(listed, key=lambda each: sign * each["value"])[: self.keep_best]

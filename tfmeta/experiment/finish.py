@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta import calibration, evaluation
-from tfmeta.experiment import building, pictures
+from tfmeta.experiment import building, pictures, policies
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.ensemble import Ensemble
 from tfmeta.experiment.files import write_json
@@ -113,8 +113,9 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
         print(_headline(report), evaluation.table(report), sep="\n")
         if "calibration" in report:
             print(_calibration_line(report["calibration"]))
-    if reports[0]["protocol"].get("name") == "sinusoid":
-        draw_sinusoids(settings, place, learner)
+    draw = _DRAWN.get(reports[0]["protocol"].get("name"))
+    if draw:
+        draw(settings, place, learner)
     return reports
 
 
@@ -188,6 +189,10 @@ def draw_sinusoids(settings: Settings, place: WorkDir, learner) -> None:
     pictures.sinusoid_adaptation(curves, place.path / "adaptation.png")
 
 
+# What is drawn of adaptation, by the name of the tasks.
+_DRAWN = {"sinusoid": draw_sinusoids, "navigation": policies.draw_paths}
+
+
 def export(settings: Settings, learner, folder, normalization=None) -> Path:
     """Writes a new version of the SavedModel; returns its directory."""
     limits = {
@@ -238,8 +243,11 @@ def check_export(settings: Settings, learner, directory: Path) -> str:
     """Loads an export, adapts to a held-out task through its signature, and says how it did."""
     options = settings.evaluate
     stream = building.held_out_stream(settings, options.split, options.seed)
+    signatures = tf.saved_model.load(str(directory)).signatures
+    if "adapt_and_act" in signatures:
+        return policies.check_export(learner, stream, directory, signatures["adapt_and_act"])
     (support_x, support_y, query_x), query_y = stream.sample(0)
-    served = tf.saved_model.load(str(directory)).signatures["adapt_and_predict"]
+    served = signatures["adapt_and_predict"]
     answers = served(support_inputs=support_x, support_targets=support_y, query_inputs=query_x)
     outputs = answers.get("logits", answers["predictions"])
     metrics = evaluation.query_metrics(
@@ -267,6 +275,7 @@ _FILES = {
     "evaluation_*shot.json": "the same with other support sizes",
     "evaluation_*shot.png": "drawn by inner step",
     "adaptation.png": "truth, support points, before and after adaptation",
+    "paths.png": "paths before and after an update",
     "export/[0-9]*": "SavedModel for TensorFlow Serving",
 }
 

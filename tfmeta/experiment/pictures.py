@@ -1,4 +1,4 @@
-"""Pictures of a run: the learning curve, the curve over inner steps, adaptation to a sinusoid."""
+"""Pictures of a run: the learning curve, the curve over inner steps, adaptation to tasks."""
 
 from pathlib import Path
 
@@ -154,3 +154,32 @@ def _draw_band(axes, curves: dict, task: int) -> None:
     )
     for sample in curves["bands"]["samples"][task]:
         axes.plot(curves["x"], sample, color="tab:green", linewidth=0.5, alpha=0.4)
+
+
+def paths(positions: list, goals: np.ndarray, best: np.ndarray, path: Path) -> Path:
+    """Draws where points went, a column a task: before adaptation above, after it below.
+
+    Args:
+        positions: before the updates and after each, a list a task of a trajectory's positions
+            [steps, 2].
+        goals: [T, 2].
+        best: the best path of each task, [T, steps, 2].
+        path: of the PNG.
+    """
+    rows, tasks = len(positions), len(goals)
+    figure = Figure(figsize=(_WIDTH * 0.5 * tasks, _HEIGHT * 0.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, tasks, squeeze=False, sharex="row", sharey="row")
+    for row, (axes_of_row, of_tasks) in enumerate(zip(grid, positions, strict=True)):
+        words = "before the update" if row == 0 else f"after {row} update{'s' if row > 1 else ''}"
+        for task, axes in enumerate(axes_of_row):
+            for number, one in enumerate(of_tasks[task]):
+                label = "trajectories" if number == 0 else None
+                axes.plot(*one.T, color="tab:blue", alpha=0.35, linewidth=0.8, label=label)
+            axes.plot(*best[task].T, color="tab:green", linewidth=2, label="best path")
+            axes.plot(0, 0, "ok", markersize=4, label="start")
+            axes.plot(*goals[task], "*", color="tab:red", markersize=13, label="goal")
+            axes.set(title=f"held-out task {task}, {words}", aspect="equal")
+            axes.grid(alpha=0.3)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    return _save(figure, path)

@@ -22,7 +22,7 @@ def describe(servable, signatures, limits) -> dict:
         f"inputs{suffix}": {"shape": list(spec.shape), "dtype": str(spec.dtype)}
         for suffix, spec in servable.named_inputs.items()
     }
-    return _plain(
+    return plain(
         {
             "schema_version": SCHEMA_VERSION,
             "kind": servable.kind,
@@ -48,7 +48,7 @@ def describe(servable, signatures, limits) -> dict:
             "weights_fingerprint": signatures.fingerprint,
             "status_codes": {str(code): text for code, text in STATUS_MEANINGS.items()},
             "preprocessing": servable.preprocessing,
-            "versions": _versions(),
+            "versions": library_versions(),
             "extra": servable.metadata,
         }
     )
@@ -76,7 +76,8 @@ def read_description(path) -> dict:
     return json.loads(target.read_text("utf-8"))
 
 
-def _versions():
+def library_versions() -> dict:
+    """Python's version, and those of the libraries that made an export."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -86,12 +87,12 @@ def _versions():
     return found
 
 
-def _plain(value):
+def plain(value):
     """The value in the types of JSON: NumPy's numbers and arrays as Python's."""
     if isinstance(value, dict) or hasattr(value, "items"):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return value

@@ -26,7 +26,10 @@ class Signatures(tf.Module):
             size is free.
         output_shapes: the same of the outputs.
         fingerprint: what `predict_adapted` demands as weights_fingerprint.
+        serving_default: name of the signature that is the default.
     """
+
+    serving_default = SERVING_DEFAULT
 
     def __init__(self, servable, limits=None):
         super().__init__(name="tfmeta")

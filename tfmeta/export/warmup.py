@@ -33,18 +33,29 @@ def write_warmup(path, servable, signatures, sizes):
         signatures: its `Signatures`.
         sizes: (S, Q) pairs.
     """
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
     if len(sizes) * len(signatures.functions) > MOST_RECORDS:
         raise ValueError(
             f"At most {MOST_RECORDS} warmup records are allowed, one a signature and size. "
             f"Received: {len(sizes)} sizes. Give those that most requests have."
         )
+    write_answered(path, lambda run: _answered(run, servable, signatures, sizes))
+
+
+def write_answered(path, answered):
+    """Writes the warmup file of the SavedModel in `path`.
+
+    Args:
+        path: directory of the finished SavedModel.
+        answered: function of `run(signature, request) -> answer`, which is the model's, to the
+            (signature, request) pairs that it answered.
+    """
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
     target = pathlib.Path(path) / WARMUP_FILE
     target.parent.mkdir(exist_ok=True)
     model = _Session(path)
     with model, tf.io.TFRecordWriter(str(target)) as writer:
-        for signature, request in _answered(model, servable, signatures, sizes):
+        for signature, request in answered(model.run):
             predict = predict_pb2.PredictRequest()
             predict.model_spec.signature_name = signature
             for name, value in request.items():
@@ -55,7 +66,7 @@ def write_warmup(path, servable, signatures, sizes):
             writer.write(log.SerializeToString())
 
 
-def _answered(model, servable, signatures, sizes):
+def _answered(run, servable, signatures, sizes):
     """(signature, request) pairs that the model answered."""
     for size in dict.fromkeys(sizes):
         vector = np.zeros(signatures.input_shapes["predict_adapted"]["adapted_weights"], "float32")
@@ -64,7 +75,7 @@ def _answered(model, servable, signatures, sizes):
             for scale in (1.0, 0.0):
                 examples = _examples(servable, signatures, signature, size, scale, vector)
                 try:
-                    answer = model.run(signature, examples)
+                    answer = run(signature, examples)
                 except tf.errors.InvalidArgumentError as error:
                     reason = broken_rule(error.message)
                     continue

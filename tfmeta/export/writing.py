@@ -9,7 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tfmeta.export.description import describe, write_description
 from tfmeta.export.limits import Limits
-from tfmeta.export.signatures import SERVING_DEFAULT, Signatures
+from tfmeta.export.signatures import Signatures
 from tfmeta.export.stock_graph import refuse_unservable
 from tfmeta.export.version_directory import new_version
 from tfmeta.export.warmup import usual_sizes, write_warmup
@@ -58,7 +58,7 @@ def export_servable(
             refuses (XLA, Python, custom operations); the layer is named.
     """
     limits = Limits(max_support, max_query, max_tasks, max_inner_steps)
-    _refuse_broken_weights(servable)
+    refuse_broken_weights(servable)
     servable = dataclasses.replace(
         servable,
         preprocessing=servable.preprocessing if preprocessing is None else preprocessing,
@@ -78,14 +78,14 @@ def export_servable(
 def save(signatures, path):
     """Saves the signatures into a directory, checks the graph and writes the shapes to be sent."""
     functions = dict(signatures.functions)
-    functions["serving_default"] = functions[SERVING_DEFAULT]
+    functions["serving_default"] = functions[signatures.serving_default]
     tf.saved_model.save(signatures, str(path), signatures=functions)
     file = pathlib.Path(path) / MODEL_FILE
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for meta_graph in model.meta_graphs:
         refuse_unservable(meta_graph)
         for name, definition in meta_graph.signature_def.items():
-            name = SERVING_DEFAULT if name == "serving_default" else name
+            name = signatures.serving_default if name == "serving_default" else name
             if name in signatures.functions:
                 _state_shapes(definition.inputs, signatures.input_shapes[name])
                 _state_shapes(definition.outputs, signatures.output_shapes[name])
@@ -100,7 +100,8 @@ def _state_shapes(tensors, shapes):
         tensors[name].tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
 
 
-def _refuse_broken_weights(servable):
+def refuse_broken_weights(servable):
+    """Raises a ValueError where a variable of the servable holds what is not a finite number."""
     for variable in (*servable.parameters, *servable.state):
         value = np.asarray(tf.cast(tf.convert_to_tensor(variable), tf.float64))
         if not np.all(np.isfinite(value)):

@@ -1,0 +1,82 @@
+"""A run of reinforcement learning: the same machinery, files and resumption."""
+
+import json
+
+import numpy as np
+import pytest
+
+import tfmeta
+from tests.experiment.finished_runs import losses, tensors
+from tfmeta import recipe
+from tfmeta.experiment import train
+
+SMALL = (
+    "gaussian_mlp.hidden = (6,)",
+    "Navigation.horizon = 5",
+    "environment_tasks.shots = 4",
+    "TRPO.cg_steps = 2",
+    "PolicyMAML.test_inner_steps = 1",
+    "train.tasks_per_step = 3",
+    "train.steps = 4",
+    "log.checkpoint_every = 1",
+    "log.tensorboard = False",
+    "evaluate.tasks = 4",
+    "evaluate.tasks_per_batch = 4",
+    "run.deterministic = False",
+)
+
+
+def small_recipe(*params):
+    return recipe.read_recipe(["rl_navigation_maml.gin"], [*SMALL, *params])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The work directory of a run that was left alone."""
+    workdir = tmp_path_factory.mktemp("policies") / "run"
+    train(small_recipe(), workdir)
+    return workdir
+
+
+def test_a_run_leaves_returns_pictures_and_an_export(whole):
+    names = {str(path.relative_to(whole)) for path in whole.rglob("*")}
+    assert {"evaluation.png", "paths.png", "learning_curve.png"} <= names
+    assert "export/1/saved_model.pb" in names
+    report = json.loads((whole / "evaluation.json").read_text())
+    assert report["protocol"]["shots"] == 4
+    assert len(report["results"]["running"]["return"]["mean"]) == 2
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(whole, tmp_path):
+    workdir = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfmeta.experiment.training.Training.advance", _killed_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            train(small_recipe("export.enabled = False"), workdir)
+    train(small_recipe("export.enabled = False"), workdir)
+    assert losses(workdir) == losses(whole)
+    expected, found = tensors(whole, 4), tensors(workdir, 4)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def _killed_after(step):
+    from tfmeta.experiment.training import Training
+
+    advance = Training.advance
+
+    def advance_or_die(training, steps):
+        if training.step >= step:
+            raise KeyboardInterrupt
+        return advance(training, steps)
+
+    return advance_or_die
+
+
+def test_a_run_is_restored_as_a_policy(whole):
+    learner = tfmeta.restore(whole)
+    assert type(learner).__name__ == "PolicyMAML"
+    saved = tensors(whole, 4)
+    first = next(value for name, value in saved.items() if name.startswith("parameters/0"))
+    np.testing.assert_array_equal(learner.parameter_variables[0], first)

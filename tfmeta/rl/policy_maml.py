@@ -1,0 +1,294 @@
+"""MAML for reinforcement learning (Finn, Abbeel, Levine 2017, algorithm 3)."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from tfmeta.parallel import map_tasks
+from tfmeta.rl.advantages import with_advantages
+from tfmeta.rl.meta_objective import MetaObjective
+from tfmeta.rl.outer_steps import TRPO
+from tfmeta.rl.policy_gradient_step import PolicyGradientStep
+from tfmeta.rl.sampling import sample_trajectories
+from tfmeta.rl.surrogates import log_likelihood_surrogate
+from tfmeta.rl.trajectories import returns
+
+
+class PolicyMAML(keras.Model):
+    """Learns a policy from which a few policy-gradient steps on a few trajectories suffice.
+
+    A batch is a batch of tasks, `(parameters [T, N, p], keys [T, 2])` of `environment_tasks`. A
+    meta-step draws N trajectories a task with the initialisation, adapts to them, draws N with
+    each adapted policy, and lets `outer` improve the mean over tasks of what those say of the
+    initialisation, through the inner steps.
+
+    Example:
+        >>> import keras
+        >>> from tfmeta import rl
+        >>> environment = rl.Navigation(horizon=5)
+        >>> network = rl.gaussian_mlp(2, 2, hidden=(8,))
+        >>> learner = rl.PolicyMAML(network, environment, inner_rate=0.1)
+        >>> learner.compile(keras.optimizers.SGD(1.0))
+        >>> tasks = rl.environment_tasks(environment, shots=4, seed=0).batch(2)
+        >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
+
+    Args:
+        network: a built `keras.Model` from observations [N, o] to [N, 2 a] (`gaussian_mlp`).
+        environment: `Environment`.
+        inner_rate: of the updates in training.
+        inner_steps: updates in training; 0: a policy for all tasks at once, without adaptation.
+        test_inner_steps: updates elsewhere.
+        test_inner_rates: of the first update elsewhere, the second, ...; the last goes on.
+        inner_surrogate: the inner loss, of `tfmeta.rl.surrogates`: which second derivatives the
+            meta-gradient has.
+        outer: `TRPO` or `PolicyGradient`.
+        discount: of rewards.
+        gae_lambda: of generalised advantages.
+        parallel: "auto", "vectorized" or "sequential" (`tfmeta.parallel.map_tasks`).
+        tasks_per_pass: at most so many tasks in one vectorised pass of the outer optimiser,
+            to bound memory.
+        name: of the model.
+
+    Raises:
+        ValueError: if the network does not fit the environment, or a number is out of its range.
+    """
+
+    normalization = "running"  # A policy sees observations one by one.
+    chains_state = False
+
+    def __init__(
+        self,
+        network,
+        environment,
+        inner_rate=0.1,
+        inner_steps=1,
+        *,
+        test_inner_steps=3,
+        test_inner_rates=(0.1, 0.05),
+        inner_surrogate=log_likelihood_surrogate,
+        outer=None,
+        discount=0.99,
+        gae_lambda=1.0,
+        parallel="auto",
+        tasks_per_pass=None,
+        name=None,
+    ):
+        super().__init__(name=name, autocast=False)
+        _check(network, environment, inner_steps, test_inner_steps, test_inner_rates)
+        self.network = network
+        self.environment = environment
+        self.inner_rate = inner_rate
+        self.inner_steps = inner_steps
+        self.test_inner_steps = test_inner_steps
+        self.test_inner_rates = tuple(test_inner_rates)
+        self.outer = TRPO() if outer is None else outer
+        self.discount = discount
+        self.gae_lambda = gae_lambda
+        self.parallel = parallel
+        self.tasks_per_pass = tasks_per_pass
+        self.step = PolicyGradientStep(network, inner_surrogate)
+        self._functions = {}
+        self.built = True
+
+    @property
+    def parameter_variables(self):
+        """What the outer optimiser trains: the network's trainable weights."""
+        return list(self.network.trainable_variables)
+
+    @property
+    def state_variables(self):
+        """What meta-steps leave alone."""
+        return list(self.network.non_trainable_variables)
+
+    def compile(self, optimizer=None, loss=None, metrics=None, *, jit_compile=False, **options):
+        """Configures training.
+
+        Args:
+            optimizer: Keras optimizer that takes what `outer` gives; None: SGD with a rate of 1.
+            loss: none: the policy's loss is its environment's.
+            metrics: none: the environment's rewards are measured.
+            jit_compile: whether to compile steps by XLA.
+            **options: of `keras.Model.compile`.
+        """
+        if loss is not None or metrics:
+            raise ValueError(
+                "A policy is judged by its environment's rewards. Received: "
+                f"loss={loss!r}, metrics={metrics!r}. Leave both out."
+            )
+        optimizer = keras.optimizers.SGD(1.0) if optimizer is None else optimizer
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **options)
+        self.outer.check_optimizer(self.optimizer)
+        self.optimizer.build(self.parameter_variables)
+        self._functions = {}
+
+    def build_metrics(self, element_spec):
+        """There are none to make (`Training` asks every learner)."""
+
+    def compute_meta_gradient(self, data, task_index=0):
+        """What one meta-step subtracts from the weights, without side effects.
+
+        Args:
+            data: a batch of `environment_tasks`.
+            task_index: unused: a task brings its own key.
+
+        Returns:
+            A list in the order of `parameter_variables`, the state (unchanged), and logs: "loss"
+            (minus the mean return after adaptation), "return_before", "return_after" and what
+            `outer` says.
+        """
+        weights, state = self._values()
+        experiences = self._experiences(weights, state, data, [self.inner_rate] * self.inner_steps)
+        *before, after = experiences
+
+        def of_task(weights, task):
+            return self.step.after_updates(weights, state, task[0], task[1], self.inner_rate)
+
+        def of_all(function):
+            tasks = (before, after)
+            return self._map(function, tasks, tasks_per_pass=self.tasks_per_pass)
+
+        objective = MetaObjective(of_task, of_all)
+        descent, logs = self.outer.descent(objective, weights)
+        first, last = (tf.reduce_mean(returns(one.trajectories)) for one in (experiences[0], after))
+        return descent, state, {"loss": -last, "return_before": first, "return_after": last, **logs}
+
+    def apply_meta_gradient(self, gradients, state):
+        """Gives the optimizer what `compute_meta_gradient` returned."""
+        self.optimizer.apply(gradients, self.parameter_variables)
+
+    def train_step(self, data):
+        """One meta-step, for `fit`."""
+        gradients, state, logs = self.compute_meta_gradient(data)
+        self.apply_meta_gradient(gradients, state)
+        return logs
+
+    def trajectories(self, data, inner_steps=None):
+        """What the policy does in each task, before its updates and after each.
+
+        Args:
+            data: a batch of `environment_tasks`.
+            inner_steps: n, number of updates; None: `test_inner_steps`.
+
+        Returns:
+            A list of n + 1 `Trajectories` [T, N, H, ...].
+        """
+        steps = self.test_inner_steps if inner_steps is None else inner_steps
+        if steps not in self._functions:
+            self._functions[steps] = tf.function(
+                functools.partial(self._trajectories, steps),
+                autograph=False,
+                jit_compile=bool(self.jit_compile),
+            )
+        return self._functions[steps](tf.nest.map_structure(tf.convert_to_tensor, data))
+
+    def task_metrics(self, data, inner_steps=None, normalization=None):
+        """What evaluation measures of each task.
+
+        Args:
+            data: a batch of `environment_tasks`.
+            inner_steps: n; None: `test_inner_steps`.
+            normalization: unused.
+
+        Returns:
+            `{"return": [T, n + 1]}`, the mean undiscounted return of a task's trajectories before
+            the first update and after each.
+        """
+        curve = [returns(one).numpy() for one in self.trajectories(data, inner_steps)]
+        return {"return": tf.stack(curve, axis=1).numpy()}
+
+    def servable(self):
+        """What the export room needs of this policy; see `tfmeta.export.ServablePolicy`."""
+        from tfmeta.rl.servable import make_servable
+
+        return make_servable(self)
+
+    def export(
+        self, export_dir, version=None, *, normalization=None, preprocessing=None, **options
+    ):
+        """Writes a SavedModel whose signature `adapt_and_act` takes one update.
+
+        Args:
+            export_dir: the model's directory; the SavedModel goes to `export_dir/<version>/`.
+            version: None: one more than the highest there.
+            normalization: None, or "running": a policy sees observations one by one.
+            preprocessing: none: observations are sent as they are.
+            **options: of `tfmeta.export.export_policy` (max_support, max_steps, max_query, ...).
+
+        Returns:
+            Path of the version directory.
+        """
+        from tfmeta.export import export_policy
+
+        if normalization not in (None, self.normalization) or preprocessing:
+            raise ValueError(
+                "A policy's observations are neither normalised together nor prepared. Received: "
+                f"normalization={normalization!r}, preprocessing={preprocessing!r}. Leave them out."
+            )
+        return export_policy(self.servable(), export_dir, version, **options)
+
+    def _trajectories(self, steps, data):
+        rates = self.test_inner_rates
+        rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]
+        experiences = self._experiences(*self._values(), data, rates)
+        return [experience.trajectories for experience in experiences]
+
+    def _experiences(self, weights, state, data, rates):
+        """`Experience` [T, N, H, ...] before the updates and after each."""
+        parameters, keys = data
+        parameters = tf.cast(parameters, weights[0].dtype)
+        tasks = parameters.shape[0] or tf.shape(parameters)[0]
+        current = [tf.broadcast_to(w, [tasks, *w.shape]) for w in weights]
+        experiences = []
+        for number in range(len(rates) + 1):
+            experience = self._drawn(current, state, parameters, _folded(keys, number))
+            experiences.append(experience)
+            if number < len(rates):
+                current = self._updated(current, state, experience, rates[number])
+        return experiences
+
+    def _drawn(self, weights, state, parameters, keys):
+        def policy(observations):
+            return self._map(
+                lambda task: self.step.outputs(task[0], state, task[1]), (weights, observations)
+            )
+
+        trajectories = sample_trajectories(self.environment, policy, parameters, keys)
+        return with_advantages(trajectories, self.discount, self.gae_lambda)
+
+    def _updated(self, weights, state, experience, rate):
+        moved = self._map(
+            lambda task: self.step.update(task[0], state, task[1], rate)[0], (weights, experience)
+        )
+        return [tf.stop_gradient(weight) for weight in moved]
+
+    def _map(self, function, tasks, **options):
+        return map_tasks(function, tasks, parallel=self.parallel, **options)
+
+    def _values(self):
+        weights = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
+        return weights, [tf.convert_to_tensor(variable) for variable in self.state_variables]
+
+
+def _folded(keys, number):
+    """Keys [T, 2] of the `number`-th set of trajectories."""
+    return tf.map_fn(lambda key: tf.random.experimental.stateless_fold_in(key, number), keys)
+
+
+def _check(network, environment, inner_steps, test_inner_steps, test_inner_rates):
+    sizes = (environment.observation_size, 2 * environment.action_size)
+    shapes = network.input_shape[-1], network.output_shape[-1]
+    if sizes != shapes:
+        raise ValueError(
+            "A policy's network must go from observations to a mean and a log standard deviation "
+            f"for each part of an action, {sizes[0]} to {sizes[1]} numbers. Received: "
+            f"{network.name!r}, {shapes[0]} to {shapes[1]}. Build it with "
+            f"gaussian_mlp({environment.observation_size}, {environment.action_size})."
+        )
+    for name, steps in (("inner_steps", inner_steps), ("test_inner_steps", test_inner_steps)):
+        if not isinstance(steps, int) or steps < 0:
+            raise ValueError(f"{name} must be a whole number, 0 or more. Received: {steps!r}.")
+    if not test_inner_rates:
+        raise ValueError(
+            "test_inner_rates must name the rate of the first update at least. Received: none."
+        )
