@@ -29,7 +29,7 @@ class MTNet(MAML):
         >>> import tfmeta
         >>> network = tfmeta.networks.t_net(tfmeta.networks.mlp(hidden=(40, 40)))
         >>> learner = tfmeta.MTNet(network, inner_rate=0.01, adapted="!*_warp/*")
-        >>> [variable.shape for variable in learner.logit_variables]
+        >>> [tuple(variable.shape) for variable in learner.logit_variables]
         [(40,), (40,), (1,)]
 
     Args:
