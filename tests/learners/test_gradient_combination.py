@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from benchmarks import reptile_expansion
+from benchmarks import reptile_terms
 from tests.learners.conftest import compiled, relative_error, squared_error, values
 from tfmeta.learners.reptile import minibatch_rows
 from tfmeta.tasks.task import Examples
@@ -94,15 +94,15 @@ def test_factors_that_are_all_zero_are_refused(problem):
         combination(problem, (0, 0))
 
 
-@pytest.mark.parametrize("name", reptile_expansion.TERMS)
+@pytest.mark.parametrize("name", reptile_terms.TERMS)
 def test_two_terms_of_the_papers_expansion_leave_the_square_of_the_rate(name):
-    rows = [reptile_expansion.row(name, 3, rate) for rate in (0.004, 0.002)]
-    assert reptile_expansion.order(rows) == pytest.approx(2, abs=0.02)
+    rows = [reptile_terms.row(name, 3, rate) for rate in (0.004, 0.002)]
+    assert reptile_terms.order(rows) == pytest.approx(2, abs=0.02)
     assert rows[-1]["c_measured"] == pytest.approx(rows[-1]["c"], rel=0.02)
 
 
 def test_another_coefficient_leaves_a_term_that_falls_with_the_rate_alone(monkeypatch):
     wrong = {"Reptile": (lambda k: k, lambda k: k * (k - 1))}
-    monkeypatch.setattr(reptile_expansion, "TERMS", wrong)
-    rows = [reptile_expansion.row("Reptile", 3, rate) for rate in (0.004, 0.002)]
-    assert reptile_expansion.order(rows) == pytest.approx(1, abs=0.02)
+    monkeypatch.setattr(reptile_terms, "TERMS", wrong)
+    rows = [reptile_terms.row("Reptile", 3, rate) for rate in (0.004, 0.002)]
+    assert reptile_terms.order(rows) == pytest.approx(1, abs=0.02)

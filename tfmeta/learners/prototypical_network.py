@@ -90,7 +90,7 @@ class PrototypicalNetwork(EpisodicTraining, ComparisonLearner):
             head,
             inner_steps,
             constants=goal,
-            record=observe and (lambda head: observe(self._filled(weights, head))),
+            record=observe and (lambda done, head: observe(self._filled(weights, head))),
         )
         losses_after = tf.concat([losses, [support_loss(head)]], axis=0)
         return Adaptation(self._filled(weights, head), losses_after, list(state), records, losses)

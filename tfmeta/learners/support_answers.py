@@ -35,7 +35,7 @@ class SupportAnswers:
             lambda index, carry, constants: (carry, tf.cast(loss, weights[0].dtype)),
             weights,
             inner_steps,
-            record=observe,
+            record=observe and (lambda done, weights: observe(weights)),
         )
         losses = tf.concat([losses, [tf.cast(loss, losses.dtype)]], axis=0)
         return Adaptation(weights, losses, list(state), records, losses[1:])
