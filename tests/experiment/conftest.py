@@ -3,7 +3,7 @@
 import pytest
 
 from tfmeta import recipe
-from tfmeta.experiment import finish, train
+from tfmeta.experiment import sinusoids, train
 
 SMALL = (
     "mlp.hidden = (8,)",
@@ -26,7 +26,7 @@ SMALL = (
 def short_pictures():
     """Tracing ten inner steps for a picture takes longer than the rest of a small run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish, "_PICTURE_STEPS", (0, 1, 2))
+        patch.setattr(sinusoids, "_PICTURE_STEPS", (0, 1, 2))
         yield
 
 

@@ -109,6 +109,11 @@ def train_stream(settings: Settings, start: int = 0):
         return settings.train.stream(split="train", seed=settings.train.seed, start=start)
 
 
+def first_shots(settings: Settings) -> int | None:
+    """The support size of the result, where a recipe evaluates several."""
+    return (settings.evaluate.shots or (None,))[0]
+
+
 def held_out_stream(settings: Settings, split: str, seed: int, shots: int | None = None):
     """The endless stream of held-out tasks of a split."""
     stream = settings.evaluate.stream or settings.train.stream

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from tfmeta import calibration, evaluation
-from tfmeta.experiment import building, pictures, policies
+from tfmeta.experiment import building, pictures, policies, sinusoids
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.ensemble import Ensemble
 from tfmeta.experiment.files import write_json
@@ -18,11 +17,6 @@ from tfmeta.export import versions
 from tfmeta.settings import Settings
 from tfmeta.tasks.episodes import SCALE
 from tfmeta.tasks.image_folder import RESIZE_FILTER
-from tfmeta.tasks.sinusoid import sinusoid_curve, sinusoid_parameters
-
-_PICTURE_TASKS = 3
-_PICTURE_STEPS = (0, 1, 10)
-_PICTURE_POINTS = 200
 
 
 def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> None:
@@ -61,62 +55,59 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
     Returns:
         The reports, that of evaluation.json first.
     """
-    options, reports = settings.evaluate, []
-    answering, members = learner, {}
-    if options.ensemble > 1:
-        answering = Ensemble(learner, place.checkpoints(), options.ensemble)
-        members = {"ensemble": answering.steps}
-    for number, shots in enumerate(options.shots or (None,)):
-        stream = building.held_out_stream(settings, options.split, options.seed, shots)
-        steps = learner.test_inner_steps if options.inner_steps is None else options.inner_steps
-
-        results = evaluation.evaluate_learner(
-            answering,
-            stream,
-            options.tasks,
-            inner_steps=steps,
-            normalizations=options.normalizations,
-            tasks_per_batch=options.tasks_per_batch,
-            report=lambda done: _leave_if(stop),
-        )
-        report = evaluation.report_of(
-            learner,
-            stream,
-            results,
-            recipe=settings.recipe,
-            split=options.split,
-            tasks=options.tasks,
-            inner_steps=steps,
-            seed=options.seed,
-            train_seed=settings.train.seed,
-            checkpoint=options.checkpoint,
-            step=step,
-            **members,
-        )
-        if _calibrates(options, learner):
-            report["calibration"] = calibration.calibrate(
-                learner,
-                stream,
-                options.tasks,
-                inner_steps=steps,
-                tasks_per_batch=options.tasks_per_batch,
-                report=lambda done: _leave_if(stop),
-            )
+    reports = []
+    for number, shots in enumerate(settings.evaluate.shots or (None,)):
+        report = _report(settings, place, learner, step, shots, stop)
         reports.append(report)
         suffix = f"_{shots}shot" if number else ""
         name = EVALUATION.replace(".json", f"{suffix}.json")
         write_json(place.path / name, report)
         pictures.inner_steps_curve(report, place.path / name.replace(".json", ".png"))
+        print(_headline(report), evaluation.table(report), sep="\n")
         if "calibration" in report:
             picture = name.replace(EVALUATION[:-5], "calibration").replace(".json", ".png")
             pictures.calibration(report, place.path / picture)
-        print(_headline(report), evaluation.table(report), sep="\n")
-        if "calibration" in report:
             print(_calibration_line(report["calibration"]))
     draw = _DRAWN.get(reports[0]["protocol"].get("name"))
     if draw:
         draw(settings, place, learner)
     return reports
+
+
+def _report(settings, place, learner, step, shots, stop) -> dict:
+    """The result with support sets of a size, and its protocol."""
+    options, answering, members = settings.evaluate, learner, {}
+    if options.ensemble > 1:
+        answering = Ensemble(learner, place.checkpoints(), options.ensemble)
+        members = {"ensemble": answering.steps}
+    stream = building.held_out_stream(settings, options.split, options.seed, shots)
+    how = {
+        "inner_steps": (
+            learner.test_inner_steps if options.inner_steps is None else options.inner_steps
+        ),
+        "tasks_per_batch": options.tasks_per_batch,
+        "report": lambda done: _leave_if(stop),
+    }
+    results = evaluation.evaluate_learner(
+        answering, stream, options.tasks, normalizations=options.normalizations, **how
+    )
+    report = evaluation.report_of(
+        learner,
+        stream,
+        results,
+        recipe=settings.recipe,
+        split=options.split,
+        tasks=options.tasks,
+        inner_steps=how["inner_steps"],
+        seed=options.seed,
+        train_seed=settings.train.seed,
+        checkpoint=options.checkpoint,
+        step=step,
+        **members,
+    )
+    if _calibrates(options, learner):
+        report["calibration"] = calibration.calibrate(learner, stream, options.tasks, **how)
+    return report
 
 
 def _calibrates(options, learner) -> bool:
@@ -154,43 +145,8 @@ def draw_learning_curve(settings: Settings, place: WorkDir) -> None:
         pictures.learning_curve(rows, place.path / "learning_curve.png", settings.recipe)
 
 
-def draw_sinusoids(settings: Settings, place: WorkDir, learner) -> None:
-    """Writes adaptation.png: truth, support points, the network before and after adaptation."""
-    options = settings.evaluate
-    stream = building.held_out_stream(settings, options.split, options.seed, _first_shots(settings))
-    info = stream.info
-    if info["input_dim"] != 1 or info["output_dim"] != 1:
-        return
-    (support_x, support_y, _), _ = next(iter(stream.batch(_PICTURE_TASKS)))
-    x = np.linspace(*info["inputs"], _PICTURE_POINTS, dtype="float32")
-    queries = tf.tile(x[None, :, None], [_PICTURE_TASKS, 1, 1])
-    steps = max(max(_PICTURE_STEPS), learner.test_inner_steps)
-    outputs, _ = learner.adaptation_curve((support_x, support_y, queries), inner_steps=steps)
-    ranges = {name: tuple(info[name]) for name in ("amplitudes", "phases")}
-    truth = [
-        sinusoid_curve(
-            x[:, None], *sinusoid_parameters(options.seed, task, options.split, **ranges)
-        )
-        for task in range(_PICTURE_TASKS)
-    ]
-    bands = None
-    if hasattr(learner, "predictive"):
-        found = learner.predictive((support_x, support_y, queries), inner_steps=steps)
-        bands = {"samples": found.samples.numpy()[..., 0], "std": found.std.numpy()[..., 0]}
-        bands["std"] = np.sqrt(bands["std"] ** 2 + learner.noise**2)
-    curves = {
-        "bands": bands,
-        "support_x": support_x.numpy(),
-        "support_y": support_y.numpy(),
-        "x": x,
-        "truth": np.asarray(truth)[..., 0],
-        "predictions": {step: outputs.numpy()[:, step, :, 0] for step in _PICTURE_STEPS},
-    }
-    pictures.sinusoid_adaptation(curves, place.path / "adaptation.png")
-
-
 # What is drawn of adaptation, by the name of the tasks.
-_DRAWN = {"sinusoid": draw_sinusoids, "navigation": policies.draw_paths}
+_DRAWN = {"sinusoid": sinusoids.draw_adaptation, "navigation": policies.draw_paths}
 
 
 def export(settings: Settings, learner, folder, normalization=None) -> Path:
@@ -201,7 +157,7 @@ def export(settings: Settings, learner, folder, normalization=None) -> Path:
         if getattr(settings.export, name) is not None
     }
     info = building.held_out_stream(
-        settings, settings.evaluate.split, settings.evaluate.seed, _first_shots(settings)
+        settings, settings.evaluate.split, settings.evaluate.seed, building.first_shots(settings)
     ).info
     return Path(
         learner.export(
@@ -213,11 +169,6 @@ def export(settings: Settings, learner, folder, normalization=None) -> Path:
             **limits,
         )
     )
-
-
-def _first_shots(settings: Settings) -> int | None:
-    """The support size of the result, where a recipe evaluates several."""
-    return (settings.evaluate.shots or (None,))[0]
 
 
 def _preprocessing(info: dict) -> dict:
