@@ -2,14 +2,16 @@
 
     python -m benchmarks.choices [--recipes=...] [--write]
 
-For each recipe the choice that `tfmeta.train` makes before step 1 is made several times, with its
-own short trial; then every way is timed at greater length, in turns. `--write` stores
-results/benchmarks/choices.json: what was chosen how often, what it cost, and its step in times of
-the fastest way's.
+For each recipe, in a process of its own with the recipe's threads, the choice that `tfmeta.train`
+makes before step 1 is made several times, with its own short trial; then every way is timed at
+greater length, in turns. `--write` keeps each recipe's row in results/benchmarks/choices.json,
+beside those of earlier calls: what was chosen how often, what it cost, and its step in times of the
+fastest way's.
 """
 
 import collections
 import json
+import subprocess
 import sys
 import time
 
@@ -35,14 +37,16 @@ WAYS = (Way(False, "vectorized"), Way(False, "sequential"), Way(True, "vectorize
 _RECIPES = flags.DEFINE_list("recipes", list(RECIPES), "Which recipes.")
 _RUNS = flags.DEFINE_integer("runs", 5, "How often the choice is made.", 1)
 _SECONDS = flags.DEFINE_float("seconds", 20, "Time for each way, at the end.", 0)
+_WORKER = flags.DEFINE_bool("worker", False, "For the processes that this starts.")
 _WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
 
 
 def measure(name) -> dict:
     """The choices of a recipe, and what each way takes."""
     with config.configured(recipe.read_recipe([name], [])) as settings:
-        strategy = building.make_strategy(None)
+        building.set_threads(settings.run.intra_op_threads)
         building.set_determinism(None)
+        strategy = building.make_strategy(None)
         made = [_timed_choice(settings, strategy) for _ in range(_RUNS.value)]
         seconds = time_ways(settings, strategy)
     best = min(seconds.values())
@@ -81,20 +85,35 @@ def time_ways(settings, strategy) -> dict:
     return {way: float(np.median(found)) for way, found in turns.items()}
 
 
+def measured_apart(name) -> dict:
+    """`measure` in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.choices", "--worker", f"--recipes={name}"]
+    command += [f"--runs={_RUNS.value}", f"--seconds={_SECONDS.value}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return json.loads(done.stdout)
+
+
+def write(name, row):
+    """Keeps a recipe's row beside the others'."""
+    path = report.RESULTS / "choices.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["recipes"] if path.exists() else {}
+    document = {
+        "command": report.command("benchmarks.choices", sys.argv[1:]),
+        "machine": report.machine(),
+        "recipes": rows | {name: row},
+    }
+    report.write(path.name, document)
+
+
 def main(_):
-    found = {}
+    if _WORKER.value:
+        print(json.dumps(measure(_RECIPES.value[0])))
+        return
     for name in _RECIPES.value:
-        found[name] = measure(name)
-        print(name, json.dumps(found[name], indent=1), flush=True)
-        tf.keras.backend.clear_session()
-    if _WRITE.value:
-        document = {
-            "command": report.command("benchmarks.choices", sys.argv[1:]),
-            "machine": report.machine(),
-            "recipes": found,
-        }
-        path = ROOT / "results" / "benchmarks" / "choices.json"
-        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        row = measured_apart(name)
+        print(name, json.dumps(row, indent=1), flush=True)
+        if _WRITE.value:
+            write(name, row)
 
 
 if __name__ == "__main__":

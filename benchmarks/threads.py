@@ -99,8 +99,7 @@ def main(_):
             "machine": report.machine(),
             "recipes": found,
         }
-        path = ROOT / "results" / "benchmarks" / "threads.json"
-        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        report.write("threads.json", document)
 
 
 if __name__ == "__main__":
