@@ -113,7 +113,9 @@ def own_table(documents) -> list[str]:
         *lines,
         "",
         "Operations are those of layers' products, by the formula of `benchmarks/operations.py`; "
-        "the products alone are the same products, batched over tasks, with nothing between them.",
+        "the products alone are the same products, batched over tasks, with nothing between them. "
+        "tfmeta tries its ways to compute first, as a long run does, and its compile time and "
+        "memory are of all that it tried.",
         "",
     ]
 
