@@ -97,12 +97,7 @@ def write(name, row):
     """Keeps a recipe's row beside the others'."""
     path = report.RESULTS / "choices.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["recipes"] if path.exists() else {}
-    document = {
-        "command": report.command("benchmarks.choices", sys.argv[1:]),
-        "machine": report.machine(),
-        "recipes": rows | {name: row},
-    }
-    report.write(path.name, document)
+    report.write_recipes("choices", rows | {name: row})
 
 
 def main(_):

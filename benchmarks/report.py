@@ -7,6 +7,7 @@ import platform
 import re
 import shlex
 import subprocess
+import sys
 
 import numpy as np
 
@@ -106,6 +107,17 @@ def write(file_name, document):
     text = re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match[0].split()), text)
     (RESULTS / file_name).write_text(text + "\n")
     print(f"Written to {RESULTS.relative_to(ROOT) / file_name}", flush=True)
+
+
+def write_recipes(name, rows):
+    """Stores figures by recipe in results/benchmarks/<name>.json, with command and machine.
+
+    Args:
+        name: of the module in `benchmarks` that measured them.
+        rows: figures by recipe.
+    """
+    found = {"command": command(f"benchmarks.{name}", sys.argv[1:]), "machine": machine()}
+    write(f"{name}.json", {**found, "recipes": rows})
 
 
 def is_current(file_name) -> bool:

@@ -94,12 +94,7 @@ def main(_):
         found[name] = measure(name)
         print(name, json.dumps(found[name]), flush=True)
     if _WRITE.value:
-        document = {
-            "command": report.command("benchmarks.threads", sys.argv[1:]),
-            "machine": report.machine(),
-            "recipes": found,
-        }
-        report.write("threads.json", document)
+        report.write_recipes("threads", found)
 
 
 if __name__ == "__main__":

@@ -122,12 +122,7 @@ def main(_):
         found[name] = measure(name)
         print(name, json.dumps(found[name]), flush=True)
     if _WRITE.value:
-        document = {
-            "command": report.command("benchmarks.whole_run", sys.argv[1:]),
-            "machine": report.machine(),
-            "recipes": found,
-        }
-        report.write("whole_run.json", document)
+        report.write_recipes("whole_run", found)
 
 
 if __name__ == "__main__":

@@ -130,8 +130,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             loss: one Keras loss, its name, or a function of (targets, outputs); a set's loss is
                 its (weighted) mean.
             metrics: of the query outputs [T, Q, ...].
-            jit_compile: whether to compile steps by XLA (on a CPU that is faster for small dense
-                networks and slower for convolutional ones; a run of `tfmeta.train` measures it).
+            jit_compile: whether to compile steps by XLA (on a CPU that may be faster for small
+                dense networks and is slower for convolutional ones; `tfmeta.train` measures it).
             **options: of `keras.Model.compile`.
         """
         checks.check_loss(loss)
