@@ -14,7 +14,11 @@ from tfmeta.rl.sampling import sample_trajectories
 from tfmeta.rl.surrogates import log_likelihood_surrogate
 from tfmeta.rl.trajectories import returns
 
+# Arguments that Keras saves as objects of their own.
+_SAVED = ("network", "environment", "inner_surrogate", "outer")
 
+
+@keras.saving.register_keras_serializable("tfmeta")
 class PolicyMAML(keras.Model):
     """Learns a policy from which a few policy-gradient steps on a few trajectories suffice.
 
@@ -156,6 +160,30 @@ class PolicyMAML(keras.Model):
     def apply_meta_gradient(self, gradients, state):
         """Gives the optimizer what `compute_meta_gradient` returned."""
         self.optimizer.apply(gradients, self.parameter_variables)
+
+    def get_config(self):
+        parts = (self.network, self.environment, self.step.surrogate, self.outer)
+        return {
+            **dict(zip(_SAVED, map(keras.saving.serialize_keras_object, parts), strict=True)),
+            "inner_rate": self.inner_rate,
+            "inner_steps": self.inner_steps,
+            "test_inner_steps": self.test_inner_steps,
+            "test_inner_rates": list(self.test_inner_rates),
+            "discount": self.discount,
+            "gae_lambda": self.gae_lambda,
+            "parallel": self.parallel,
+            "tasks_per_pass": self.tasks_per_pass,
+            "name": self.name,
+        }
+
+    def compile_from_config(self, config):
+        """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _SAVED}
+        return cls(**{**config, **parts})
 
     def train_step(self, data):
         """One meta-step, for `fit`."""
