@@ -9,6 +9,8 @@ import tfmeta
 from tests.experiment.finished_runs import losses, tensors
 from tfmeta import recipe
 from tfmeta.experiment import train
+from tfmeta.experiment.building import operation_errors
+from tfmeta.recipe import RunError
 
 SMALL = (
     "gaussian_mlp.hidden = (6,)",
@@ -80,3 +82,14 @@ def test_a_run_is_restored_as_a_policy(whole):
     saved = tensors(whole, 4)
     first = next(value for name, value in saved.items() if name.startswith("parameters/0"))
     np.testing.assert_array_equal(learner.parameter_variables[0], first)
+
+
+def test_a_simulation_that_fails_ends_a_run_in_its_own_words():
+    pytest.importorskip("gymnasium", reason="needs the extra [rl]")
+    from tests.rl.line_worlds import BrokenWorld
+    from tests.rl.test_gymnasium_environment import Lines, batch, draw
+
+    broken = Lines(world=BrokenWorld)
+    with pytest.raises(RunError, match="the line is torn") as caught, operation_errors():
+        draw(broken, *batch(broken))
+    assert str(caught.value).count("the line is torn") == 2  # the line of code, and the message

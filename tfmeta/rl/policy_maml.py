@@ -6,11 +6,10 @@ import keras
 import tensorflow as tf
 
 from tfmeta.parallel import map_tasks
-from tfmeta.rl.advantages import with_advantages
+from tfmeta.rl.adaptation import Adaptation
 from tfmeta.rl.meta_objective import MetaObjective
 from tfmeta.rl.outer_steps import TRPO
 from tfmeta.rl.policy_gradient_step import PolicyGradientStep
-from tfmeta.rl.sampling import sample_trajectories
 from tfmeta.rl.surrogates import log_likelihood_surrogate
 from tfmeta.rl.trajectories import returns
 
@@ -92,6 +91,7 @@ class PolicyMAML(keras.Model):
         self.parallel = parallel
         self.tasks_per_pass = tasks_per_pass
         self.step = PolicyGradientStep(network, inner_surrogate)
+        self._adaptation = Adaptation(environment, self.step, self._map, discount, gae_lambda)
         self._functions = {}
         self.built = True
 
@@ -142,7 +142,8 @@ class PolicyMAML(keras.Model):
             `outer` says.
         """
         weights, state = self._values()
-        experiences = self._experiences(weights, state, data, [self.inner_rate] * self.inner_steps)
+        rates = [self.inner_rate] * self.inner_steps
+        experiences = self._adaptation.experiences(weights, state, data, rates)
         *before, after = experiences
 
         def of_task(weights, task):
@@ -258,37 +259,8 @@ class PolicyMAML(keras.Model):
     def _trajectories(self, steps, data):
         rates = self.test_inner_rates
         rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]
-        experiences = self._experiences(*self._values(), data, rates)
+        experiences = self._adaptation.experiences(*self._values(), data, rates)
         return [experience.trajectories for experience in experiences]
-
-    def _experiences(self, weights, state, data, rates):
-        """`Experience` [T, N, H, ...] before the updates and after each."""
-        parameters, keys = data
-        parameters = tf.cast(parameters, weights[0].dtype)
-        tasks = parameters.shape[0] or tf.shape(parameters)[0]
-        current = [tf.broadcast_to(w, [tasks, *w.shape]) for w in weights]
-        experiences = []
-        for number in range(len(rates) + 1):
-            experience = self._drawn(current, state, parameters, _folded(keys, number))
-            experiences.append(experience)
-            if number < len(rates):
-                current = self._updated(current, state, experience, rates[number])
-        return experiences
-
-    def _drawn(self, weights, state, parameters, keys):
-        def policy(observations):
-            return self._map(
-                lambda task: self.step.outputs(task[0], state, task[1]), (weights, observations)
-            )
-
-        trajectories = sample_trajectories(self.environment, policy, parameters, keys)
-        return with_advantages(trajectories, self.discount, self.gae_lambda)
-
-    def _updated(self, weights, state, experience, rate):
-        moved = self._map(
-            lambda task: self.step.update(task[0], state, task[1], rate)[0], (weights, experience)
-        )
-        return [tf.stop_gradient(weight) for weight in moved]
 
     def _map(self, function, tasks, **options):
         return map_tasks(function, tasks, parallel=self.parallel, **options)
@@ -296,11 +268,6 @@ class PolicyMAML(keras.Model):
     def _values(self):
         weights = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
         return weights, [tf.convert_to_tensor(variable) for variable in self.state_variables]
-
-
-def _folded(keys, number):
-    """Keys [T, 2] of the `number`-th set of trajectories."""
-    return tf.map_fn(lambda key: tf.random.experimental.stateless_fold_in(key, number), keys)
 
 
 def _check(network, environment, inner_steps, test_inner_steps, test_inner_rates):

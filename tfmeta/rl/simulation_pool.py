@@ -8,6 +8,7 @@ POSIX only.
 """
 
 import contextlib
+import itertools
 import os
 import pickle
 import socket
@@ -120,7 +121,7 @@ class _Worker:
 def _bounds(trajectories: int, workers: int) -> list[tuple[int, int]]:
     """First and end of each worker's share; none is empty."""
     cuts = np.linspace(0, trajectories, min(workers, trajectories) + 1).astype(int).tolist()
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
 
 
 def _end(workers: list[_Worker]) -> None:
