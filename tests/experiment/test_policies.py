@@ -63,6 +63,35 @@ def test_an_interrupted_run_ends_with_the_same_bits(whole, tmp_path):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+def test_a_run_that_gymnasium_simulates_goes_on_with_the_same_bits_on_other_processes(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("mujoco", reason="needs the extra [rl]")
+    simulated = recipe.read_recipe(
+        ["rl_cheetah_direction_maml.gin"],
+        [
+            *(line for line in SMALL if not line.startswith(("Navigation", "TRPO"))),
+            "HalfCheetahDirection.horizon = 4",
+            "PolicyMAML.outer = @PolicyGradient()",
+            "PolicyMAML.test_inner_steps = 0",
+            "train.steps = 2",
+            "export.enabled = False",
+        ],
+    )
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    train(simulated, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("tfmeta.experiment.training.Training.advance", _killed_after(1))
+        with pytest.raises(KeyboardInterrupt):
+            train(simulated, tmp_path / "run")
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    train(simulated, tmp_path / "run")
+    expected, found = tensors(tmp_path / "whole", 2), tensors(tmp_path / "run", 2)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
 def _killed_after(step):
     from tfmeta.experiment.training import Training
 
