@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-gymnasium = pytest.importorskip("gymnasium", reason="needs the extra [rl]")
-
-from tests.rl import line_worlds
 from tfmeta import rl
 from tfmeta.recipe import RecipeError, explained
 from tfmeta.rl.sampling import sample_trajectories
 from tfmeta.tasks.draws import uniform
+
+line_worlds = pytest.importorskip("tests.rl.line_worlds", reason="needs the extra [rl]")
 
 
 class Lines(rl.GymnasiumEnvironment):

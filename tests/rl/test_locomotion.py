@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-pytest.importorskip("mujoco", reason="needs the extra [rl]")
-gymnasium = pytest.importorskip("gymnasium", reason="needs the extra [rl]")
-
 from tfmeta import rl
 from tfmeta.tasks.draws import random_bits
+
+pytest.importorskip("mujoco", reason="needs the extra [rl]")
+gymnasium = pytest.importorskip("gymnasium", reason="needs the extra [rl]")
 
 STEP_SECONDS = 0.05
 ACTIONS = np.random.default_rng(0).uniform(-1, 1, (15, 8)).astype("float32")

@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("gymnasium", reason="needs the extra [rl]")
-
-from tests.rl.line_worlds import BrokenWorld, LineWorld
 from tests.test_public_names import modules_after
 from tfmeta.rl.simulation_pool import SimulationPool
+
+line_worlds = pytest.importorskip("tests.rl.line_worlds", reason="needs the extra [rl]")
+LineWorld, BrokenWorld = line_worlds.LineWorld, line_worlds.BrokenWorld
 
 TRAJECTORIES, STEPS = 5, 12
 GOALS = np.linspace(-2.0, 2.0, TRAJECTORIES)[:, None]

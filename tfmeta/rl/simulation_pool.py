@@ -17,7 +17,6 @@ import sys
 import weakref
 from multiprocessing.connection import Connection
 
-import cloudpickle
 import numpy as np
 
 _PATIENCE = 5.0  # seconds that a process may take to end
@@ -37,6 +36,8 @@ class SimulationPool:
     def __init__(self, make, processes: int):
         self._workers = [_Worker(number, processes) for number in range(1, processes + 1)]
         self._finalizer = weakref.finalize(self, _end, self._workers)
+        import cloudpickle  # of gymnasium's dependencies: only who has that comes here
+
         message = cloudpickle.dumps(make)
         self._together([message] * processes)
 
