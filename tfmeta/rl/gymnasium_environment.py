@@ -39,16 +39,19 @@ class GymnasiumEnvironment:
     trajectory must be a function of seed, parameter and actions. Spaces are boxes.
 
     Example:
-        >>> import functools
         >>> import gymnasium
         >>> from tfmeta import rl
         >>> from tfmeta.tasks.draws import uniform
+        >>> class Gravity(gymnasium.Wrapper):
+        ...     def reset(self, *, seed=None, options=None):
+        ...         (self.unwrapped.g,) = options["task"]
+        ...         return self.env.reset(seed=seed)
         >>> class Pendulums(rl.GymnasiumEnvironment):
-        ...     name, task_size, horizon, processes = "pendulums", 1, 50, 1
+        ...     name, task_size, horizon = "pendulums", 1, 50
         ...     def tasks(self, bits):
-        ...         return uniform(bits, 5.0, 15.0)  # gravity
+        ...         return uniform(bits, 5.0, 15.0)
         ...     def maker(self):
-        ...         return functools.partial(gymnasium.make, "Pendulum-v1")
+        ...         return lambda: Gravity(gymnasium.make("Pendulum-v1"))
         >>> Pendulums().observation_size, Pendulums().action_size
         (3, 1)
 
