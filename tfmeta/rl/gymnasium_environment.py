@@ -140,8 +140,8 @@ class GymnasiumEnvironment:
         return SimulationState(observations, tf.ensure_shape(turn, []))
 
     @functools.cached_property
-    def _simulations(self) -> "_Simulations":
-        return _Simulations(self.maker(), self.processes or os.cpu_count() or 1)
+    def _simulations(self) -> "_PoolInTurns":
+        return _PoolInTurns(self.maker(), self.processes or os.cpu_count() or 1)
 
     def _start(self, parameters, keys):
         count = parameters.shape[1]
@@ -156,7 +156,7 @@ class GymnasiumEnvironment:
         return observations.reshape(*shape, -1), turn, rewards.reshape(shape), ended.reshape(shape)
 
 
-class _Simulations:
+class _PoolInTurns:
     """A pool that answers calls in turn, and refuses a step of trajectories that are no more."""
 
     def __init__(self, make, processes):
