@@ -20,6 +20,9 @@ KILLS = 3
 PATIENCE = 300.0  # seconds that a process may take on a busy machine
 BINDINGS = (
     "mlp.hidden = (8,)",
+    # A picture of one-dimensional sinusoids takes longer than the rest of the evaluation.
+    "mlp.input_dim = 2",
+    "sinusoid.input_dim = 2",
     "MAML.test_inner_steps = 1",
     "train.tasks_per_step = 4",
     f"train.steps = {STEPS}",
