@@ -52,7 +52,7 @@ class MotionTask(gymnasium.Wrapper):
 class _SharedModel:
     """Environments of a process share one compiled model, which no simulation changes.
 
-    Compiling it takes a hundred times longer than the rest of making an environment.
+    Compiling it is most of what making an environment takes, and there are hundreds.
     """
 
     def _initialize_simulation(self):
