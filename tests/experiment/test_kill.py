@@ -29,6 +29,7 @@ BINDINGS = (
     "log.every = 20",
     f"log.checkpoint_every = {EVERY}",
     "log.tensorboard = False",
+    "validate.tasks = 4",
     "evaluate.tasks = 4",
     "evaluate.tasks_per_batch = 4",
     "evaluate.shots = (5,)",
