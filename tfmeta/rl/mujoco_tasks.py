@@ -4,6 +4,7 @@ Imported where simulations run, and by nothing else: it needs the extra [rl], an
 """
 
 import functools
+import sys
 
 import gymnasium
 import mujoco
@@ -12,6 +13,16 @@ from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 
 # Terms of gymnasium's rewards that do not depend on the task, where an environment has them.
 _COSTS = ("reward_ctrl", "reward_contact", "reward_survive")
+
+
+def _report(warning: str) -> None:
+    """Says what MuJoCo warns of, except that gymnasium's bodies are written in an old way."""
+    if "deprecated" not in warning:
+        print(f"MuJoCo: {warning}", file=sys.stderr, flush=True)
+
+
+# MuJoCo's own way is a file in the current directory, which each process would write.
+mujoco.set_mju_user_warning(_report)
 
 
 def along(direction: float, velocity: float) -> float:
