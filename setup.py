@@ -13,6 +13,7 @@ VERSION = re.search(
 # gin-config. They are installed as data of `tfmeta`, under `tfmeta/recipes`.
 RECIPES = ["", ".tasks", ".learners", ".networks"]
 
+RL = ["cloudpickle>=2,<4", "gymnasium[mujoco]>=1.1,<2", "mujoco>=3.3,<5"]
 SERVING = [
     "grpcio-health-checking>=1.70,<2",
     "prometheus-client>=0.20,<1",
@@ -63,8 +64,10 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.21.*"],
+        "rl": RL,
         "serving": SERVING,
         "test": [
+            *RL,
             *SERVING,
             "check-jsonschema>=0.29,<1",
             "hypothesis>=6,<7",

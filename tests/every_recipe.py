@@ -4,8 +4,9 @@ Not collected by pytest (minutes each on two cores):
 
     python -m tests.every_recipe [--write] [names]
 
-Omniglot and mini-ImageNet are looked for under $TFMETA_DATA_DIR. Prints a line a recipe as JSON;
-`--write` keeps them in results/every_recipe.json, beside those of recipes that were not named.
+Omniglot and mini-ImageNet are looked for under $TFMETA_DATA_DIR; half-cheetah and ant need the
+extra [rl]. Prints a line a recipe as JSON; `--write` keeps them in results/every_recipe.json,
+beside those of recipes that were not named.
 """
 
 import json

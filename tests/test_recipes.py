@@ -19,6 +19,16 @@ def test_there_is_a_recipe_for_each_row_of_the_papers_tables():
         for learner in ("maml", "fomaml", "reptile")
     }
     rows |= {f"omniglot_5way_{shots}shot_maml_nonconv.gin" for shots in (1, 5)}
+    rows |= {
+        f"rl_{body}_{task}_maml.gin"
+        for body in ("cheetah", "ant")
+        for task in ("direction", "velocity")
+    }
+    rows |= {
+        f"rl_{task}_{way}.gin"
+        for task in ("navigation", "cheetah_direction")
+        for way in ("maml", "pretrained", "oracle")
+    }
     baselines = ("finetuning", "nearest_neighbor", "matching", "prototypical")
     rows |= {
         f"mini_imagenet_5way_{shots}shot_{learner}.gin"
@@ -30,6 +40,8 @@ def test_there_is_a_recipe_for_each_row_of_the_papers_tables():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_its_learner(name):
+    if name.startswith(("rl_ant", "rl_cheetah")):
+        pytest.importorskip("mujoco", reason="needs the extra [rl]")
     asked = recipe.read_recipe([name], NEEDS.get(name, ()))
     with config.configured(asked) as settings:
         learner = building.build_learner(settings, building.make_strategy("one_device"))

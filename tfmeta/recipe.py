@@ -261,7 +261,7 @@ def explained(what: str) -> Iterator[None]:
         yield
     except RecipeError:
         raise
-    except (ValueError, TypeError, OSError, LookupError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, LookupError, RuntimeError, ImportError) as error:
         text, *calls = str(error).split("\n  In call to configurable ")
         inside = f" (in {', '.join(call.split()[0] for call in calls)})" if calls else ""
         raise RecipeError(f"{what}: {text.strip() or type(error).__name__}{inside}") from error

@@ -9,6 +9,8 @@ import tfmeta
 from tests.experiment.finished_runs import losses, tensors
 from tfmeta import recipe
 from tfmeta.experiment import train
+from tfmeta.experiment.building import operation_errors
+from tfmeta.recipe import RunError
 
 SMALL = (
     "gaussian_mlp.hidden = (6,)",
@@ -61,6 +63,35 @@ def test_an_interrupted_run_ends_with_the_same_bits(whole, tmp_path):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+def test_a_run_that_gymnasium_simulates_goes_on_with_the_same_bits_on_other_processes(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("mujoco", reason="needs the extra [rl]")
+    simulated = recipe.read_recipe(
+        ["rl_cheetah_direction_maml.gin"],
+        [
+            *(line for line in SMALL if not line.startswith(("Navigation", "TRPO"))),
+            "HalfCheetahDirection.horizon = 4",
+            "PolicyMAML.outer = @PolicyGradient()",
+            "PolicyMAML.test_inner_steps = 0",
+            "train.steps = 2",
+            "export.enabled = False",
+        ],
+    )
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    train(simulated, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("tfmeta.experiment.training.Training.advance", _killed_after(1))
+        with pytest.raises(KeyboardInterrupt):
+            train(simulated, tmp_path / "run")
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    train(simulated, tmp_path / "run")
+    expected, found = tensors(tmp_path / "whole", 2), tensors(tmp_path / "run", 2)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
 def _killed_after(step):
     from tfmeta.experiment.training import Training
 
@@ -80,3 +111,14 @@ def test_a_run_is_restored_as_a_policy(whole):
     saved = tensors(whole, 4)
     first = next(value for name, value in saved.items() if name.startswith("parameters/0"))
     np.testing.assert_array_equal(learner.parameter_variables[0], first)
+
+
+def test_a_simulation_that_fails_ends_a_run_in_its_own_words():
+    pytest.importorskip("gymnasium", reason="needs the extra [rl]")
+    from tests.rl.line_worlds import BrokenWorld
+    from tests.rl.test_gymnasium_environment import Lines, batch, draw
+
+    broken = Lines(world=BrokenWorld)
+    with pytest.raises(RunError, match="the line is torn") as caught, operation_errors():
+        draw(broken, *batch(broken))
+    assert str(caught.value).count("the line is torn") == 2  # the line of code, and the message

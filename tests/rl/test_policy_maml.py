@@ -9,9 +9,9 @@ from tfmeta import evaluation, rl
 from tfmeta.rl.trajectories import returns
 
 
-def learner_of(environment=None, optimizer=None, **options):
+def learner_of(environment=None, optimizer=None, observation_size=2, **options):
     keras.utils.set_random_seed(0)
-    network = rl.gaussian_mlp(2, 2, hidden=(6,), initial_std=0.5)
+    network = rl.gaussian_mlp(observation_size, 2, hidden=(6,), initial_std=0.5)
     learner = rl.PolicyMAML(network, environment or rl.Navigation(horizon=5), **options)
     learner.compile(optimizer)
     return learner
@@ -127,3 +127,26 @@ def test_a_loss_and_a_foreign_normalisation_are_refused(small, tmp_path):
         small.compile(keras.optimizers.SGD(1.0), loss="mse")
     with pytest.raises(ValueError, match="normalization='inductive'"):
         small.export(tmp_path, normalization="inductive")
+
+
+def test_a_learner_is_saved_and_loaded_by_keras(tmp_path):
+    learner = learner_of(
+        rl.TaskInView(rl.Navigation(horizon=4, goal_radius=0.02)),
+        inner_surrogate=rl.likelihood_ratio_surrogate,
+        outer=rl.TRPO(max_kl=0.02),
+        test_inner_rates=(0.3, 0.2),
+        discount=0.9,
+        observation_size=4,
+    )
+    learner.save(tmp_path / "learner.keras")
+    loaded = keras.saving.load_model(tmp_path / "learner.keras")
+    found, expected = loaded.get_config(), learner.get_config()
+    assert found.keys() == expected.keys()
+    assert all(found[name] == expected[name] for name in found.keys() - {"network"})
+    assert (loaded.environment, loaded.outer) == (learner.environment, learner.outer)
+    assert loaded.step.surrogate is rl.likelihood_ratio_surrogate
+    for one, other in zip(loaded.weights, learner.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    batch = next(iter(tasks()))
+    metrics = [one.task_metrics(batch, inner_steps=1)["return"] for one in (loaded, learner)]
+    np.testing.assert_array_equal(*metrics)

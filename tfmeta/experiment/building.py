@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfmeta.experiment.cluster import MULTI_WORKER
 from tfmeta.experiment.training import Training
-from tfmeta.recipe import RecipeError, explained
+from tfmeta.recipe import RecipeError, RunError, explained
 from tfmeta.settings import Settings
 
 _logger = logging.getLogger("tfmeta")
@@ -147,9 +147,12 @@ def operation_errors() -> Iterator[None]:
 
     Raises:
         RecipeError: the rule, what TensorFlow said, and what to do.
+        RunError: what Python said that a step calls, such as an environment's simulation.
     """
     try:
         yield
+    except tf.errors.UnknownError as error:
+        raise RunError(_said(error)) from error
     except tuple(kind for kind, _, _ in _ADVICE) as error:
         rule, advice = next((r, a) for kind, r, a in _ADVICE if isinstance(error, kind))
         raise RecipeError(f"{rule}. Received: {_said(error)} {advice}") from error
@@ -158,6 +161,8 @@ def operation_errors() -> Iterator[None]:
 def _said(error: tf.errors.OpError) -> str:
     """What the operation said, without the stack of calls and the names of nodes around it."""
     noise = ("Graph execution error", "Detected at", "File ", "[[", "Stack trace", "(")
-    lines = (line.strip() for line in (error.message or "").splitlines())
+    # Python's own traceback, in which the message comes once more.
+    message = (error.message or "").split("\nTraceback (most recent call last):\n\n")[0]
+    lines = (line.strip() for line in message.splitlines())
     text = " ".join(line for line in lines if line and not line.startswith(noise))
     return text.split(" [Op:")[0].replace("assertion failed: ", "")

@@ -14,7 +14,12 @@ _PICTURE_TRAJECTORIES = 10
 
 
 def draw_paths(settings: Settings, place: WorkDir, learner) -> None:
-    """Writes paths.png: trajectories in held-out navigation tasks before and after an update."""
+    """Writes paths.png: trajectories in held-out navigation tasks before and after an update.
+
+    There is none of a policy that does not adapt, such as an oracle's.
+    """
+    if not learner.test_inner_steps:
+        return
     options = settings.evaluate
     stream = building.held_out_stream(settings, options.split, options.seed)
     batch = next(iter(stream.batch(_PICTURE_TASKS)))

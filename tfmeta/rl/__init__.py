@@ -1,20 +1,29 @@
 """Reinforcement learning: policies that adapt by policy gradients, and environments to do it in."""
 
-from tfmeta.rl.environment import Environment, environment_tasks
-from tfmeta.rl.gaussian_policy import gaussian_mlp
-from tfmeta.rl.navigation import Navigation
-from tfmeta.rl.outer_steps import TRPO, PolicyGradient
-from tfmeta.rl.policy_maml import PolicyMAML
-from tfmeta.rl.surrogates import likelihood_ratio_surrogate, log_likelihood_surrogate
+from tfmeta.lazy_names import lazy_names
 
-__all__ = [
-    "TRPO",
-    "Environment",
-    "Navigation",
-    "PolicyGradient",
-    "PolicyMAML",
-    "environment_tasks",
-    "gaussian_mlp",
-    "likelihood_ratio_surrogate",
-    "log_likelihood_surrogate",
-]
+# Loaded when first used: a simulation process, which lives in this package, needs no TensorFlow.
+_MODULES = {
+    "TRPO": "tfmeta.rl.outer_steps",
+    "AntDirection": "tfmeta.rl.locomotion",
+    "AntVelocity": "tfmeta.rl.locomotion",
+    "Environment": "tfmeta.rl.environment",
+    "GymnasiumEnvironment": "tfmeta.rl.gymnasium_environment",
+    "HalfCheetahDirection": "tfmeta.rl.locomotion",
+    "HalfCheetahVelocity": "tfmeta.rl.locomotion",
+    "Navigation": "tfmeta.rl.navigation",
+    "PolicyGradient": "tfmeta.rl.outer_steps",
+    "PolicyMAML": "tfmeta.rl.policy_maml",
+    "TaskInView": "tfmeta.rl.task_in_view",
+    "environment_tasks": "tfmeta.rl.environment",
+    "gaussian_mlp": "tfmeta.rl.gaussian_policy",
+    "likelihood_ratio_surrogate": "tfmeta.rl.surrogates",
+    "log_likelihood_surrogate": "tfmeta.rl.surrogates",
+}
+
+__all__ = list(_MODULES)
+__getattr__ = lazy_names(__name__, _MODULES)
+
+
+def __dir__():
+    return __all__

@@ -8,8 +8,10 @@ a square; a trajectory ends within 0.01 of the goal or at the horizon.
 import dataclasses
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
+from tfmeta.rl.configuration import SavedFields
 from tfmeta.tasks.draws import uniform
 
 
@@ -20,8 +22,9 @@ class PointState(NamedTuple):
     goal: tf.Tensor
 
 
+@keras.saving.register_keras_serializable("tfmeta")
 @dataclasses.dataclass(frozen=True)
-class Navigation:
+class Navigation(SavedFields):
     """Points in a plane; a task is a goal, which the policy does not see (`Environment`).
 
     Attributes:

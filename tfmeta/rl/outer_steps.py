@@ -11,10 +11,12 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.rl.configuration import SavedFields
 
 
+@keras.saving.register_keras_serializable("tfmeta")
 @dataclasses.dataclass(frozen=True)
-class PolicyGradient:
+class PolicyGradient(SavedFields):
     """The gradient of the loss after adaptation; any Keras optimizer may take it."""
 
     def descent(self, objective, weights):
@@ -26,8 +28,9 @@ class PolicyGradient:
         """Any optimizer will do."""
 
 
+@keras.saving.register_keras_serializable("tfmeta")
 @dataclasses.dataclass(frozen=True)
-class TRPO:
+class TRPO(SavedFields):
     """Trust region policy optimisation (Schulman et al. 2015) on the adapted policies.
 
     The direction solves (F + damping) x = g by conjugate gradients: g the meta-gradient, F the

@@ -6,15 +6,18 @@ import keras
 import tensorflow as tf
 
 from tfmeta.parallel import map_tasks
-from tfmeta.rl.advantages import with_advantages
+from tfmeta.rl.adaptation import Adaptation
 from tfmeta.rl.meta_objective import MetaObjective
 from tfmeta.rl.outer_steps import TRPO
 from tfmeta.rl.policy_gradient_step import PolicyGradientStep
-from tfmeta.rl.sampling import sample_trajectories
 from tfmeta.rl.surrogates import log_likelihood_surrogate
 from tfmeta.rl.trajectories import returns
 
+# Arguments that Keras saves as objects of their own.
+_SAVED = ("network", "environment", "inner_surrogate", "outer")
 
+
+@keras.saving.register_keras_serializable("tfmeta")
 class PolicyMAML(keras.Model):
     """Learns a policy from which a few policy-gradient steps on a few trajectories suffice.
 
@@ -88,6 +91,7 @@ class PolicyMAML(keras.Model):
         self.parallel = parallel
         self.tasks_per_pass = tasks_per_pass
         self.step = PolicyGradientStep(network, inner_surrogate)
+        self._adaptation = Adaptation(environment, self.step, self._map, discount, gae_lambda)
         self._functions = {}
         self.built = True
 
@@ -138,7 +142,8 @@ class PolicyMAML(keras.Model):
             `outer` says.
         """
         weights, state = self._values()
-        experiences = self._experiences(weights, state, data, [self.inner_rate] * self.inner_steps)
+        rates = [self.inner_rate] * self.inner_steps
+        experiences = self._adaptation.experiences(weights, state, data, rates)
         *before, after = experiences
 
         def of_task(weights, task):
@@ -156,6 +161,30 @@ class PolicyMAML(keras.Model):
     def apply_meta_gradient(self, gradients, state):
         """Gives the optimizer what `compute_meta_gradient` returned."""
         self.optimizer.apply(gradients, self.parameter_variables)
+
+    def get_config(self):
+        parts = (self.network, self.environment, self.step.surrogate, self.outer)
+        return {
+            **dict(zip(_SAVED, map(keras.saving.serialize_keras_object, parts), strict=True)),
+            "inner_rate": self.inner_rate,
+            "inner_steps": self.inner_steps,
+            "test_inner_steps": self.test_inner_steps,
+            "test_inner_rates": list(self.test_inner_rates),
+            "discount": self.discount,
+            "gae_lambda": self.gae_lambda,
+            "parallel": self.parallel,
+            "tasks_per_pass": self.tasks_per_pass,
+            "name": self.name,
+        }
+
+    def compile_from_config(self, config):
+        """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _SAVED}
+        return cls(**{**config, **parts})
 
     def train_step(self, data):
         """One meta-step, for `fit`."""
@@ -230,37 +259,8 @@ class PolicyMAML(keras.Model):
     def _trajectories(self, steps, data):
         rates = self.test_inner_rates
         rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]
-        experiences = self._experiences(*self._values(), data, rates)
+        experiences = self._adaptation.experiences(*self._values(), data, rates)
         return [experience.trajectories for experience in experiences]
-
-    def _experiences(self, weights, state, data, rates):
-        """`Experience` [T, N, H, ...] before the updates and after each."""
-        parameters, keys = data
-        parameters = tf.cast(parameters, weights[0].dtype)
-        tasks = parameters.shape[0] or tf.shape(parameters)[0]
-        current = [tf.broadcast_to(w, [tasks, *w.shape]) for w in weights]
-        experiences = []
-        for number in range(len(rates) + 1):
-            experience = self._drawn(current, state, parameters, _folded(keys, number))
-            experiences.append(experience)
-            if number < len(rates):
-                current = self._updated(current, state, experience, rates[number])
-        return experiences
-
-    def _drawn(self, weights, state, parameters, keys):
-        def policy(observations):
-            return self._map(
-                lambda task: self.step.outputs(task[0], state, task[1]), (weights, observations)
-            )
-
-        trajectories = sample_trajectories(self.environment, policy, parameters, keys)
-        return with_advantages(trajectories, self.discount, self.gae_lambda)
-
-    def _updated(self, weights, state, experience, rate):
-        moved = self._map(
-            lambda task: self.step.update(task[0], state, task[1], rate)[0], (weights, experience)
-        )
-        return [tf.stop_gradient(weight) for weight in moved]
 
     def _map(self, function, tasks, **options):
         return map_tasks(function, tasks, parallel=self.parallel, **options)
@@ -268,11 +268,6 @@ class PolicyMAML(keras.Model):
     def _values(self):
         weights = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
         return weights, [tf.convert_to_tensor(variable) for variable in self.state_variables]
-
-
-def _folded(keys, number):
-    """Keys [T, 2] of the `number`-th set of trajectories."""
-    return tf.map_fn(lambda key: tf.random.experimental.stateless_fold_in(key, number), keys)
 
 
 def _check(network, environment, inner_steps, test_inner_steps, test_inner_rates):

@@ -15,12 +15,14 @@ Both leave out one more term of the gradient of the expected return after the up
 changes it by which trajectories the update is computed from ("E-MAML", Stadie et al. 2018).
 """
 
+import keras
 import tensorflow as tf
 
 from tfmeta.rl.gaussian_policy import Gaussian, gaussian, log_likelihood
 from tfmeta.rl.trajectories import Experience, mean_over_steps
 
 
+@keras.saving.register_keras_serializable("tfmeta")
 def log_likelihood_surrogate(distribution: Gaussian, experience: Experience) -> tf.Tensor:
     """-mean(A log pi) of one task, [].
 
@@ -34,6 +36,7 @@ def log_likelihood_surrogate(distribution: Gaussian, experience: Experience) -> 
     return -mean_over_steps(values * advantages, trajectories.mask)
 
 
+@keras.saving.register_keras_serializable("tfmeta")
 def likelihood_ratio_surrogate(distribution: Gaussian, experience: Experience) -> tf.Tensor:
     """-mean(A pi / pi_old) of one task, [], with pi_old the policy that drew the trajectories.
 
