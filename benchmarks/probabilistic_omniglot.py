@@ -1,0 +1,158 @@
+"""Accuracy and calibration on Omniglot 5-way 1-shot: a learner that samples weights beside MAML.
+
+    python -m benchmarks.probabilistic_omniglot [--runs=runs] [--learners=bfa] [--seeds=2] [--write]
+
+Trains each learner's recipe for as many meta-steps, from the same seeds on the same tasks, in work
+directories under `--runs` (what is trained there already is used): short runs of small networks,
+so flags say steps, tasks a step and filters where the recipes have more. All are judged on the same
+held-out tasks, by the mean of the samples' probabilities. Differences to MAML of the same seed are
+paired over tasks; intervals of the expected calibration error are bootstraps over tasks. `--write`
+stores figures and reliability diagrams in results/probabilistic_omniglot/.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import app, flags
+
+import tfmeta
+from benchmarks import report
+from benchmarks.intervals import bootstrap, interval
+from tfmeta import recipe
+from tfmeta.calibration import reliability, sampled_predictions
+from tfmeta.experiment import restore, train
+from tfmeta.learners.likelihood import Likelihood
+
+_RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
+_NAMES = flags.DEFINE_list("learners", ["bfa"], "Beside MAML, in this order.")
+_STEPS = flags.DEFINE_integer("steps", 1500, "Meta-steps of each learner.", 1)
+_TASKS_PER_STEP = flags.DEFINE_integer("tasks_per_step", 8, "The recipes have 32.", 1)
+_FILTERS = flags.DEFINE_integer("filters", 32, "Of each convolution; the recipes have 64.", 1)
+_SEEDS = flags.DEFINE_integer("seeds", 2, "Seeds of training: 0, 1, ...", 1)
+_TASKS = flags.DEFINE_integer("tasks", 600, "Test tasks.", 2)
+_WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/.")
+RESULTS = Path(__file__).parents[1] / "results" / "probabilistic_omniglot"
+
+WAYS, SHOTS, INNER_STEPS = 5, 1, 3
+TEST_SEED = 1_000_003
+_LEAST = 1e-12  # of a probability, so that one certain error is not infinite
+
+
+class Answers(NamedTuple):
+    """What a learner says of the queries of each task [tasks, queries]."""
+
+    confidences: np.ndarray
+    right: np.ndarray
+    likelihoods: np.ndarray
+
+    def error(self, tasks) -> float:
+        """The expected calibration error on some of the tasks."""
+        return reliability(self.confidences[tasks], self.right[tasks])["calibration_error"]
+
+
+def workdir(name: str, seed: int) -> Path:
+    """Where a recipe's run is, or goes."""
+    return Path(_RUNS.value) / f"omniglot_{name}_{_STEPS.value}steps_seed{seed}"
+
+
+def trained(name: str, seed: int):
+    """The learner of a recipe, trained if it is not yet."""
+    params = [
+        f"train.steps = {_STEPS.value}",
+        f"train.seed = {seed}",
+        f"train.tasks_per_step = {_TASKS_PER_STEP.value}",
+        f"conv4.filters = {_FILTERS.value}",
+        "evaluate.normalizations = ('transductive',)",
+        "evaluate.calibration = True",
+        "export.enabled = False",
+    ]
+    place = workdir(name, seed)
+    train(recipe.read_recipe([f"omniglot_5way_1shot_{name}.gin"], params), place)
+    return restore(place)
+
+
+def answers(learner) -> Answers:
+    """What a learner says of the held-out tasks, the same for all."""
+    stream = tfmeta.tasks.omniglot(
+        "test", ways=WAYS, shots=SHOTS, queries=SHOTS, rotations="random", invert=True, seed=TEST_SEED
+    )  # fmt: skip
+    likelihood = Likelihood.of(learner.loss_function.loss, 1.0)
+    found = []
+    for x, y in stream.batch(25).take(-(-_TASKS.value // 25)):
+        samples = sampled_predictions(learner, likelihood, x, INNER_STEPS).astype("float64")
+        mean, targets = samples.mean(axis=1), y.numpy()
+        chosen = np.take_along_axis(mean, targets[..., None], axis=-1)[..., 0]
+        logs = np.log(np.maximum(chosen, _LEAST))
+        found.append((mean.max(axis=-1), mean.argmax(axis=-1) == targets, logs))
+    return Answers(*(np.concatenate(part)[: _TASKS.value] for part in zip(*found, strict=True)))
+
+
+def figures(own: Answers, maml: Answers) -> dict:
+    """Accuracy, likelihood and calibration of a learner, and what they are beside MAML's."""
+    tasks = len(own.right)
+    by_task = {
+        "accuracy": (own.right.mean(axis=1), maml.right.mean(axis=1)),
+        "negative_log_likelihood": (-own.likelihoods.mean(axis=1), -maml.likelihoods.mean(axis=1)),
+    }
+    return {
+        **{name: interval(mine) for name, (mine, _) in by_task.items()},
+        "calibration_error": bootstrap(own.error, tasks),
+        "bins": reliability(own.confidences, own.right)["bins"],
+        "minus_maml": {
+            **{name: interval(mine - theirs) for name, (mine, theirs) in by_task.items()},
+            "calibration_error": bootstrap(lambda t: own.error(t) - maml.error(t), tasks),
+        },
+    }
+
+
+def joined(by_seed: list[Answers]) -> Answers:
+    """The answers of all seeds to each task, as those of more queries."""
+    return Answers(*(np.concatenate(parts, axis=1) for parts in zip(*by_seed, strict=True)))
+
+
+def write(found: dict, name: str) -> None:
+    """Stores the figures so far, and the reliability diagram of a learner's first seed."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"steps_{_STEPS.value}.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    shutil.copy(workdir(name, 0) / "calibration.png", RESULTS / f"{name}_calibration.png")
+
+
+def main(_):
+    found = {
+        "command": report.command("benchmarks.probabilistic_omniglot", sys.argv[1:]),
+        "protocol": {
+            "ways": WAYS,
+            "shots": SHOTS,
+            "queries": SHOTS,
+            "normalization": "transductive",
+            "filters": _FILTERS.value,
+            "steps": _STEPS.value,
+            "tasks_per_step": _TASKS_PER_STEP.value,
+            "seeds": _SEEDS.value,
+            "checkpoint": "last",
+            "inner_steps": INNER_STEPS,
+            "test_tasks": _TASKS.value,
+        },
+        "learners": {},
+    }
+    maml = None
+    for name in ["maml", *_NAMES.value]:
+        by_seed = [answers(trained(name, seed)) for seed in range(_SEEDS.value)]
+        maml = maml or by_seed
+        pairs = zip(by_seed, maml, strict=True)
+        found["learners"][name] = {
+            **figures(joined(by_seed), joined(maml)),
+            "by_seed": [figures(own, other) for own, other in pairs],
+        }
+        print(name, json.dumps(found["learners"][name]), flush=True)
+        if _WRITE.value:
+            write(found, name)
+
+
+if __name__ == "__main__":
+    app.run(main)
