@@ -77,9 +77,9 @@ def trained(name: str, seed: int):
 
 def answers(learner) -> Answers:
     """What a learner says of the held-out tasks, the same for all."""
-    stream = tfmeta.tasks.omniglot(
-        "test", ways=WAYS, shots=SHOTS, queries=SHOTS, rotations="random", invert=True, seed=TEST_SEED
-    )  # fmt: skip
+    episode = {"ways": WAYS, "shots": SHOTS, "queries": SHOTS}
+    options = {"rotations": "random", "invert": True, "seed": TEST_SEED}
+    stream = tfmeta.tasks.omniglot("test", **episode, **options)
     likelihood = Likelihood.of(learner.loss_function.loss, 1.0)
     found = []
     for x, y in stream.batch(25).take(-(-_TASKS.value // 25)):

@@ -7,8 +7,9 @@ directories under `--runs` (what is trained there already is used), and takes th
 was best on validation tasks. Every predictive is a mixture of Gaussians around the samples (MAML's
 one Gaussian around its answer). Their deviation is for each learner, MAML too, that which is best
 on validation tasks, and so is LLAMA's prior precision. Differences to MAML of the same seed are
-paired over test tasks. `--write` stores figures and pictures in results/probabilistic_sinusoid/,
-learner by learner as they come.
+paired over test tasks; so are those to the learner's own mean prediction with one Gaussian around
+it, which say what the spread of the samples is worth. `--write` stores figures and pictures in
+results/probabilistic_sinusoid/, learner by learner as they come.
 """
 
 import json
@@ -95,7 +96,7 @@ def with_precision(learner, precision: float):
 
 
 def fitted(learner):
-    """(learner, its choices, deviation) as validation tasks choose them."""
+    """(learner, its choices, deviations for samples and for their mean), by validation tasks."""
     candidates = [(learner, {})]
     if isinstance(learner, tfmeta.LLAMA):
         candidates = [
@@ -103,20 +104,22 @@ def fitted(learner):
         ]
     scored = []
     for candidate, choices in candidates:
-        noise, value = best_noise(
-            *predictions(candidate, "validation", VALIDATION_SEED, VALIDATION_TASKS)
-        )
+        samples, targets = predictions(candidate, "validation", VALIDATION_SEED, VALIDATION_TASKS)
+        noise, value = best_noise(samples, targets)
+        of_mean, _ = best_noise(samples.mean(axis=1, keepdims=True), targets)
         print(choices, f"noise {noise:.3f}: {value:.3f} on validation tasks", flush=True)
-        scored.append((value, candidate, choices, noise))
+        scored.append((value, candidate, choices, (noise, of_mean)))
     return min(scored, key=lambda row: row[0])[1:]
 
 
 def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     """(figures, negative log-likelihood of each test task)."""
-    learner, choices, noise = fitted(learner)
+    learner, choices, (noise, noise_of_mean) = fitted(learner)
     samples, targets = predictions(learner, "test", TEST_SEED, _TASKS.value)
+    mean = samples.mean(axis=1, keepdims=True)
     each = -gaussian_mixture_log_density(samples, targets, noise).mean(axis=1)
-    errors = np.square(samples.mean(axis=1) - targets).mean(axis=(1, 2))
+    of_mean = -gaussian_mixture_log_density(mean, targets, noise_of_mean).mean(axis=1)
+    errors = np.square(mean[:, 0] - targets).mean(axis=(1, 2))
     quantiles = gaussian_mixture_quantiles(samples, targets, noise)
     figures = {
         "negative_log_likelihood": interval(each),
@@ -128,6 +131,7 @@ def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     }
     if baseline is not None:
         figures["minus_maml"] = interval(each - baseline)
+        figures["minus_own_mean"] = interval(each - of_mean)
     return figures, each
 
 
