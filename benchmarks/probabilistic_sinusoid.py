@@ -112,6 +112,12 @@ def fitted(learner):
     return min(scored, key=lambda row: row[0])[1:]
 
 
+def compared(values, others) -> dict:
+    """Paired differences; the median too, since one task of a large error can outweigh all."""
+    differences = values - others
+    return {**interval(differences), "median": float(np.median(differences))}
+
+
 def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     """(figures, negative log-likelihood of each test task)."""
     learner, choices, (noise, noise_of_mean) = fitted(learner)
@@ -130,8 +136,8 @@ def judged(learner, baseline) -> tuple[dict, np.ndarray]:
         **choices,
     }
     if baseline is not None:
-        figures["minus_maml"] = interval(each - baseline)
-        figures["minus_own_mean"] = interval(each - of_mean)
+        figures["minus_maml"] = compared(each, baseline)
+        figures["minus_own_mean"] = compared(each, of_mean)
     return figures, each
 
 
@@ -140,7 +146,7 @@ def of_all_seeds(each: list[np.ndarray], baselines: list[np.ndarray]) -> dict:
     found, reference = np.mean(each, axis=0), np.mean(baselines, axis=0)
     return {
         "negative_log_likelihood": interval(found),
-        "minus_maml": interval(found - reference),
+        "minus_maml": compared(found, reference),
     }
 
 
