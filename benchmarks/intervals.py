@@ -8,7 +8,11 @@ BOOTSTRAPS = 1000
 
 
 def interval(values: np.ndarray) -> dict:
-    """Mean of a figure of each task, and half its 95 % interval, 1.96 s / sqrt(tasks)."""
+    """Mean of a figure of each task, and half its 95 % interval, 1.96 s / sqrt(tasks).
+
+    Tasks whose figure is not finite, because they diverged, are left out.
+    """
+    values = values[np.isfinite(values)]
     half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     return {"mean": float(values.mean()), "interval95": float(half)}
 

@@ -81,6 +81,8 @@ def predictions(learner, split: str, seed: int, tasks: int):
 
 def best_noise(samples, targets):
     """(deviation, negative log-likelihood) that is least on these tasks."""
+    finite = np.isfinite(samples).all(axis=(1, 2, 3))
+    samples, targets = samples[finite], targets[finite]
     values = [-gaussian_mixture_log_density(samples, targets, noise).mean() for noise in NOISES]
     return float(NOISES[np.argmin(values)]), float(np.min(values))
 
@@ -115,7 +117,7 @@ def fitted(learner):
 def compared(values, others) -> dict:
     """Paired differences; the median too, since one task of a large error can outweigh all."""
     differences = values - others
-    return {**interval(differences), "median": float(np.median(differences))}
+    return {**interval(differences), "median": float(np.nanmedian(differences))}
 
 
 def judged(learner, baseline) -> tuple[dict, np.ndarray]:
@@ -130,8 +132,9 @@ def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     figures = {
         "negative_log_likelihood": interval(each),
         "mean_squared_error": interval(errors),
-        "calibration_error": coverage(quantiles)["calibration_error"],
-        "spread": float(samples.std(axis=1).mean()),
+        "calibration_error": coverage(quantiles[np.isfinite(each)])["calibration_error"],
+        "spread": float(np.nanmean(samples.std(axis=1))),
+        "diverged": int((~np.isfinite(each)).sum()),
         "noise": noise,
         **choices,
     }
