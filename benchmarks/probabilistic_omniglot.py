@@ -5,7 +5,9 @@
 Trains each learner's recipe for as many meta-steps, from the same seeds on the same tasks, in work
 directories under `--runs` (what is trained there already is used): short runs of small networks,
 so flags say steps, tasks a step and filters where the recipes have more. All are judged on the same
-held-out tasks, by the mean of the samples' probabilities. Differences to MAML of the same seed are
+held-out tasks, by the mean of the samples' probabilities, after as many inner steps as the recipe
+has, and after as many as validation tasks find likeliest, for each learner and seed: steps make
+predictions surer, and averages of samples are less sure. Differences to MAML of the same seed are
 paired over tasks; intervals of the expected calibration error are bootstraps over tasks. `--write`
 stores figures and reliability diagrams in results/probabilistic_omniglot/.
 """
@@ -38,7 +40,8 @@ _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/.")
 RESULTS = Path(__file__).parents[1] / "results" / "probabilistic_omniglot"
 
 WAYS, SHOTS, INNER_STEPS = 5, 1, 3
-TEST_SEED = 1_000_003
+CANDIDATES = (1, 3, 5, 10, 20)  # inner steps
+TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 200
 _LEAST = 1e-12  # of a probability, so that one certain error is not infinite
 
 
@@ -71,24 +74,40 @@ def trained(name: str, seed: int):
         "export.enabled = False",
     ]
     place = workdir(name, seed)
-    train(recipe.read_recipe([f"omniglot_5way_1shot_{name}.gin"], params), place)
+    if not (place / "evaluation.json").is_file():
+        train(recipe.read_recipe([f"omniglot_5way_1shot_{name}.gin"], params), place)
     return restore(place)
 
 
-def answers(learner) -> Answers:
-    """What a learner says of the held-out tasks, the same for all."""
+def answers(learner, split: str, seed: int, tasks: int, inner_steps: int) -> Answers:
+    """What a learner says of held-out tasks, the same for all."""
     episode = {"ways": WAYS, "shots": SHOTS, "queries": SHOTS}
-    options = {"rotations": "random", "invert": True, "seed": TEST_SEED}
-    stream = tfmeta.tasks.omniglot("test", **episode, **options)
+    options = {"rotations": "random", "invert": True, "seed": seed}
+    stream = tfmeta.tasks.omniglot(split, **episode, **options)
     likelihood = Likelihood.of(learner.loss_function.loss, 1.0)
     found = []
-    for x, y in stream.batch(25).take(-(-_TASKS.value // 25)):
-        samples = sampled_predictions(learner, likelihood, x, INNER_STEPS).astype("float64")
+    for x, y in stream.batch(25).take(-(-tasks // 25)):
+        samples = sampled_predictions(learner, likelihood, x, inner_steps).astype("float64")
         mean, targets = samples.mean(axis=1), y.numpy()
         chosen = np.take_along_axis(mean, targets[..., None], axis=-1)[..., 0]
         logs = np.log(np.maximum(chosen, _LEAST))
         found.append((mean.max(axis=-1), mean.argmax(axis=-1) == targets, logs))
-    return Answers(*(np.concatenate(part)[: _TASKS.value] for part in zip(*found, strict=True)))
+    return Answers(*(np.concatenate(part)[:tasks] for part in zip(*found, strict=True)))
+
+
+def on_test_tasks(learner, inner_steps: int) -> Answers:
+    """What a learner says of the test tasks."""
+    return answers(learner, "test", TEST_SEED, _TASKS.value, inner_steps)
+
+
+def best_inner_steps(learner) -> int:
+    """The number of inner steps of the greatest likelihood on validation tasks."""
+
+    def likelihood(steps):
+        found = answers(learner, "validation", VALIDATION_SEED, VALIDATION_TASKS, steps)
+        return found.likelihoods.mean()
+
+    return max(CANDIDATES, key=likelihood)
 
 
 def figures(own: Answers, maml: Answers) -> dict:
@@ -135,20 +154,24 @@ def main(_):
             "tasks_per_step": _TASKS_PER_STEP.value,
             "seeds": _SEEDS.value,
             "checkpoint": "last",
-            "inner_steps": INNER_STEPS,
+            "inner_steps": {"recipe": INNER_STEPS, "validated": CANDIDATES},
+            "validation_tasks": VALIDATION_TASKS,
             "test_tasks": _TASKS.value,
         },
         "learners": {},
     }
-    maml = None
+    maml = {}
     for name in ["maml", *_NAMES.value]:
-        by_seed = [answers(trained(name, seed)) for seed in range(_SEEDS.value)]
-        maml = maml or by_seed
-        pairs = zip(by_seed, maml, strict=True)
-        found["learners"][name] = {
-            **figures(joined(by_seed), joined(maml)),
-            "by_seed": [figures(own, other) for own, other in pairs],
-        }
+        learners = [trained(name, seed) for seed in range(_SEEDS.value)]
+        best = [best_inner_steps(learner) for learner in learners]
+        for kind, steps in (("recipe", [INNER_STEPS] * len(best)), ("validated", best)):
+            own = [on_test_tasks(*pair) for pair in zip(learners, steps, strict=True)]
+            maml.setdefault(kind, own)
+            pairs = zip(steps, own, maml[kind], strict=True)
+            found["learners"].setdefault(name, {})[kind] = {
+                **figures(joined(own), joined(maml[kind])),
+                "by_seed": [{"inner_steps": n, **figures(a, b)} for n, a, b in pairs],
+            }
         print(name, json.dumps(found["learners"][name]), flush=True)
         if _WRITE.value:
             write(found, name)
