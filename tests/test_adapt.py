@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 
@@ -22,13 +23,13 @@ CLASSES = ("left", "right", "top")
 def export_dir(tmp_path_factory):
     keras.utils.set_random_seed(3)
     network = tfmeta.networks.nonconv(WAYS, (SIZE, SIZE, 1), hidden=(8,))
-    learner = tfmeta.MAML(network, inner_rate=0.3, inner_steps=10, normalization="inductive")
+    learner = tfmeta.MAML(network, inner_rate=0.6, inner_steps=5, normalization="inductive")
     learner.compile(
         optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     folder = tmp_path_factory.mktemp("exported")
     learner.export(folder, warmup_sizes=[], max_support=9, max_query=4)
-    learner.export(folder, version=10, warmup_sizes=[], max_support=9, max_query=4)
+    shutil.copytree(folder / "1", folder / "10")
     return folder
 
 
@@ -80,7 +81,7 @@ def test_the_command_writes_answers_and_prints_the_accuracy(export_dir, support,
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert "accuracy 100.0%" in done.stdout
-    assert "in 10 inner steps" in done.stdout
+    assert "in 5 inner steps" in done.stdout
     header, *table = rows(output / "predictions.csv")
     assert header[:3] == ["file", "predicted_class", "probability"]
     assert header[3:] == [f"probability of {name}" for name in CLASSES]

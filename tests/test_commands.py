@@ -55,7 +55,7 @@ def test_wrong_use_is_said_in_words_and_with_an_exit_code(arguments, said, tmp_p
 
 def test_train_from_an_empty_directory_then_evaluate_and_export(tmp_path):
     small = ["train.steps = 2", "mlp.hidden = (8,)", "evaluate.tasks = 4", "evaluate.shots = (5,)"]
-    small += ["MAML.test_inner_steps = 2"]
+    small += ["MAML.test_inner_steps = 2", "validate.tasks = 4"]
     params = [f"--gin_param={binding}" for binding in small]
     trained = run("tfmeta.train", "--gin_file=sinusoid_maml.gin", *params, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr

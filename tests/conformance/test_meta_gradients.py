@@ -141,6 +141,18 @@ LEARNERS = {
 }
 CLASSIFIERS = (tfmeta.PrototypicalNetwork, tfmeta.FineTuning)
 
+# Their derivatives go the ways of the learners above; layers of one kind tell them nothing new.
+DERIVED = ("maml_plus_plus", "mt_net", "gradient_combination", "fine_tuning")
+PAIRS = [
+    pytest.param(
+        layer,
+        learner,
+        marks=pytest.mark.slow if learner in DERIVED and layer not in zoo.KINDS else (),
+    )
+    for layer in zoo.LAYERS
+    for learner in LEARNERS
+]
+
 
 def error(make, oracle, layer):
     """The oracle's relative error for one learner and layer."""
@@ -165,8 +177,7 @@ def _with_classes(examples):
     return examples._replace(targets=tf.one_hot(classes, zoo.OUTPUTS, dtype="float64"))
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("layer", zoo.LAYERS)
+@pytest.mark.parametrize(("layer", "learner"), PAIRS)
 def test_meta_gradient_equals_its_oracle(layer, learner, monkeypatch):
     # The layer's own check is the next test, once a layer.
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)

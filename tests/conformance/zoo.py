@@ -17,6 +17,16 @@ from tfmeta.inner import PureNetwork
 
 LAYERS = {}
 
+# One of each kind whose derivatives, or whose place in a map within a map, are of their own.
+KINDS = (
+    "dense_plain",
+    "conv2d_strided",
+    "batch_norm_plain",
+    "max_pool2d_same",
+    "lstm_plain",
+    "embedding",
+)
+
 OUTPUTS = 2
 
 

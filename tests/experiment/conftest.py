@@ -13,6 +13,7 @@ SMALL = (
     "log.every = 4",
     "log.checkpoint_every = 4",
     "log.tensorboard = False",
+    "validate.tasks = 4",
     "evaluate.tasks = 4",
     "evaluate.tasks_per_batch = 4",
     "evaluate.shots = (5,)",

@@ -51,7 +51,14 @@ differences = (np.abs(a - b).max() for a, b in zip(one_weights, two_weights, str
 def whole_run():
     """Trains a small recipe over both devices to its end, and gives the learner back."""
     small = ["train.steps = 2", "train.tasks_per_step = 4", "mlp.hidden = (8,)"]
-    small += ["MAML.test_inner_steps = 1", "evaluate.tasks = 2", "evaluate.shots = (5,)"]
+    small += [
+        "MAML.test_inner_steps = 1",
+        "validate.tasks = 2",
+        "evaluate.tasks = 2",
+        "evaluate.shots = (5,)",
+    ]
+    # A picture of one-dimensional sinusoids takes longer than the rest.
+    small += ["mlp.input_dim = 2", "sinusoid.input_dim = 2"]
     small += ["run.strategy = 'mirrored'", "log.tensorboard = False", "run.deterministic = False"]
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "run"

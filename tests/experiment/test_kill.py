@@ -20,12 +20,16 @@ KILLS = 3
 PATIENCE = 300.0  # seconds that a process may take on a busy machine
 BINDINGS = (
     "mlp.hidden = (8,)",
+    # A picture of one-dimensional sinusoids takes longer than the rest of the evaluation.
+    "mlp.input_dim = 2",
+    "sinusoid.input_dim = 2",
     "MAML.test_inner_steps = 1",
     "train.tasks_per_step = 4",
     f"train.steps = {STEPS}",
     "log.every = 20",
     f"log.checkpoint_every = {EVERY}",
     "log.tensorboard = False",
+    "validate.tasks = 4",
     "evaluate.tasks = 4",
     "evaluate.tasks_per_batch = 4",
     "evaluate.shots = (5,)",

@@ -182,6 +182,7 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
 def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params):
     small = [
         "train.tasks_per_step = 2",
+        "validate.tasks = 2",
         "evaluate.tasks = 2",
         "evaluate.tasks_per_batch = 2",
         "log.tensorboard = False",

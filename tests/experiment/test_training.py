@@ -44,7 +44,16 @@ def _values(training):
     return [v.numpy() for v in training.learner.parameter_variables]
 
 
-@pytest.mark.parametrize("name", ["maml", "meta_sgd", "reptile", "maml_plus_plus", "mt_net"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "maml",
+        "reptile",
+        "maml_plus_plus",
+        # Neither has state beside its parameters.
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("meta_sgd", "mt_net")),
+    ],
+)
 def test_training_goes_on_bit_for_bit_and_not_without_the_optimizers_slots(tmp_path, name):
     checkpoints = Checkpoints(tmp_path)
     whole = _training(name)

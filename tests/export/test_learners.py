@@ -27,8 +27,14 @@ LEARNERS = {
     "FineTuning": lambda network, rate: tfmeta.FineTuning(network, 9, inner_rate=rate),
 }
 CLASSIFIERS = ("PrototypicalNetwork", "FineTuning")
+# What an inner loop of their own brings to an export, the regression shows.
+REGRESSION_SHOWS = ("MAMLPlusPlus", "MTNet", "MetaSGD", "IMAML")
 PAIRS = [
-    (name, kind)
+    pytest.param(
+        name,
+        kind,
+        marks=pytest.mark.slow if kind == "classification" and name in REGRESSION_SHOWS else (),
+    )
     for name in LEARNERS
     for kind in ("regression", "classification")
     if kind == "classification" or name not in CLASSIFIERS

@@ -136,7 +136,8 @@ def test_vectorised_tasks_agree_with_tasks_one_after_another(problem):
     options = {"multi_step_loss_steps": 10, "normalization": "running", "per_step_statistics": True}
     gradients, states = [], []
     for parallel in ("vectorized", "sequential"):
-        learner = plus_plus(problem, network=normalised_network(), parallel=parallel, **options)
+        network = normalised_network()
+        learner = plus_plus(problem, steps=2, network=network, parallel=parallel, **options)
         gradients.append(learner.meta_gradient(*problem.batch)[0])
         learner.train_on_batch(*problem.batch)
         states.append(values(learner.state_variables))

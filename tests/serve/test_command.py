@@ -117,6 +117,25 @@ def test_a_stop_does_not_wait_for_ever(run, base_path, half_plus_two):
         assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
+def test_a_second_signal_ends_a_server_that_still_waits(run, base_path, half_plus_two):
+    process = run(
+        f"--model_base_path={base_path(half_plus_two)}",
+        "--model_name=half",
+        "--port=0",
+        "--rest_api_port=0",
+        "--shutdown_seconds=1000",
+    )
+    _, address, url = process.ready()
+    with Client(address) as client:
+        request = predict_request("half", {"rounds": np.int64(10**12)}, "count")
+        call = client.prediction.Predict.future(request, timeout=100)
+        wait_until(lambda: BUSY.search(metrics(url)))
+        process.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: not answers(client))
+        assert process.end(signal.SIGTERM) == -signal.SIGTERM
+        assert call.code() == grpc.StatusCode.UNAVAILABLE
+
+
 def metrics(url):
     with urllib.request.urlopen(f"{url}/monitoring/prometheus/metrics") as response:
         return response.read().decode()

@@ -3,9 +3,7 @@
 import importlib.util
 import os
 import pathlib
-import signal
 import sys
-import threading
 
 from absl import app, flags, logging
 
@@ -70,11 +68,10 @@ def _serve(options, config):
     from tfmeta.serve import logs
     from tfmeta.serve.errors import ServingError
     from tfmeta.serve.server import Server
+    from tfmeta.serve.stop_signal import StopSignal
 
     logs.configure(FLAGS.log_level)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = StopSignal()
     try:
         server = Server(_models(config), options, _routes()).start()
     except ServingError as error:

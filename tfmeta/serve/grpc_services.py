@@ -28,6 +28,8 @@ from tfmeta.serve.tensor_protos import to_array, to_proto
 SIGNATURE_DEF = "signature_def"
 # Threads beyond those that predictions may hold, for health, status and refusals.
 SPARE_THREADS = 8
+# A port that is told to close is closed within milliseconds; a stop must end also if it is not.
+CLOSING_SECONDS = 5.0
 # The names that TF Serving sets (`model_servers/server.cc`), and those of the services.
 HEALTH_NAMES = (
     "",
@@ -170,12 +172,13 @@ class GrpcServer:
         for name in HEALTH_NAMES:
             self._health.set(name, states.SERVING if ready else states.NOT_SERVING)
 
-    def stop(self, seconds):
-        """Takes no more requests, and waits for those in progress."""
+    def stop(self, seconds) -> bool:
+        """Takes no more requests, waits for those in progress, and says whether all ended."""
         self._health.enter_graceful_shutdown()
-        self._server.stop(seconds).wait()
+        ended = self._server.stop(seconds).wait(seconds + CLOSING_SECONDS)
         self._messages.stop()
         self._pool.shutdown(wait=False)
+        return ended
 
     def _bind(self, options):
         host = ports.host(options.address)

@@ -10,6 +10,9 @@ from tfmeta.serve import ports, tls
 from tfmeta.serve.configuration import ServerOptions
 from tfmeta.serve.rest_protocol import impatient_protocol
 
+# An event loop looks every tenth of a second whether it is to end.
+CLOSING_SECONDS = 5.0
+
 
 class RestServer:
     """The REST port of a server; taken when made, served from `start` on.
@@ -47,13 +50,18 @@ class RestServer:
         """Takes requests."""
         self._thread.start()
 
-    def stop(self, wait=True):
-        """Takes no more requests, and waits for those in progress unless told not to."""
+    def stop(self, wait=True) -> bool:
+        """Takes no more requests, and waits for those in progress unless told not to.
+
+        Returns:
+            Whether its thread ended; where it is not to wait it gets `CLOSING_SECONDS`.
+        """
         self._server.should_exit = True
         self._server.force_exit = not wait
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(None if wait else CLOSING_SECONDS)
         self._socket.close()
+        return not self._thread.is_alive()
 
     def _run(self):
         with asyncio.Runner(loop_factory=self._loop) as runner:

@@ -84,16 +84,17 @@ class Server:
         """Refuses new requests, answers those in progress, frees the models.
 
         Returns:
-            Whether all requests were answered within `shutdown_seconds`.
+            Whether all requests were answered within `shutdown_seconds` and both ports closed;
+            where not, threads may be left that only the end of the process ends.
         """
         logs.info("stopping")
         self._grpc.set_ready(False)
         drained = self.models.stop()
-        self._grpc.stop(1 if drained else 0)
+        closed = self._grpc.stop(1 if drained else 0)
         if self._rest:
-            self._rest.stop(wait=drained)
-        logs.info("stopped", drained=drained)
-        return drained
+            closed = self._rest.stop(wait=drained) and closed
+        logs.info("stopped", drained=drained, closed=closed)
+        return drained and closed
 
 
 def start(model_base_path, model_name="default", *, routes=(), **options) -> Server:

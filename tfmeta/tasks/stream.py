@@ -41,7 +41,8 @@ class TaskStream(tf.data.Dataset):
         check_whole_number("start", start, 0)
         if count is not None:
             check_whole_number("count", count, 1)
-        self._sample_block = sample_block
+        # Its Python is plain: reading its source to convert it takes as long as tracing it.
+        self._sample_block = tf.autograph.experimental.do_not_convert(sample_block)
         self._start = start
         self._count = count
         self.info = info
