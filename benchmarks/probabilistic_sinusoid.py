@@ -8,7 +8,8 @@ was best on validation tasks. Every predictive is a mixture of Gaussians around 
 one Gaussian around its answer). Their deviation is for each learner, MAML too, that which is best
 on validation tasks, and so is LLAMA's prior precision. Differences to MAML of the same seed are
 paired over test tasks; so are those to the learner's own mean prediction with one Gaussian around
-it, which say what the spread of the samples is worth. `--write` stores figures and pictures in
+it, which say what the spread of the samples is worth. Tasks that diverged are counted, and left out
+of means. `--write` stores figures and pictures in
 results/probabilistic_sinusoid/, learner by learner as they come.
 """
 
@@ -31,6 +32,7 @@ from tfmeta.calibration import (
     gaussian_mixture_quantiles,
     sampled_predictions,
 )
+from tfmeta.evaluation import DIVERGED_TIMES
 from tfmeta.experiment import restore, train
 from tfmeta.learners.likelihood import Likelihood
 
@@ -80,10 +82,16 @@ def predictions(learner, split: str, seed: int, tasks: int):
     return tuple(np.concatenate(parts)[:tasks] for parts in zip(*found, strict=True))
 
 
+def diverged(samples, targets):
+    """Which tasks' mean prediction is no number, or far worse than saying 0 [T]."""
+    errors = np.square(samples.mean(axis=1) - targets).mean(axis=(1, 2))
+    return ~(errors <= DIVERGED_TIMES * np.square(targets).mean())
+
+
 def best_noise(samples, targets):
     """(deviation, negative log-likelihood) that is least on these tasks."""
-    finite = np.isfinite(samples).all(axis=(1, 2, 3))
-    samples, targets = samples[finite], targets[finite]
+    kept = ~diverged(samples, targets)
+    samples, targets = samples[kept], targets[kept]
     values = [-gaussian_mixture_log_density(samples, targets, noise).mean() for noise in NOISES]
     return float(NOISES[np.argmin(values)]), float(np.min(values))
 
@@ -125,6 +133,8 @@ def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     """(figures, negative log-likelihood of each test task)."""
     learner, choices, (noise, noise_of_mean) = fitted(learner)
     samples, targets = predictions(learner, "test", TEST_SEED, _TASKS.value)
+    lost = diverged(samples, targets)
+    samples[lost] = np.nan
     mean = samples.mean(axis=1, keepdims=True)
     each = -gaussian_mixture_log_density(samples, targets, noise).mean(axis=1)
     of_mean = -gaussian_mixture_log_density(mean, targets, noise_of_mean).mean(axis=1)
@@ -133,9 +143,9 @@ def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     figures = {
         "negative_log_likelihood": interval(each),
         "mean_squared_error": interval(errors),
-        "calibration_error": coverage(quantiles[np.isfinite(each)])["calibration_error"],
+        "calibration_error": coverage(quantiles[~lost])["calibration_error"],
         "spread": float(np.nanmean(samples.std(axis=1))),
-        "diverged": int((~np.isfinite(each)).sum()),
+        "diverged": int(lost.sum()),
         "noise": noise,
         **choices,
     }
@@ -158,7 +168,7 @@ def write(found: dict, name: str) -> None:
     """Stores the figures so far, and the pictures of a learner's first seed."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"steps_{_STEPS.value}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     for picture in ("adaptation", "calibration"):
         drawn = workdir(name, 0) / f"{picture}.png"
         if drawn.is_file():
