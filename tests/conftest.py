@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import gc
+import types
+
 import pytest
 
 
@@ -12,3 +15,22 @@ def xla_stays_enabled():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfmeta.serve.served_version.disable_xla", lambda: None)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def what_a_server_froze_stays_frozen():
+    """A server that stops has the collector look at everything again.
+
+    That is the graphs of every test before it: a second each time, for a hundred servers.
+    """
+    collector = types.SimpleNamespace(**{**vars(gc), "unfreeze": lambda: None})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfmeta.serve.large_work.gc", collector)
+        yield
+
+
+@pytest.fixture
+def real_collector(monkeypatch):
+    """For tests of what a server leaves in memory."""
+    monkeypatch.setattr("tfmeta.serve.large_work.gc", gc)
+    gc.unfreeze()

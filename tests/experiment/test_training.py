@@ -82,6 +82,7 @@ def test_training_goes_on_bit_for_bit_and_not_without_the_optimizers_slots(tmp_p
     assert any((a != b).any() for a, b in zip(_values(whole), _values(resumed), strict=True))
 
 
+@pytest.mark.slow
 def test_annealing_goes_on_from_the_step_of_the_checkpoint(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     training = _training("maml_plus_plus")

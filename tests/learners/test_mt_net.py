@@ -144,11 +144,14 @@ def test_masks_are_1_as_often_as_their_logits_say():
     network = tfmeta.networks.mlp(hidden=(3,), dtype="float64")
     learner = tfmeta.MTNet(network)
     logits = [tf.constant([-1.0, 0.0, 2.0], "float64"), tf.zeros([1], "float64")]
-    drawn = tf.map_fn(
-        lambda key: learner.masks(logits, key)[0],
-        learner.task_keys(0, 4000),
-        fn_output_signature="float64",
-    )
+
+    @tf.function
+    def draw(keys):
+        return tf.map_fn(
+            lambda key: learner.masks(logits, key)[0], keys, fn_output_signature="float64"
+        )
+
+    drawn = draw(learner.task_keys(0, 4000))
     # Five standard errors of 4,000 draws.
     np.testing.assert_allclose(
         drawn.numpy().mean(axis=0), 1 / (1 + np.exp([1.0, 0.0, -2.0])), atol=0.04

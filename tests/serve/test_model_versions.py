@@ -193,6 +193,7 @@ def test_children_that_are_no_integers_are_ignored(client, tmp_path, base_path, 
     assert set(client.states("model")) == {1, 5}
 
 
+@pytest.mark.usefixtures("real_collector")
 def test_an_unloaded_version_leaves_memory(client, base_path, half_plus_three):
     (version,) = client.server.models._models["model"].available()
     graph = weakref.ref(version.served._session.graph)
@@ -203,6 +204,7 @@ def test_an_unloaded_version_leaves_memory(client, base_path, half_plus_three):
     assert graph() is None
 
 
+@pytest.mark.usefixtures("real_collector")
 def test_a_version_that_failed_leaves_memory(client, tmp_path, half_plus_three):
     shutil.copytree(half_plus_three, tmp_path / "spoilt")
     shutil.rmtree(tmp_path / "spoilt" / "variables")
@@ -214,6 +216,7 @@ def test_a_version_that_failed_leaves_memory(client, tmp_path, half_plus_three):
     assert sum(isinstance(each, tf.Graph) for each in gc.get_objects()) <= before
 
 
+@pytest.mark.usefixtures("real_collector")
 def test_the_collector_leaves_a_version_alone_while_it_is_served(
     client, base_path, half_plus_three
 ):
