@@ -1,17 +1,21 @@
 """Negative log-likelihood on sinusoids of 5 points: learners that sample weights beside MAML.
 
-    python -m benchmarks.probabilistic_sinusoid [--steps=3000] [--write]
+    python -m benchmarks.probabilistic_sinusoid [--runs=runs] [--steps=20000] [--seeds=2] [--write]
 
-Trains each learner for as many meta-steps from the same seed on the same tasks, with the settings
-of its recipe. Every learner's predictive is a mixture of Gaussians around its samples (MAML's: one
-Gaussian around its answer); their deviation is that which is best on validation tasks, and so is
-LLAMA's prior precision. Differences to MAML are paired over test tasks. `--write` stores the
-figures in results/probabilistic_sinusoid/steps_<steps>.json, learner by learner as they come.
+Trains each learner's recipe for as many meta-steps, from the same seeds on the same tasks, in work
+directories under `--runs` (what is trained there already is used), and takes the checkpoint that
+was best on validation tasks. Every predictive is a mixture of Gaussians around the samples (MAML's
+one Gaussian around its answer). Their deviation is for each learner, MAML too, that which is best
+on validation tasks, and so is LLAMA's prior precision. Differences to MAML of the same seed are
+paired over test tasks; so are those to the learner's own mean prediction with one Gaussian around
+it, which say what the spread of the samples is worth. Tasks that diverged are counted, and left out
+of means. `--write` stores figures and pictures in
+results/probabilistic_sinusoid/, learner by learner as they come.
 """
 
 import json
+import shutil
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -20,37 +24,51 @@ from absl import app, flags
 
 import tfmeta
 from benchmarks import report
-from tfmeta import config, recipe
+from benchmarks.intervals import interval
+from tfmeta import recipe
 from tfmeta.calibration import (
     coverage,
     gaussian_mixture_log_density,
     gaussian_mixture_quantiles,
     sampled_predictions,
 )
+from tfmeta.evaluation import DIVERGED_TIMES
+from tfmeta.experiment import restore, train
 from tfmeta.learners.likelihood import Likelihood
 
-_STEPS = flags.DEFINE_integer("steps", 3000, "Meta-steps of each learner.", 1)
-_TASKS = flags.DEFINE_integer("tasks", 600, "Test tasks.", 2)
-_NAMES = flags.DEFINE_list("learners", ["maml", "llama", "bfa", "platipus", "bmaml"], "In order.")
+_RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
+_STEPS = flags.DEFINE_integer("steps", 20_000, "Meta-steps of each learner.", 1)
+_SEEDS = flags.DEFINE_integer("seeds", 2, "Seeds of training: 0, 1, ...", 1)
+_TASKS = flags.DEFINE_integer("tasks", 1000, "Test tasks.", 2)
+_NAMES = flags.DEFINE_list(
+    "learners", ["bfa", "platipus", "bmaml", "llama"], "Beside MAML, in this order."
+)
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/.")
 RESULTS = Path(__file__).parents[1] / "results" / "probabilistic_sinusoid"
 
 SHOTS, QUERIES, INNER_STEPS = 5, 20, 10
-TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 300
+TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 500
 NOISES = np.exp(np.linspace(np.log(0.03), np.log(3.0), 60))
-PRECISIONS = (100.0, 300.0, 1000.0, 10_000.0)
+PRECISIONS = (300.0, 1000.0, 3000.0, 10_000.0, 30_000.0, 100_000.0)
 
 
-def trained(name: str):
-    """(learner, seconds) of a recipe's learner after `--steps` meta-steps."""
-    with config.configured(recipe.read_recipe([f"sinusoid_{name}.gin"])) as settings:
-        keras.utils.set_random_seed(0)
-        learner = settings.train.learner()
-        learner.compile(keras.optimizers.Adam(1e-3), keras.losses.MeanSquaredError())
-        stream = settings.train.stream(split="train", seed=0).batch(settings.train.tasks_per_step)
-    began = time.perf_counter()
-    learner.fit(stream, steps_per_epoch=_STEPS.value, verbose=0)
-    return learner, time.perf_counter() - began
+def workdir(name: str, seed: int) -> Path:
+    """Where a recipe's run is, or goes."""
+    return Path(_RUNS.value) / f"sinusoid_{name}_{_STEPS.value}steps_seed{seed}"
+
+
+def trained(name: str, seed: int):
+    """The learner of a recipe, trained if it is not yet."""
+    params = [
+        f"train.steps = {_STEPS.value}",
+        f"train.seed = {seed}",
+        f"evaluate.shots = ({SHOTS},)",
+        "export.enabled = False",
+    ]
+    place = workdir(name, seed)
+    if not (place / "evaluation.json").is_file():
+        train(recipe.read_recipe([f"sinusoid_{name}.gin"], params), place)
+    return restore(place)
 
 
 def predictions(learner, split: str, seed: int, tasks: int):
@@ -64,8 +82,16 @@ def predictions(learner, split: str, seed: int, tasks: int):
     return tuple(np.concatenate(parts)[:tasks] for parts in zip(*found, strict=True))
 
 
+def diverged(samples, targets):
+    """Which tasks' mean prediction is no number, or far worse than saying 0 [T]."""
+    errors = np.square(samples.mean(axis=1) - targets).mean(axis=(1, 2))
+    return ~(errors <= DIVERGED_TIMES * np.square(targets).mean())
+
+
 def best_noise(samples, targets):
     """(deviation, negative log-likelihood) that is least on these tasks."""
+    kept = ~diverged(samples, targets)
+    samples, targets = samples[kept], targets[kept]
     values = [-gaussian_mixture_log_density(samples, targets, noise).mean() for noise in NOISES]
     return float(NOISES[np.argmin(values)]), float(np.min(values))
 
@@ -81,7 +107,7 @@ def with_precision(learner, precision: float):
 
 
 def fitted(learner):
-    """(learner, its choices, deviation) as validation tasks choose them."""
+    """(learner, its choices, deviations for samples and for their mean), by validation tasks."""
     candidates = [(learner, {})]
     if isinstance(learner, tfmeta.LLAMA):
         candidates = [
@@ -89,39 +115,64 @@ def fitted(learner):
         ]
     scored = []
     for candidate, choices in candidates:
-        noise, value = best_noise(
-            *predictions(candidate, "validation", VALIDATION_SEED, VALIDATION_TASKS)
-        )
+        samples, targets = predictions(candidate, "validation", VALIDATION_SEED, VALIDATION_TASKS)
+        noise, value = best_noise(samples, targets)
+        of_mean, _ = best_noise(samples.mean(axis=1, keepdims=True), targets)
         print(choices, f"noise {noise:.3f}: {value:.3f} on validation tasks", flush=True)
-        scored.append((value, candidate, choices, noise))
+        scored.append((value, candidate, choices, (noise, of_mean)))
     return min(scored, key=lambda row: row[0])[1:]
 
 
-def interval(values) -> dict:
-    """Mean and 95 % interval over tasks."""
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-    return {"mean": float(values.mean()), "interval95": float(half)}
+def compared(values, others) -> dict:
+    """Paired differences; the median too, since one task of a large error can outweigh all."""
+    differences = values - others
+    return {**interval(differences), "median": float(np.nanmedian(differences))}
 
 
-def judged(learner, seconds: float, baseline) -> tuple[dict, np.ndarray]:
+def judged(learner, baseline) -> tuple[dict, np.ndarray]:
     """(figures, negative log-likelihood of each test task)."""
-    learner, choices, noise = fitted(learner)
+    learner, choices, (noise, noise_of_mean) = fitted(learner)
     samples, targets = predictions(learner, "test", TEST_SEED, _TASKS.value)
+    lost = diverged(samples, targets)
+    samples[lost] = np.nan
+    mean = samples.mean(axis=1, keepdims=True)
     each = -gaussian_mixture_log_density(samples, targets, noise).mean(axis=1)
-    errors = np.square(samples.mean(axis=1) - targets).mean(axis=(1, 2))
+    of_mean = -gaussian_mixture_log_density(mean, targets, noise_of_mean).mean(axis=1)
+    errors = np.square(mean[:, 0] - targets).mean(axis=(1, 2))
     quantiles = gaussian_mixture_quantiles(samples, targets, noise)
     figures = {
         "negative_log_likelihood": interval(each),
         "mean_squared_error": interval(errors),
-        "calibration_error": coverage(quantiles)["calibration_error"],
-        "spread": float(samples.std(axis=1).mean()),
+        "calibration_error": coverage(quantiles[~lost])["calibration_error"],
+        "spread": float(np.nanmean(samples.std(axis=1))),
+        "diverged": int(lost.sum()),
         "noise": noise,
         **choices,
-        "training_seconds": seconds,
     }
     if baseline is not None:
-        figures["minus_maml"] = interval(each - baseline)
+        figures["minus_maml"] = compared(each, baseline)
+        figures["minus_own_mean"] = compared(each, of_mean)
     return figures, each
+
+
+def of_all_seeds(each: list[np.ndarray], baselines: list[np.ndarray]) -> dict:
+    """Means over seeds, with the interval over tasks of each task's mean over seeds."""
+    found, reference = np.mean(each, axis=0), np.mean(baselines, axis=0)
+    return {
+        "negative_log_likelihood": interval(found),
+        "minus_maml": compared(found, reference),
+    }
+
+
+def write(found: dict, name: str) -> None:
+    """Stores the figures so far, and the pictures of a learner's first seed."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"steps_{_STEPS.value}.json"
+    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    for picture in ("adaptation", "calibration"):
+        drawn = workdir(name, 0) / f"{picture}.png"
+        if drawn.is_file():
+            shutil.copy(drawn, RESULTS / f"{name}_{picture}.png")
 
 
 def main(_):
@@ -129,7 +180,8 @@ def main(_):
         "command": report.command("benchmarks.probabilistic_sinusoid", sys.argv[1:]),
         "protocol": {
             "steps": _STEPS.value,
-            "seed": 0,
+            "seeds": _SEEDS.value,
+            "checkpoint": "best of validation tasks",
             "shots": SHOTS,
             "queries": QUERIES,
             "inner_steps": INNER_STEPS,
@@ -138,16 +190,16 @@ def main(_):
         },
         "learners": {},
     }
-    baseline = None
-    for name in _NAMES.value:
-        figures, each = judged(*trained(name), baseline)
-        baseline = each if baseline is None else baseline
-        found["learners"][name] = figures
-        print(name, json.dumps(figures), flush=True)
+    baselines = [None] * _SEEDS.value
+    for name in ["maml", *_NAMES.value]:
+        by_seed = [judged(trained(name, seed), baselines[seed]) for seed in range(_SEEDS.value)]
+        each = [values for _, values in by_seed]
+        baselines = each if name == "maml" else baselines
+        all_seeds = of_all_seeds(each, baselines)
+        found["learners"][name] = {**all_seeds, "by_seed": [figures for figures, _ in by_seed]}
+        print(name, json.dumps(found["learners"][name]), flush=True)
         if _WRITE.value:
-            (RESULTS / f"steps_{_STEPS.value}.json").write_text(
-                json.dumps(found, indent=1) + "\n", encoding="utf-8"
-            )
+            write(found, name)
 
 
 if __name__ == "__main__":

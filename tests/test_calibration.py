@@ -1,8 +1,12 @@
 """Calibration measured where it is known."""
 
+import json
+import types
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfmeta
 from tfmeta import calibration
@@ -74,3 +78,43 @@ def test_a_classifiers_likelihood_is_its_cross_entropy():
     assert found["negative_log_likelihood"]["mean"] == pytest.approx(expected["loss"], rel=1e-4)
     right = sum(b["accuracy"] * b["count"] for b in found["bins"])
     assert right / 24 == pytest.approx(expected["accuracy"], abs=1e-6)
+
+
+class HalfOfWhoseTasksDiverge:
+    """A learner of two samples whose every second task has an answer that is no number."""
+
+    noise = 0.5
+    loss_function = types.SimpleNamespace(loss=keras.losses.MeanSquaredError())
+
+    def predictive(self, x, inner_steps=None):
+        samples = np.repeat(np.asarray(x[2])[:, None], 2, axis=1)
+        samples[1::2, 0, 0] = np.nan
+        return types.SimpleNamespace(samples=tf.constant(samples))
+
+
+def test_tasks_that_diverged_are_counted_and_left_out():
+    stream = tfmeta.tasks.sinusoid("test", shots=5, seed=1)
+    found = calibration.calibrate(HalfOfWhoseTasksDiverge(), stream, 4, tasks_per_batch=4)
+    (_, _, query_x), query_y = next(iter(stream.batch(4)))
+    error = (np.asarray(query_y) - np.asarray(query_x))[::2]
+    expected = np.mean(0.5 * (error / 0.5) ** 2 + np.log(0.5) + 0.5 * np.log(2 * np.pi))
+    assert found["diverged"] == 2
+    assert found["negative_log_likelihood"]["mean"] == pytest.approx(expected, rel=1e-5)
+    assert json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
+def test_where_every_task_diverged_nothing_is_known(loss):
+    if loss == "mse":
+        stream, network = tfmeta.tasks.sinusoid("test", shots=5), tfmeta.networks.mlp(hidden=(4,))
+    else:
+        stream = tfmeta.tasks.glyphs("test", ways=3, shots=1, queries=2, seed=1)
+        network = tfmeta.networks.nonconv(3, (28, 28, 1), hidden=(4,))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    learner = tfmeta.MAML(network, 1e30, test_inner_steps=3)
+    learner.compile("sgd", loss)
+    found = calibration.calibrate(learner, stream, 2, noise=1.0, tasks_per_batch=2)
+    assert found["diverged"] == 2
+    assert found["calibration_error"] is None
+    assert found["negative_log_likelihood"] == {"mean": None, "interval95": None}
+    assert json.dumps(found, allow_nan=False)

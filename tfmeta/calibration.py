@@ -37,7 +37,8 @@ def calibrate(
     Returns:
         "negative_log_likelihood": {"mean", "interval95"} a query, over tasks, in nats;
         "calibration_error", a fraction; for a classifier "bins": [{"confidence", "accuracy",
-        "count"}], for a regression "levels": [{"expected", "observed"}] and "noise".
+        "count"}], for a regression "levels": [{"expected", "observed"}] and "noise"; "diverged":
+        number of tasks with an answer that is not finite, left out of all these. None: no value.
 
     Raises:
         ValueError: for a regression without noise.
@@ -57,17 +58,23 @@ def calibrate(
         if report:
             report(len(found) * tasks_per_batch)
     judged, likelihoods = (np.concatenate(parts)[:tasks] for parts in zip(*found, strict=True))
-    each = -likelihoods.mean(axis=1)
-    spread = each.std(ddof=1) if len(each) > 1 else math.nan
-    summary = {
-        "negative_log_likelihood": {
-            "mean": float(each.mean()),
-            "interval95": float(1.96 * spread / math.sqrt(len(each))),
-        }
+    finite = np.isfinite(likelihoods).all(axis=1)
+    found = {
+        "negative_log_likelihood": _mean(-likelihoods[finite].mean(axis=1)),
+        "diverged": int((~finite).sum()),
     }
     if likelihood.link == "identity":
-        return {**summary, **coverage(judged), "noise": float(deviation)}
-    return {**summary, **reliability(judged[..., 0], judged[..., 1])}
+        return {**found, **coverage(judged[finite]), "noise": float(deviation)}
+    return {**found, **reliability(judged[finite][..., 0], judged[finite][..., 1])}
+
+
+def _mean(values) -> dict:
+    """Mean over tasks and half its 95 % interval; None where there are too few."""
+    known = len(values) > 1
+    return {
+        "mean": float(values.mean()) if len(values) else None,
+        "interval95": 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if known else None,
+    }
 
 
 def sampled_predictions(learner, likelihood, x, inner_steps=None) -> np.ndarray:
@@ -101,7 +108,7 @@ def reliability(confidences, right) -> dict:
                 "count": int(inside.sum()),
             }
         )
-    return {"calibration_error": float(error), "bins": bins}
+    return {"calibration_error": float(error) if bins else None, "bins": bins}
 
 
 def coverage(quantiles) -> dict:
@@ -111,6 +118,8 @@ def coverage(quantiles) -> dict:
         quantiles: at which quantile of its predictive distribution each target lies.
     """
     widths = np.abs(2 * np.ravel(quantiles) - 1)
+    if not widths.size:
+        return {"calibration_error": None, "levels": []}
     levels = [{"expected": level, "observed": float(np.mean(widths <= level))} for level in LEVELS]
     errors = [abs(level["expected"] - level["observed"]) for level in levels]
     return {"calibration_error": float(np.mean(errors)), "levels": levels}
@@ -126,7 +135,8 @@ def gaussian_mixture_log_density(samples, targets, noise) -> np.ndarray:
     """
     errors = (samples.astype("float64") - targets[:, None]) / noise
     each = np.sum(-0.5 * errors**2 - math.log(noise) - 0.5 * math.log(2 * math.pi), axis=-1)
-    return np.logaddexp.reduce(each, axis=1) - math.log(samples.shape[1])
+    with np.errstate(invalid="ignore"):  # of tasks that diverged
+        return np.logaddexp.reduce(each, axis=1) - math.log(samples.shape[1])
 
 
 def gaussian_mixture_quantiles(samples, targets, noise) -> np.ndarray:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import tfmeta
 from tests.comparison.conftest import CONFIG, RESULTS
 from tfmeta import recipe
 from tfmeta.comparison import run_rows
+from tfmeta.comparison.runs import METHODS
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,9 @@ def test_each_normalisation_and_each_number_of_shots_is_a_row(make_run):
         ("MAML", "MAML.adapted = 'head/*'", "conv4", "ANIL"),
         ("MAML", "", "nonconv", "MAML, no conv"),
         ("MetaSGD", "", "conv4", "Meta-SGD"),
+        ("MAMLPlusPlus", "", "conv4", "MAML++"),
+        ("MTNet", "", "conv4", "MT-net"),
+        ("MAML", "", "t_net_mlp", "T-net"),
         ("PrototypicalNetwork", "", "conv4", "prototypical network"),
         ("FineTuning", "FineTuning.adapted = 'head/*'", "conv4", "fine-tuning, head only"),
         ("OneOfYours", "", "conv4", "OneOfYours"),
@@ -47,6 +52,11 @@ def test_a_method_has_the_name_it_has_in_the_papers_tables(
 ):
     run = make_run(config=CONFIG + binding, learner=learner, network=network)
     assert run_rows([run])[0].method == method
+
+
+def test_every_learner_has_a_name():
+    learners = {*tfmeta.learners.__all__, "PolicyMAML"} - {"MetaLearner"}
+    assert set(METHODS) == learners
 
 
 def test_a_run_that_was_cut_short_or_changed_says_so(make_run):

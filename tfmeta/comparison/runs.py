@@ -9,14 +9,24 @@ from tfmeta.comparison.row import Row
 
 CONFIG = "config.gin"
 EVALUATIONS = "evaluation*.json"
-# Names of the tables for learners; others go by their class.
-_METHODS = {
+# Names of the tables for learners; one of your own goes by its class.
+METHODS = {
+    "BFA": "BFA",
+    "BMAML": "BMAML",
     "FineTuning": "fine-tuning",
+    "GradientCombination": "gradient combination",
     "IMAML": "iMAML",
+    "LLAMA": "LLAMA",
+    "MAML": "MAML",
+    "MAMLPlusPlus": "MAML++",
+    "MTNet": "MT-net",
     "MatchingNetwork": "matching network",
     "MetaSGD": "Meta-SGD",
     "NearestNeighbor": "nearest neighbour",
+    "PLATIPUS": "PLATIPUS",
+    "PolicyMAML": "MAML",
     "PrototypicalNetwork": "prototypical network",
+    "Reptile": "Reptile",
 }
 
 
@@ -97,11 +107,13 @@ def _result(metrics: dict) -> dict:
 def _method(protocol: dict, values: dict) -> str:
     """The name under which papers' tables have the run's algorithm."""
     learner = protocol["learner"]
-    method = _METHODS.get(learner, learner)
+    method = METHODS.get(learner, learner)
     if values.get(f"{learner}.first_order"):
         method = f"first-order {method}"
     if values.get(f"{learner}.adapted") == "head/*":
         method = "ANIL" if method == "MAML" else f"{method}, head only"
+    if protocol["network"].startswith("t_net_") and method == "MAML":
+        method = "T-net"
     if protocol["network"] == "nonconv":
         method += ", no conv"
     return method

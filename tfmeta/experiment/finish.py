@@ -64,7 +64,7 @@ def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) 
         write_json(place.path / name, report)
         pictures.inner_steps_curve(report, place.path / name.replace(".json", ".png"))
         print(_headline(report), evaluation.table(report), sep="\n")
-        if "calibration" in report:
+        if "calibration" in report and report["calibration"]["calibration_error"] is not None:
             picture = name.replace(EVALUATION[:-5], "calibration").replace(".json", ".png")
             pictures.calibration(report, place.path / picture)
             print(_calibration_line(report["calibration"]))
@@ -116,10 +116,10 @@ def _calibrates(options, learner) -> bool:
 
 def _calibration_line(found: dict) -> str:
     likelihood = found["negative_log_likelihood"]
+    spread = "" if likelihood["interval95"] is None else f" +- {likelihood['interval95']:.3f}"
     return (
-        f"negative log-likelihood a query {likelihood['mean']:.3f} +- "
-        f"{likelihood['interval95']:.3f} nats, calibration error "
-        f"{100 * found['calibration_error']:.2f} %"
+        f"negative log-likelihood a query {likelihood['mean']:.3f}{spread} nats, calibration error "
+        f"{100 * found['calibration_error']:.2f} %, diverged: {found['diverged']}"
     )
 
 

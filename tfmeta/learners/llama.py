@@ -30,7 +30,7 @@ class LLAMA(ProbabilisticLearner):
         inner_steps: in training.
         curvature: "kronecker" (a Kronecker product a weight, after the paper's) or "full".
         prior_precision: tau; the less, the wider where the support set says nothing.
-        determinant_weight: the paper's eta.
+        determinant_weight: eta; 1/2 in the paper's subroutine 4, 1e-6 in its experiment.
         **options: of `ProbabilisticLearner`.
     """
 
