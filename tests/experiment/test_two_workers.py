@@ -152,6 +152,7 @@ def test_the_export_of_two_workers_answers_as_the_restored_learner(whole):
     np.testing.assert_allclose(answers["predictions"], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_others_soon_in_words_and_not_with_code_0(interrupted):
     _, seen = interrupted
     assert seen["codes_after_kill"] == [1, -signal.SIGKILL], seen["said_after_kill"]
@@ -162,6 +163,7 @@ def test_a_killed_worker_ends_the_others_soon_in_words_and_not_with_code_0(inter
     assert f"the run goes on from step {seen['step_after_kill']}." in chief
 
 
+@pytest.mark.slow
 def test_the_same_commands_end_bit_for_bit_as_a_run_left_alone(interrupted, whole):
     _, seen = interrupted
     for said in seen["said"]:

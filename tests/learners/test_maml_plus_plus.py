@@ -101,7 +101,9 @@ def test_steps_beyond_the_trained_ones_go_on_with_the_last_ones_rates(problem):
     assert relative_error([weight[1] for weight in adapted], expected) < 1e-12
 
 
-@pytest.mark.parametrize("parallel", ["vectorized", "sequential"])
+@pytest.mark.parametrize(
+    "parallel", [pytest.param("vectorized", marks=pytest.mark.slow), "sequential"]
+)
 def test_phases_follow_the_meta_step(problem, parallel):
     options = {"parallel": parallel, "learn_rates": False}
     learner = plus_plus(problem, first_order_steps=2, multi_step_loss_steps=4, **options)

@@ -20,8 +20,9 @@ FLOAT32_FACTOR = 3.0
 CG_STEPS = 50
 # Repeat with more or fewer steps, or on the other network, what another case shows.
 SLOW = {
-    "omniglot": {"first_order_maml_1", "first_order_maml_5", "meta_sgd_3"},
+    "omniglot": {"maml_3", "first_order_maml_1", "first_order_maml_5", "meta_sgd_3"},
     "mini_imagenet": {
+        "maml_3",
         "first_order_maml_1",
         "first_order_maml_5",
         "anil_3",
