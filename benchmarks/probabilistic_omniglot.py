@@ -16,16 +16,15 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags
 
 import tfmeta
 from benchmarks import report
-from benchmarks.intervals import bootstrap, interval
+from benchmarks.answers import Answers, figures, joined
 from tfmeta import recipe
-from tfmeta.calibration import reliability, sampled_predictions
+from tfmeta.calibration import sampled_predictions
 from tfmeta.experiment import restore, train
 from tfmeta.learners.likelihood import Likelihood
 
@@ -43,18 +42,6 @@ WAYS, SHOTS, INNER_STEPS = 5, 1, 3
 CANDIDATES = (1, 3, 5, 10, 20)  # inner steps
 TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 200
 _LEAST = 1e-12  # of a probability, so that one certain error is not infinite
-
-
-class Answers(NamedTuple):
-    """What a learner says of the queries of each task [tasks, queries]."""
-
-    confidences: np.ndarray
-    right: np.ndarray
-    likelihoods: np.ndarray
-
-    def error(self, tasks) -> float:
-        """The expected calibration error on some of the tasks."""
-        return reliability(self.confidences[tasks], self.right[tasks])["calibration_error"]
 
 
 def workdir(name: str, seed: int) -> Path:
@@ -108,29 +95,6 @@ def best_inner_steps(learner) -> int:
         return found.likelihoods.mean()
 
     return max(CANDIDATES, key=likelihood)
-
-
-def figures(own: Answers, maml: Answers) -> dict:
-    """Accuracy, likelihood and calibration of a learner, and what they are beside MAML's."""
-    tasks = len(own.right)
-    by_task = {
-        "accuracy": (own.right.mean(axis=1), maml.right.mean(axis=1)),
-        "negative_log_likelihood": (-own.likelihoods.mean(axis=1), -maml.likelihoods.mean(axis=1)),
-    }
-    return {
-        **{name: interval(mine) for name, (mine, _) in by_task.items()},
-        "calibration_error": bootstrap(own.error, tasks),
-        "bins": reliability(own.confidences, own.right)["bins"],
-        "minus_maml": {
-            **{name: interval(mine - theirs) for name, (mine, theirs) in by_task.items()},
-            "calibration_error": bootstrap(lambda t: own.error(t) - maml.error(t), tasks),
-        },
-    }
-
-
-def joined(by_seed: list[Answers]) -> Answers:
-    """The answers of all seeds to each task, as those of more queries."""
-    return Answers(*(np.concatenate(parts, axis=1) for parts in zip(*by_seed, strict=True)))
 
 
 def write(found: dict, name: str) -> None:

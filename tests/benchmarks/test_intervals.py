@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.answers import Answers, figures, joined
 from benchmarks.intervals import bootstrap, interval
-from benchmarks.probabilistic_omniglot import Answers, figures, joined
 
 
 def test_an_interval_is_that_of_the_mean():
