@@ -36,8 +36,8 @@ def simulated(environment, task, seed=3):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_bodies_move_as_gymnasiums_own(name):
-    theirs = gymnasium.make(name).unwrapped
     ours, other = (environment.maker()() for environment in ENVIRONMENTS[name])
+    theirs = gymnasium.make(name).unwrapped
     # Another body of the same compiled model moves in between.
     simulated(other, 1.0, seed=4)
     for found, expected in zip(
