@@ -14,7 +14,7 @@ import pytest
 from tests.experiment.finished_runs import losses, tensors
 from tfmeta.experiment.checkpoints import Checkpoints
 
-STEPS = 2000
+STEPS = 1200
 EVERY = 50  # steps to a checkpoint
 KILLS = 3
 PATIENCE = 300.0  # seconds that a process may take on a busy machine

@@ -49,6 +49,7 @@ def test_a_run_leaves_returns_pictures_and_an_export(whole):
     assert len(report["results"]["running"]["return"]["mean"]) == 2
 
 
+@pytest.mark.slow  # as the simulated one after it, with TRPO outside
 def test_an_interrupted_run_ends_with_the_same_bits(whole, tmp_path):
     workdir = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:

@@ -43,7 +43,10 @@ def description(path):
     return json.loads((pathlib.Path(path) / "assets.extra" / "tfmeta.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["classification", "regression", "inductive", "two_inputs"])
+@pytest.mark.parametrize(
+    "name",
+    ["classification", "regression", pytest.param("inductive", marks=pytest.mark.slow), "two_inputs"],
+)
 def test_there_is_a_warmup_record_a_signature_and_a_server_answers_each(exported, served, name):
     found = records(exported(name).path)
     assert {signature for signature, _ in found} == SIGNATURES
