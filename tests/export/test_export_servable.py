@@ -45,7 +45,12 @@ def description(path):
 
 @pytest.mark.parametrize(
     "name",
-    ["classification", "regression", pytest.param("inductive", marks=pytest.mark.slow), "two_inputs"],
+    [
+        "classification",
+        "regression",
+        "two_inputs",
+        pytest.param("inductive", marks=pytest.mark.slow),
+    ],
 )
 def test_there_is_a_warmup_record_a_signature_and_a_server_answers_each(exported, served, name):
     found = records(exported(name).path)
