@@ -22,6 +22,7 @@ SHORTER = {
     "steps_per_epoch=200, epochs=10": "steps_per_epoch=1",
     "count=200": "count=8",
     "inner_steps=3": "inner_steps=1",
+    "image_shape=(28, 28, 1))": "image_shape=(28, 28, 1), filters=8)",
 }
 CLASSES, IMAGES = 25, 6
 

@@ -76,7 +76,7 @@ def counted(learner):
 
 
 # Who traces a task once does so in either way of mapping tasks; one learner of each loop shows it.
-BOTH_WAYS = ("maml", "carrying_reptile", "imaml", "bmaml")
+BOTH_WAYS = ("maml", "carrying_reptile", "bmaml")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,14 @@ LEARNERS = {
 CLASSIFIERS = (tfmeta.PrototypicalNetwork, tfmeta.FineTuning)
 
 # Their derivatives go the ways of the learners above; layers of one kind tell them nothing new.
-DERIVED = ("maml_plus_plus", "mt_net", "gradient_combination", "fine_tuning")
+DERIVED = (
+    "meta_sgd",
+    "maml_plus_plus",
+    "mt_net",
+    "gradient_combination",
+    "prototypical_network",
+    "fine_tuning",
+)
 PAIRS = [
     pytest.param(
         layer,

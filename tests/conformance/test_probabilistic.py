@@ -92,8 +92,10 @@ def test_the_same_comparison_fails_with_stock_keras(learner):
     assert error(LEARNERS[learner], zoo.LAYERS["batch_norm_plain"]) > 10 * TOLERANCE
 
 
-# LLAMA's other curvature is mapped over tasks as the first.
-@pytest.mark.parametrize("learner", [name for name in LEARNERS if name != "llama_full"])
+# A map within the map over tasks is the same in all; BFA's is over particles.
+@pytest.mark.parametrize(
+    "learner", ["bfa", *(pytest.param(n, marks=pytest.mark.slow) for n in ("platipus", "llama"))]
+)
 def test_tasks_one_after_another_give_what_tasks_together_give(learner):
     layer = zoo.LAYERS["dense_plain"]
     (sx, sy), (qx, qy) = layer.examples(2, 3, seed=1), layer.examples(2, 4, seed=2)

@@ -4,6 +4,8 @@ from tfmeta import config, recipe
 from tfmeta.experiment import building, finish
 from tfmeta.export import read_description
 
+SMALL = ("MAML.inner_steps = 1", "MAML.test_inner_steps = 1")
+
 
 def exported(tmp_path, gin_file, *params):
     with config.configured(recipe.read_recipe([gin_file], params)) as settings:
@@ -12,7 +14,7 @@ def exported(tmp_path, gin_file, *params):
 
 
 def test_an_export_says_how_pictures_become_inputs(tmp_path):
-    directory = exported(tmp_path, "glyphs_5way_1shot_maml.gin", "conv4.filters = 4")
+    directory = exported(tmp_path, "glyphs_5way_1shot_maml.gin", *SMALL, "conv4.filters = 4")
     description = read_description(directory)
     preprocessing = description["preprocessing"]
     assert preprocessing == {
@@ -28,7 +30,7 @@ def test_an_export_says_how_pictures_become_inputs(tmp_path):
 
 
 def test_an_export_of_a_regression_has_no_pictures(tmp_path):
-    directory = exported(tmp_path, "sinusoid_maml.gin", "mlp.hidden = (4,)")
+    directory = exported(tmp_path, "sinusoid_maml.gin", *SMALL, "mlp.hidden = (4,)")
     assert read_description(directory)["preprocessing"] == {}
 
 

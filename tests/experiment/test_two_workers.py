@@ -17,6 +17,9 @@ from tests.experiment.worker_processes import PATIENCE, Workers
 from tfmeta.experiment import restore
 from tfmeta.experiment.metrics_log import read_rows
 
+# Eight processes and minutes of two cores; two devices of one process are `test_mirrored.py`.
+pytestmark = pytest.mark.slow
+
 STEPS = 1000
 EVERY = 50  # steps to a checkpoint
 # TensorFlow's coordination service misses a worker's heartbeat after 10 s.
@@ -152,7 +155,6 @@ def test_the_export_of_two_workers_answers_as_the_restored_learner(whole):
     np.testing.assert_allclose(answers["predictions"], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_a_killed_worker_ends_the_others_soon_in_words_and_not_with_code_0(interrupted):
     _, seen = interrupted
     assert seen["codes_after_kill"] == [1, -signal.SIGKILL], seen["said_after_kill"]
@@ -163,7 +165,6 @@ def test_a_killed_worker_ends_the_others_soon_in_words_and_not_with_code_0(inter
     assert f"the run goes on from step {seen['step_after_kill']}." in chief
 
 
-@pytest.mark.slow
 def test_the_same_commands_end_bit_for_bit_as_a_run_left_alone(interrupted, whole):
     _, seen = interrupted
     for said in seen["said"]:
@@ -171,7 +172,6 @@ def test_the_same_commands_end_bit_for_bit_as_a_run_left_alone(interrupted, whol
     check_same_end(interrupted, whole)
 
 
-@pytest.mark.slow
 def test_sigterm_to_one_worker_saves_and_stops_all_at_one_step_with_code_0(stopped, whole):
     _, seen = stopped
     assert seen["codes_after_sigterm"] == [0, 0], seen["said"]

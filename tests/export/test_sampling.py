@@ -31,7 +31,11 @@ def learner_of(name, kind):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("BMAML", "classification"), ("PLATIPUS", "regression"), ("LLAMA", "regression")],
+    [
+        ("BMAML", "classification"),
+        ("PLATIPUS", "regression"),
+        pytest.param("LLAMA", "regression", marks=pytest.mark.slow),
+    ],
 )
 def test_the_signature_samples_as_the_learner_does(name, kind, tmp_path, start_process):
     learner = learner_of(name, kind)

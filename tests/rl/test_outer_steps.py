@@ -36,6 +36,7 @@ def dense_curvature(objective, weights):
     return np.stack([flat(product(unflat(column, weights))) for column in np.eye(size)])
 
 
+@pytest.mark.slow  # the full step below is one of them
 def test_conjugate_gradients_solve_the_dense_system(problem, objective):
     matrix = dense_curvature(objective, problem.weights)
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-10)
