@@ -77,6 +77,8 @@ def counted(learner):
 
 # Who traces a task once does so in either way of mapping tasks; one learner of each loop shows it.
 BOTH_WAYS = ("maml", "carrying_reptile", "bmaml")
+# Graphs that take as long to trace as those of all others together.
+LARGE = ("platipus", "llama", "maml_plus_plus")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,9 @@ BOTH_WAYS = ("maml", "carrying_reptile", "bmaml")
         pytest.param(
             name,
             parallel,
-            marks=pytest.mark.slow if parallel == "sequential" and name not in BOTH_WAYS else (),
+            marks=pytest.mark.slow
+            if name in LARGE or (parallel == "sequential" and name not in BOTH_WAYS)
+            else (),
         )
         for name in LEARNERS
         for parallel in ("vectorized", "sequential")

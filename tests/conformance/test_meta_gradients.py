@@ -146,6 +146,7 @@ DERIVED = (
     "meta_sgd",
     "maml_plus_plus",
     "mt_net",
+    "reptile",
     "gradient_combination",
     "prototypical_network",
     "fine_tuning",

@@ -223,10 +223,9 @@ def test_threads_are_the_recipes_unless_it_is_too_late_or_the_environment_has_so
 
 
 def test_a_run_begun_with_other_threads_goes_on_only_when_told_to(
-    small_recipe, tmp_path, monkeypatch
+    finished, small_recipe, tmp_path, monkeypatch
 ):
-    workdir = tmp_path / "run"
-    train(small_recipe(), workdir)
+    workdir = Path(shutil.copytree(finished, tmp_path / "run"))
     # As if it had been killed after the first checkpoint, on a machine with other threads.
     for step in (8, 12):
         shutil.rmtree(workdir / "checkpoints" / f"step_{step:09d}")

@@ -48,8 +48,7 @@ def description(path):
     [
         "classification",
         "regression",
-        "two_inputs",
-        pytest.param("inductive", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("inductive", "two_inputs")),
     ],
 )
 def test_there_is_a_warmup_record_a_signature_and_a_server_answers_each(exported, served, name):

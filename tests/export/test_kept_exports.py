@@ -11,7 +11,9 @@ import tfmeta.export
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-@pytest.mark.parametrize("program", ["serve_with_session", "serve_with_c_api"])
+@pytest.mark.parametrize(
+    "program", [pytest.param("serve_with_session", marks=pytest.mark.slow), "serve_with_c_api"]
+)
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_kept_export_answers_as_it_once_did(start_process, model, program):
     process = start_process(model / "1", program)

@@ -28,7 +28,7 @@ LEARNERS = {
 }
 CLASSIFIERS = ("PrototypicalNetwork", "FineTuning")
 # What an inner loop of their own brings to an export, the regression shows.
-REGRESSION_SHOWS = ("MAMLPlusPlus", "MTNet", "MetaSGD", "IMAML")
+REGRESSION_SHOWS = ("MAMLPlusPlus", "MTNet", "MetaSGD", "IMAML", "Reptile")
 PAIRS = [
     pytest.param(
         name,

@@ -33,7 +33,7 @@ def learner_of(name, kind):
     ("name", "kind"),
     [
         ("BMAML", "classification"),
-        ("PLATIPUS", "regression"),
+        pytest.param("PLATIPUS", "regression", marks=pytest.mark.slow),
         pytest.param("LLAMA", "regression", marks=pytest.mark.slow),
     ],
 )

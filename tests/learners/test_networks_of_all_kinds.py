@@ -74,7 +74,9 @@ def tasks(network, seed=0):
     return (inputs(6), labels[0], inputs(5)), labels[1]
 
 
-@pytest.mark.parametrize("build", [subclassed, shared, recurrent, two_inputs])
+@pytest.mark.parametrize(
+    "build", [subclassed, shared, pytest.param(recurrent, marks=pytest.mark.slow), two_inputs]
+)
 def test_both_ways_of_mapping_tasks_agree_and_predict_answers(build):
     keras.utils.set_random_seed(1)
     network = build()

@@ -89,6 +89,7 @@ def test_evaluation_measures_returns_before_and_after_each_update(small):
     assert "return" in evaluation.table(report)
 
 
+@pytest.mark.slow
 def test_returns_after_adaptation_rise_over_meta_steps():
     environment = rl.Navigation(horizon=5, goal_range=0.5)
     learner = learner_of(environment, inner_steps=1)
