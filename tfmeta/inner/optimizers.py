@@ -9,6 +9,7 @@ import dataclasses
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import record
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -102,11 +103,13 @@ class Adam:
         return moved, [count, *seconds, *firsts]
 
     def _step(self, weight, direction, second, count):
-        power = tf.cast(count, weight.dtype)
-        first_correction = 1.0 - tf.pow(tf.constant(self.beta_1, weight.dtype), power)
-        second_correction = 1.0 - tf.pow(tf.constant(self.beta_2, weight.dtype), power)
-        root = safe_sqrt(second / second_correction)
-        return direction / (first_correction * (root + self.epsilon))
+        root = safe_sqrt(second / self._correction(self.beta_2, count, weight)) + self.epsilon
+        if self.beta_1:
+            root *= self._correction(self.beta_1, count, weight)
+        return direction / root
+
+    def _correction(self, decay, count, weight):
+        return 1.0 - tf.pow(tf.constant(decay, weight.dtype), tf.cast(count, weight.dtype))
 
     def get_config(self):
         """The constructor's arguments, for `keras.saving`."""
@@ -124,8 +127,16 @@ def safe_sqrt(x):
     At a second moment of exactly 0 the gradient is 0 too, and so is the step; the chain rule
     through the root would make it 0 times infinity.
     """
-    positive = x > 0
-    return tf.where(positive, tf.sqrt(tf.where(positive, x, tf.ones_like(x))), tf.zeros_like(x))
+    # Recorded as one operation on every tape that watches: what only a derivative needs costs
+    # nothing where there is none.
+    with record.stop_recording():
+        root = tf.sqrt(x)
+
+    def gradient(upstream):
+        return [tf.math.divide_no_nan(0.5 * upstream, safe_sqrt(x))]
+
+    record.record_operation("SafeSqrt", [root], [x], gradient)
+    return root
 
 
 def get(optimizer):

@@ -1,6 +1,7 @@
 """Mapping a function of one task over a leading axis of tasks."""
 
 import logging
+import os
 
 import tensorflow as tf
 
@@ -30,9 +31,11 @@ def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
     Args:
         function: of one task (a structure of tensors) to a structure of tensors.
         tasks: the structure with a leading axis T more on every tensor; None parts stay None.
-        parallel: "vectorized" (all tasks in one pass), "sequential" (one after another), or
-            "auto": vectorised, and sequential where the function cannot be vectorised (said once).
-        tasks_per_pass: at most so many tasks in one vectorised pass, to bound memory. None: all.
+        parallel: "vectorized" (all tasks in one pass), "sequential" (each by itself, as many at a
+            time as there are cores; under XLA and on a GPU one after another), or "auto":
+            vectorised, and sequential where the function cannot be vectorised (said once).
+        tasks_per_pass: at most so many tasks in one vectorised pass, or at a time, to bound memory.
+            None: all.
 
     Returns:
         The structure of results, with a leading axis T.
@@ -44,8 +47,10 @@ def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
         raise ValueError(
             f"parallel must be one of {', '.join(map(repr, PARALLEL))}. Received: {parallel!r}."
         )
+    if tasks_per_pass is not None and tasks_per_pass < 1:
+        raise ValueError(f"tasks_per_pass must be at least 1. Received: {tasks_per_pass}.")
     if parallel == "sequential":
-        return _sequential(function, tasks)
+        return _sequential(function, tasks, tasks_per_pass)
     if tasks_per_pass is not None:
         return _in_passes(function, tasks, parallel, tasks_per_pass)
     if parallel == "vectorized":
@@ -82,28 +87,41 @@ def _vectorized(function, tasks):
         )
 
 
-def _sequential(function, tasks):
+def _sequential(function, tasks, most=None):
+    """Each task by itself, at most so many at a time."""
     flat = [tf.convert_to_tensor(t) for t in tf.nest.flatten(tasks) if t is not None]
     specs = [tf.TensorSpec(t.shape[1:], t.dtype) for t in flat]
     one = tf.function(lambda *slices: function(_unflatten(tasks, slices)), autograph=False)
     # Traced once, here: map_fn has to know what comes out before it calls the function.
     one = one.get_concrete_function(*specs)
     outputs = one.structured_outputs
+    at_once = min(_cores(), most or _cores())
     return tf.map_fn(
         lambda slices: one(*slices),
         flat,
         fn_output_signature=tf.nest.map_structure(
             lambda t: tf.TensorSpec(t.shape, t.dtype), outputs
         ),
-        parallel_iterations=1,
+        parallel_iterations=at_once,
     )
+
+
+def _cores():
+    """How many operations TensorFlow runs at once where tasks do not depend on each other.
+
+    What tasks compute does not depend on it, to the bit.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return 1  # its operations queue up, and each task at a time takes memory
+    threads = tf.config.threading.get_inter_op_parallelism_threads()
+    if threads > 0:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_passes(function, tasks, parallel, tasks_per_pass):
     flat = [tf.convert_to_tensor(t) for t in tf.nest.flatten(tasks) if t is not None]
     count = flat[0].shape[0]
-    if tasks_per_pass < 1:
-        raise ValueError(f"tasks_per_pass must be at least 1. Received: {tasks_per_pass}.")
     if count is not None and count <= tasks_per_pass:
         return map_tasks(function, tasks, parallel=parallel)
 
@@ -117,7 +135,7 @@ def _in_passes(function, tasks, parallel, tasks_per_pass):
         whole = [t[: count - rest] for t in flat]
     passes = [tf.reshape(t, [-1, tasks_per_pass, *t.shape[1:]]) for t in whole]
     results = tf.nest.map_structure(
-        lambda t: tf.reshape(t, [-1, *t.shape[2:]]), _sequential(one_pass, passes)
+        lambda t: tf.reshape(t, [-1, *t.shape[2:]]), _sequential(one_pass, passes, most=1)
     )
     if not rest:
         return results
