@@ -93,13 +93,6 @@ def measured_apart(name) -> dict:
     return json.loads(done.stdout)
 
 
-def write(name, row):
-    """Keeps a recipe's row beside the others'."""
-    path = report.RESULTS / "choices.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["recipes"] if path.exists() else {}
-    report.write_recipes("choices", rows | {name: row})
-
-
 def main(_):
     if _WORKER.value:
         print(json.dumps(measure(_RECIPES.value[0])))
@@ -108,7 +101,7 @@ def main(_):
         row = measured_apart(name)
         print(name, json.dumps(row, indent=1), flush=True)
         if _WRITE.value:
-            write(name, row)
+            report.keep_recipe("choices", name, row)
 
 
 if __name__ == "__main__":

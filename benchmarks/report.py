@@ -109,15 +109,18 @@ def write(file_name, document):
     print(f"Written to {RESULTS.relative_to(ROOT) / file_name}", flush=True)
 
 
-def write_recipes(name, rows):
-    """Stores figures by recipe in results/benchmarks/<name>.json, with command and machine.
+def keep_recipe(name, recipe, row):
+    """Keeps a recipe's figures in results/benchmarks/<name>.json, beside those of other recipes.
 
     Args:
         name: of the module in `benchmarks` that measured them.
-        rows: figures by recipe.
+        recipe: its file name.
+        row: figures; command and machine are added.
     """
-    found = {"command": command(f"benchmarks.{name}", sys.argv[1:]), "machine": machine()}
-    write(f"{name}.json", {**found, "recipes": rows})
+    path = RESULTS / f"{name}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["recipes"] if path.exists() else {}
+    measured = {"command": command(f"benchmarks.{name}", sys.argv[1:]), "machine": machine()}
+    write(path.name, {"recipes": rows | {recipe: row | measured}})
 
 
 def is_current(file_name) -> bool:

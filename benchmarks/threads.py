@@ -1,11 +1,15 @@
 """A recipe's meta-gradient with one thread an operation, and with as many as there are cores.
 
+Each by vectorised tasks and, where tasks do not depend on each other, by tasks computed apart.
+
     python -m benchmarks.threads [--recipes=...] [--write]
 
 The two are processes, which take turns of a few seconds; operations at once are as many as cores
-in both. `--write` stores results/benchmarks/threads.json: milliseconds, and the ratio.
+in both. `--write` keeps each recipe's row in results/benchmarks/threads.json, beside those of
+earlier calls: milliseconds, and the ratio of the faster way with one thread to that with all.
 """
 
+import collections
 import json
 import os
 import subprocess
@@ -41,40 +45,48 @@ _WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
 
 
 def work(name):
-    """Answers each line of standard input with the median milliseconds of a turn."""
+    """Answers each line of standard input with the median milliseconds of a turn of each way."""
     tf.config.threading.set_intra_op_parallelism_threads(_WORKER.value)
     tf.config.threading.set_inter_op_parallelism_threads(os.cpu_count())
     with config.configured(recipe.read_recipe([name], [])) as settings:
         building.set_determinism(None)
         strategy = building.make_strategy(None)
-        training = building.build_training(settings, strategy, jit_compile=False)
+        ways = {"vectorized": building.build_training(settings, strategy, False)}
+        if not ways["vectorized"].learner.chains_state:
+            ways["sequential"] = building.build_training(settings, strategy, False, "sequential")
         batch = next(iter(building.train_stream(settings).batch(settings.train.tasks_per_step)))
-    training.meta_gradient(batch)
+    for training in ways.values():
+        training.meta_gradient(batch)
     for _ in sys.stdin:
-        times, end = [], time.perf_counter() + _SECONDS.value
-        while not times or time.perf_counter() < end:
-            began = time.perf_counter()
-            training.meta_gradient(batch)
-            times.append((time.perf_counter() - began) * 1e3)
-        print(float(np.median(times)), flush=True)
+        print(json.dumps({way: _median(ways[way], batch) for way in ways}), flush=True)
+
+
+def _median(training, batch) -> float:
+    times, end = [], time.perf_counter() + _SECONDS.value
+    while not times or time.perf_counter() < end:
+        began = time.perf_counter()
+        training.meta_gradient(batch)
+        times.append((time.perf_counter() - began) * 1e3)
+    return float(np.median(times))
 
 
 def measure(name) -> dict:
-    """Milliseconds with one thread and with all, in turns, and their ratio."""
+    """Milliseconds with one thread and with all, in turns, and the ratio of the faster ways."""
     workers = {threads: _worker(name, threads) for threads in (1, os.cpu_count())}
-    times = {threads: [] for threads in workers}
+    times = {threads: collections.defaultdict(list) for threads in workers}
     for _ in range(_ROUNDS.value):
         for threads, process in workers.items():
             process.stdin.write("turn\n")
             process.stdin.flush()
-            times[threads].append(float(process.stdout.readline()))
+            for way, milliseconds in json.loads(process.stdout.readline()).items():
+                times[threads][way].append(round(milliseconds, 3))
     for process in workers.values():
         process.stdin.close()
         process.wait()
-    ratios = [one / all_ for one, all_ in zip(*times.values(), strict=True)]
+    one, all_ = (min(map(np.median, ways.values())) for ways in times.values())
     return {
-        "milliseconds": {str(k): [round(value, 3) for value in v] for k, v in times.items()},
-        "ratio_of_one_thread": round(float(np.median(ratios)), 3),
+        "milliseconds": {str(threads): ways for threads, ways in times.items()},
+        "ratio_of_one_thread": round(float(one / all_), 3),
     }
 
 
@@ -89,12 +101,11 @@ def main(_):
     if _WORKER.value is not None:
         work(_RECIPES.value[0])
         return
-    found = {}
     for name in _RECIPES.value:
-        found[name] = measure(name)
-        print(name, json.dumps(found[name]), flush=True)
-    if _WRITE.value:
-        report.write_recipes("threads", found)
+        row = measure(name)
+        print(name, json.dumps(row), flush=True)
+        if _WRITE.value:
+            report.keep_recipe("threads", name, row)
 
 
 if __name__ == "__main__":

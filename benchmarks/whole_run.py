@@ -117,12 +117,11 @@ def measure(name) -> dict:
 
 
 def main(_):
-    found = {}
     for name in _RECIPES.value:
-        found[name] = measure(name)
-        print(name, json.dumps(found[name]), flush=True)
-    if _WRITE.value:
-        report.write_recipes("whole_run", found)
+        row = measure(name)
+        print(name, json.dumps(row), flush=True)
+        if _WRITE.value:
+            report.keep_recipe("whole_run", name, row)
 
 
 if __name__ == "__main__":

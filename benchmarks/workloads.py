@@ -19,8 +19,8 @@ class Workload:
             happens to them.
         dtype: of all weights and inputs.
         outer_rate: of Adam.
-        intra_op_threads: of TensorFlow, for contestants with it, as in the recipes and in the
-            server: one where operations are small. None: as many as the contestant has.
+        intra_op_threads: of TensorFlow, for contestants with it, plain ones too: one, as in the
+            recipes and in the server. None: as many as the contestant has.
     """
 
     problem: problems.Problem | SinusoidProblem
@@ -28,7 +28,7 @@ class Workload:
     undetermined: str = ""
     dtype: str = "float32"
     outer_rate: float = 1e-3
-    intra_op_threads: int | None = None
+    intra_op_threads: int | None = 1
 
     def compared(self) -> list[str]:
         """Names of the arrays in which contestants must agree, of those that they give."""
@@ -100,23 +100,21 @@ _OMNIGLOT_REPTILE = _omniglot(tasks=5, shots=10, queries=0)
 _MINI_IMAGENET = dataclasses.replace(problems.PROBLEMS["mini_imagenet"], tasks=4, queries=15)
 
 WORKLOADS = {
-    **_both_orders("sinusoid_1step", _SINUSOID, 1, 0.01, intra_op_threads=1),
-    **_both_orders("sinusoid_5steps", _SINUSOID, 5, 0.01, intra_op_threads=1),
+    **_both_orders("sinusoid_1step", _SINUSOID, 1, 0.01),
+    **_both_orders("sinusoid_5steps", _SINUSOID, 5, 0.01),
     **_both_orders("omniglot_5way_1shot", _OMNIGLOT, 1, 0.4),
     **_both_orders("omniglot_5way_1shot_15queries", _OMNIGLOT_QUERIES, 1, 0.4),
     **_both_orders("omniglot_20way_1shot", _OMNIGLOT_20WAY, 5, 0.1),
     **_both_orders("omniglot_5way_5shot", _OMNIGLOT_5SHOT, 1, 0.4),
     **_both_orders("mini_imagenet_5way_1shot", _MINI_IMAGENET, 5, 0.01),
     # A bias before batch normalisation has a gradient of 0: Adam divides rounding by epsilon.
-    "omniglot_reptile": Workload(
-        _OMNIGLOT_REPTILE, Reptile(5, 1e-3, 10), "conv_*/bias", intra_op_threads=1
-    ),
+    "omniglot_reptile": Workload(_OMNIGLOT_REPTILE, Reptile(5, 1e-3, 10), "conv_*/bias"),
     # On these random tasks the paper's lambda of 2 leaves systems indefinite, where conjugate
     # gradients mean nothing and end differently everywhere. A large one takes as long.
     "omniglot_imaml": Workload(_omniglot(tasks=16), IMAML(16, 0.004, 300.0, cg_steps=5)),
     **{
         f"adaptation_{steps}steps_{tasks}tasks": Workload(
-            _omniglot(tasks=tasks, queries=15), Adaptation(steps, 0.4), intra_op_threads=1
+            _omniglot(tasks=tasks, queries=15), Adaptation(steps, 0.4)
         )
         for steps in (1, 5, 50)
         for tasks in (1, 32)

@@ -17,9 +17,9 @@ def build(workload) -> Runner:
     """The workload's `Runner`; which way it goes is said on standard error."""
     module = importlib.import_module(f"benchmarks.contestants.tfmeta.{workload.algorithm.name}")
     began = time.perf_counter()
+    if isinstance(workload.algorithm, Adaptation):  # as an exported graph, which has no choice
+        return module.build(workload, "sequential")
     runners = {_FIRST: module.build(workload, _FIRST.parallel)}
-    if isinstance(workload.algorithm, Adaptation):  # at serving time there is nothing to choose
-        return runners[_FIRST]
     # Steps change the weights and the answers must be those of the first ones: what is timed is
     # the meta-gradient.
     trial = Trial(_STEPS)
