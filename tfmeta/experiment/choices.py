@@ -2,8 +2,9 @@
 
 Vectorised tasks on TensorFlow's executor are the way to begin with. On a CPU, XLA may shorten the
 step of a small network and lengthens that of a convolutional one; tasks of convolutions may run
-faster each by itself, several at a time. So a run that is long enough times the ways on its own tasks, in turns. What it
-chose is kept in run.json: the ways differ by rounding, and a run must not change its own.
+faster each by itself, several at a time. So a run that is long enough times the ways on its own
+tasks, in turns. What it chose is kept in run.json: the ways differ by rounding, and a run must not
+change its own.
 """
 
 import functools
