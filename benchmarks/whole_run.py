@@ -43,6 +43,9 @@ class BareLoop:
 
     def __init__(self, name, steps):
         with config.configured(recipe.read_recipe([name], bindings(name, steps))) as settings:
+            # As `tfmeta.train` does; the first recipe's threads hold for all.
+            building.set_threads(settings.run.intra_op_threads)
+            building.set_determinism(None)
             strategy = building.make_strategy(None)
             stream = building.train_stream(settings)
             self._training = choose(settings, strategy, lambda: True).training

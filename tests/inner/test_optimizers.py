@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfmeta.inner import SGD, Adam
-from tfmeta.inner.optimizers import get
+from tfmeta.inner.optimizers import get, safe_sqrt
 
 GRADIENTS = [[0.3, -2.0, 0.0], [0.1, 1.0, 0.5], [-0.7, 0.2, 0.0]]
 
@@ -55,6 +55,30 @@ def test_differentiating_adam_at_gradients_of_zero_gives_no_nan(optimizer):
     derivative = tape.gradient(total, start).numpy()
     assert np.isfinite(derivative).all()
     assert derivative[1] != 0
+
+
+def test_the_root_has_its_own_derivatives_and_zero_ones_at_zero():
+    x = tf.constant([0.0, 4.0], tf.float64)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            root = safe_sqrt(x)
+        first = tape.gradient(root, x)
+    second = outer.gradient(first, x)
+    np.testing.assert_allclose(root, [0.0, 2.0])
+    np.testing.assert_allclose(first, [0.0, 1 / 4])  # 1/2 x^(-1/2)
+    np.testing.assert_allclose(second, [0.0, -1 / 32])  # -1/4 x^(-3/2)
+
+
+def test_a_step_without_derivatives_makes_none_of_their_operations():
+    @tf.function(input_signature=[tf.TensorSpec([3])] * 2)
+    def step(weight, gradient):
+        optimizer = Adam()
+        return optimizer.update([weight], [gradient], optimizer.init([weight]), [0.1])[0]
+
+    operations = {op.type for op in step.get_concrete_function().graph.get_operations()}
+    assert not operations & {"SelectV2", "Select", "Greater"}
 
 
 def test_a_rate_keeps_the_digits_of_float64():

@@ -43,6 +43,42 @@ def test_passes_must_hold_a_task_and_divide_a_number_of_tasks_that_varies():
         in_passes(X[:3])
 
 
+def at_a_time(**options):
+    """How many tasks, or passes, the loop of a mapped graph may have in flight."""
+    graph = tf.function(lambda x: map_tasks(tf.cumsum, x, **options)).get_concrete_function(X).graph
+    (loop,) = (op for op in graph.get_operations() if op.type in ("While", "StatelessWhile"))
+    return loop.get_attr("parallel_iterations")
+
+
+def test_tasks_apart_run_as_many_at_a_time_as_there_are_cores_and_passes_one(monkeypatch):
+    module = importlib.import_module("tfmeta.parallel.map_tasks")
+    monkeypatch.setattr(module, "_cores", lambda: 3)
+    assert at_a_time(parallel="sequential") == 3
+    assert at_a_time(parallel="sequential", tasks_per_pass=2) == 2
+    assert at_a_time(parallel="sequential", tasks_per_pass=8) == 3
+    assert at_a_time(parallel="vectorized", tasks_per_pass=2) == 1
+
+
+def test_on_a_gpu_tasks_apart_run_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["a GPU"])
+    assert at_a_time(parallel="sequential") == 1
+
+
+def test_tasks_at_a_time_change_no_bit(monkeypatch):
+    module = importlib.import_module("tfmeta.parallel.map_tasks")
+    x = tf.random.stateless_normal([9, 20, 20], [1, 2])
+
+    def function(one):
+        return tf.linalg.matmul(one, tf.nn.softmax(one)), tf.reduce_sum(one)
+
+    found = []
+    for cores in (1, 4):
+        monkeypatch.setattr(module, "_cores", lambda cores=cores: cores)
+        found.append(tf.function(lambda x: map_tasks(function, x, parallel="sequential"))(x))
+    for one_at_a_time, four in zip(*found, strict=True):
+        assert np.array_equal(one_at_a_time, four)
+
+
 def test_an_unknown_way_lists_the_known_ones():
     with pytest.raises(ValueError, match="'auto', 'vectorized', 'sequential'"):
         map_tasks(lambda x: x, X, parallel="fast")

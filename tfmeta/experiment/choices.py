@@ -1,9 +1,10 @@
 """How a run computes its meta-gradient: chosen once before step 1, by a trial where one pays.
 
 Vectorised tasks on TensorFlow's executor are the way to begin with. On a CPU, XLA may shorten the
-step of a small network and lengthens that of a convolutional one; a few large tasks may run faster
-one after another. So a run that is long enough times the ways on its own tasks, in turns. What it
-chose is kept in run.json: the ways differ by rounding, and a run must not change its own.
+step of a small network and lengthens that of a convolutional one; tasks of convolutions may run
+faster each by itself, several at a time. So a run that is long enough times the ways on its own
+tasks, in turns. What it chose is kept in run.json: the ways differ by rounding, and a run must not
+change its own.
 """
 
 import functools

@@ -203,7 +203,7 @@ class _Run:
         """How the run computes, from now on."""
 
         def vectorizes():
-            return not any("one after another" in warning for warning in warnings)
+            return not any("each by itself" in warning for warning in warnings)
 
         with building.operation_errors():
             training, way, reason = choose(self.settings, self.strategy, vectorizes)

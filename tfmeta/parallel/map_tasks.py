@@ -167,4 +167,4 @@ def _warn_once(error):
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     if message not in _warned:
         _warned.add(message)
-        _logger.warning("Tasks run one after another, since vectorising them failed: %s", message)
+        _logger.warning("Tasks run each by itself, since vectorising them failed: %s", message)
