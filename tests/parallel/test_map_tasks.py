@@ -64,6 +64,11 @@ def test_on_a_gpu_tasks_apart_run_one_at_a_time(monkeypatch):
     assert at_a_time(parallel="sequential") == 1
 
 
+def test_tasks_apart_of_eager_code_run_one_at_a_time_without_a_word(caplog):
+    assert np.array_equal(map_tasks(tf.cumsum, X, parallel="sequential"), np.cumsum(X, axis=1))
+    assert not caplog.records
+
+
 def test_tasks_at_a_time_change_no_bit(monkeypatch):
     module = importlib.import_module("tfmeta.parallel.map_tasks")
     x = tf.random.stateless_normal([9, 20, 20], [1, 2])

@@ -111,8 +111,8 @@ def _cores():
 
     What tasks compute does not depend on it, to the bit.
     """
-    if tf.config.list_logical_devices("GPU"):
-        return 1  # its operations queue up, and each task at a time takes memory
+    if tf.executing_eagerly() or tf.config.list_logical_devices("GPU"):
+        return 1  # a GPU's operations queue up, while each task at a time takes memory
     threads = tf.config.threading.get_inter_op_parallelism_threads()
     if threads > 0:
         return threads
