@@ -10,17 +10,19 @@ the mean of the samples' probabilities, in three ways: after as many inner steps
 after as many as validation tasks find likeliest, for each learner and seed, since steps make
 predictions surer, and averages of samples are less sure; and with the temperature of the
 probabilities chosen with the steps, which asks what is left where sureness may be set afterwards.
+LLAMA is taken without its determinant (eta = 0): its meta-gradient is then MAML's, so its weights
+are those of MAML's run, and validation tasks choose its prior precision as well, in all three ways.
 Differences to MAML of the same seed are paired over tasks; intervals of the expected calibration
 error are bootstraps over tasks. `--write` stores figures and reliability diagrams in
 results/probabilistic_omniglot/.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from absl import app, flags
 
@@ -29,7 +31,7 @@ from benchmarks import report
 from benchmarks.answers import Answers, answered, figures, joined
 from tfmeta import recipe
 from tfmeta.calibration import sampled_predictions
-from tfmeta.experiment import restore, train
+from tfmeta.experiment import pictures, restore, train
 from tfmeta.learners.likelihood import Likelihood
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
@@ -44,9 +46,12 @@ _WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/.")
 RESULTS = Path(__file__).parents[1] / "results" / "probabilistic_omniglot"
 
 WAYS, SHOTS, INNER_STEPS = 5, 1, 3
-CANDIDATES = (1, 3, 5, 10, 20)  # inner steps
+CANDIDATES = (1, 3, 10)  # inner steps
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).round(3).tolist())  # 1.0 is one of them
-TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 600
+LAPLACE_SAMPLES = 10
+TASKS_PER_BATCH = 10  # many weights a task
+PRECISIONS = (300.0, 1000.0, 3000.0, 10_000.0)  # of LLAMA's prior
+TEST_SEED, VALIDATION_SEED, VALIDATION_TASKS = 1_000_003, 2_000_003, 200
 
 
 class Choice(NamedTuple):
@@ -54,6 +59,7 @@ class Choice(NamedTuple):
 
     inner_steps: int
     temperature: float = 1.0
+    prior_precision: float | None = None
 
 
 def recipe_name(name: str) -> str:
@@ -85,6 +91,25 @@ def trained(name: str, seed: int):
     return restore(place)
 
 
+def laplace(maml, precision: float):
+    """LLAMA of the weights of MAML, whose meta-gradient it has at eta = 0."""
+    options = {**maml.get_config(), "network": maml.network}
+    for name in ("first_order", "inner_optimizer", "inner_loss"):
+        options.pop(name)
+    options |= {"curvature": "full", "determinant_weight": 0.0, "samples": LAPLACE_SAMPLES}
+    learner = tfmeta.LLAMA(**options, prior_precision=precision)
+    learner.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return learner
+
+
+def variants(name: str, seed: int) -> dict:
+    """The learners of one training by the prior precision of each, None where there is no such."""
+    if name == "llama":
+        maml = trained("maml", seed)
+        return {precision: laplace(maml, precision) for precision in PRECISIONS}
+    return {None: trained(name, seed)}
+
+
 def predicted(learner, split: str, seed: int, tasks: int, inner_steps: int):
     """(mean probabilities [tasks, Q, ways], targets [tasks, Q]) of held-out tasks."""
     episode = {"ways": WAYS, "shots": SHOTS, "queries": SHOTS}
@@ -92,41 +117,48 @@ def predicted(learner, split: str, seed: int, tasks: int, inner_steps: int):
     stream = tfmeta.tasks.omniglot(split, **episode, **options)
     likelihood = Likelihood.of(learner.loss_function.loss, 1.0)
     found = []
-    for x, y in stream.batch(25).take(-(-tasks // 25)):
+    for x, y in stream.batch(TASKS_PER_BATCH).take(-(-tasks // TASKS_PER_BATCH)):
         samples = sampled_predictions(learner, likelihood, x, inner_steps).astype("float64")
         found.append((samples.mean(axis=1), y.numpy()))
     return tuple(np.concatenate(part)[:tasks] for part in zip(*found, strict=True))
 
 
-def on_test_tasks(learner, choice: Choice) -> Answers:
+def on_test_tasks(learners: dict, choice: Choice) -> Answers:
     """What a learner says of the test tasks."""
+    learner = learners[choice.prior_precision]
     found = predicted(learner, "test", TEST_SEED, _TASKS.value, choice.inner_steps)
     return answered(*found, choice.temperature)
 
 
-def choices(learner) -> dict:
-    """The ways to answer by name: the recipe's, and those likeliest on validation tasks."""
+def choices(learners: dict) -> dict:
+    """The ways to answer by name, each the likeliest on validation tasks of those it may be."""
     scores = {}
-    for steps in CANDIDATES:
-        found = predicted(learner, "validation", VALIDATION_SEED, VALIDATION_TASKS, steps)
-        for temperature in TEMPERATURES:
-            choice = Choice(steps, temperature)
-            scores[choice] = answered(*found, temperature).likelihoods.mean()
+    for precision, learner in learners.items():
+        for steps in CANDIDATES:
+            found = predicted(learner, "validation", VALIDATION_SEED, VALIDATION_TASKS, steps)
+            for temperature in TEMPERATURES:
+                choice = Choice(steps, temperature, precision)
+                scores[choice] = answered(*found, temperature).likelihoods.mean()
     cold = [choice for choice in scores if choice.temperature == 1.0]
-    return {
-        "recipe": Choice(INNER_STEPS),
-        "validated": max(cold, key=scores.get),
-        "tempered": max(scores, key=scores.get),
+    ways = {
+        "recipe": [choice for choice in cold if choice.inner_steps == INNER_STEPS],
+        "validated": cold,
+        "tempered": list(scores),
     }
+    return {kind: max(allowed, key=scores.get) for kind, allowed in ways.items()}
 
 
 def write(found: dict, name: str) -> None:
-    """Stores the figures so far, and the reliability diagram of a learner's first seed."""
+    """Stores the figures so far, and a learner's reliability diagram at the recipe's steps."""
     RESULTS.mkdir(exist_ok=True)
     prefix = "" if _NETWORK.value == "conv4" else f"{_NETWORK.value}_"
     path = RESULTS / f"{prefix}steps_{_STEPS.value}.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    shutil.copy(workdir(name, 0) / "calibration.png", RESULTS / f"{prefix}{name}_calibration.png")
+    own = found["learners"][name]["recipe"]
+    drawn = {"bins": own["bins"], "calibration_error": own["calibration_error"]["value"]}
+    protocol = {"learner": name.upper(), "tasks": _TASKS.value, "split": "test"}
+    place = RESULTS / f"{prefix}{name}_calibration.png"
+    pictures.calibration({"calibration": drawn, "protocol": protocol}, place)
 
 
 def main(_):
@@ -145,6 +177,7 @@ def main(_):
             "checkpoint": "last",
             "inner_steps": {"recipe": INNER_STEPS, "validated": CANDIDATES, "tempered": CANDIDATES},
             "temperatures": {"tempered": TEMPERATURES},
+            "prior_precisions": {"llama": PRECISIONS},
             "validation_tasks": VALIDATION_TASKS,
             "test_tasks": _TASKS.value,
         },
@@ -152,8 +185,8 @@ def main(_):
     }
     maml = {}
     for name in ["maml", *_NAMES.value]:
-        learners = [trained(name, seed) for seed in range(_SEEDS.value)]
-        chosen = [choices(learner) for learner in learners]
+        learners = [variants(name, seed) for seed in range(_SEEDS.value)]
+        chosen = [choices(each) for each in learners]
         for kind in chosen[0]:
             ways = [each[kind] for each in chosen]
             own = [on_test_tasks(*pair) for pair in zip(learners, ways, strict=True)]
