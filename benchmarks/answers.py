@@ -7,6 +7,8 @@ import numpy as np
 from benchmarks.intervals import bootstrap, interval
 from tfmeta.calibration import reliability
 
+LEAST = 1e-12  # of a probability, so that one certain error is not infinite
+
 
 class Answers(NamedTuple):
     """What a learner says of the queries of each task [tasks, queries]."""
@@ -18,6 +20,20 @@ class Answers(NamedTuple):
     def error(self, tasks) -> float:
         """The expected calibration error on some of the tasks."""
         return reliability(self.confidences[tasks], self.right[tasks])["calibration_error"]
+
+
+def answered(probabilities, targets, temperature=1.0) -> Answers:
+    """The answers that probabilities give.
+
+    Args:
+        probabilities: [tasks, queries, ways].
+        targets: the right class [tasks, queries].
+        temperature: probabilities are taken to the power of 1 / temperature, and sum to 1 again.
+    """
+    logs = np.log(np.maximum(probabilities, LEAST)) / temperature
+    logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
+    chosen = np.take_along_axis(logs, targets[..., None], axis=-1)[..., 0]
+    return Answers(np.exp(logs.max(axis=-1)), logs.argmax(axis=-1) == targets, chosen)
 
 
 def figures(own: Answers, maml: Answers) -> dict:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.answers import Answers, figures, joined
+from benchmarks.answers import Answers, answered, figures, joined
 from benchmarks.intervals import bootstrap, interval
 
 
@@ -48,3 +48,17 @@ def test_answers_of_several_seeds_are_those_of_more_queries():
     everything = np.arange(300)
     separate = (one.error(everything) + two.error(everything)) / 2
     assert both.error(everything) == pytest.approx(separate, abs=0.02)
+
+
+def test_a_temperature_changes_how_sure_answers_are_and_not_which():
+    rng = np.random.default_rng(2)
+    probabilities = rng.dirichlet(np.ones(5), size=(40, 3))
+    targets = rng.integers(5, size=(40, 3))
+    plain, warm = answered(probabilities, targets), answered(probabilities, targets, 2.0)
+    np.testing.assert_allclose(plain.confidences, probabilities.max(axis=-1))
+    chosen = np.take_along_axis(probabilities, targets[..., None], axis=-1)[..., 0]
+    np.testing.assert_allclose(plain.likelihoods, np.log(chosen))
+    np.testing.assert_array_equal(plain.right, probabilities.argmax(axis=-1) == targets)
+    np.testing.assert_array_equal(warm.right, plain.right)
+    roots = np.sqrt(probabilities)
+    np.testing.assert_allclose(warm.confidences, roots.max(axis=-1) / roots.sum(axis=-1))
