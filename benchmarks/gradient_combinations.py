@@ -65,6 +65,9 @@ def curve(coefficients) -> list[tuple[int, float]]:
     name = "gradients_" + "".join(map(str, coefficients))
     workdir = Path(_RUNS.value) / name
     train(recipe.read_recipe([RECIPE], bindings(coefficients)), workdir)
+    if not (workdir / "evaluation.json").is_file():
+        # Part of a curve is no curve.
+        raise SystemExit(f"Stopped in {workdir}. The same command goes on.")
     events = EventAccumulator(str(workdir / "events"))
     events.Reload()
     # A run that was resumed may have looked twice at a step: the same tasks, the same number.

@@ -10,7 +10,8 @@ on validation tasks, and so is LLAMA's prior precision. Differences to MAML of t
 paired over test tasks; so are those to the learner's own mean prediction with one Gaussian around
 it, which say what the spread of the samples is worth. Tasks that diverged are counted, and left out
 of means. `--write` stores figures and pictures in
-results/probabilistic_sinusoid/, learner by learner as they come.
+results/probabilistic_sinusoid/, learner by learner as they come, beside those of earlier calls with
+the same protocol and the same MAML, to the digit; with another MAML under that call's own name.
 """
 
 import json
@@ -168,6 +169,14 @@ def write(found: dict, name: str) -> None:
     """Stores the figures so far, and the pictures of a learner's first seed."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"steps_{_STEPS.value}.json"
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else found
+    maml = found["learners"]["maml"]
+    if (earlier["protocol"], earlier["learners"]["maml"]) == (found["protocol"], maml):
+        commands = dict.fromkeys([*earlier["command"].split("; "), found["command"]])
+        learners = {**earlier["learners"], **found["learners"]}
+        found = {**found, "command": "; ".join(commands), "learners": learners}
+    else:
+        path = path.with_stem("_".join([path.stem, *_NAMES.value]))
     path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     for picture in ("adaptation", "calibration"):
         drawn = workdir(name, 0) / f"{picture}.png"

@@ -19,6 +19,7 @@ def test_there_is_a_recipe_for_each_row_of_the_papers_tables():
         for learner in ("maml", "fomaml", "reptile")
     }
     rows |= {f"omniglot_5way_{shots}shot_maml_nonconv.gin" for shots in (1, 5)}
+    rows |= {f"omniglot_5way_1shot_{learner}.gin" for learner in ("maml_plus_plus", "mtnet")}
     rows |= {
         f"rl_{body}_{task}_maml.gin"
         for body in ("cheetah", "ant")
