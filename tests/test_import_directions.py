@@ -46,7 +46,7 @@ PRIVATE_TENSORFLOW = (
     "tfmeta.export.warmup",
     "tfmeta.inner.exact",
     "tfmeta.inner.inexact",
-    "tfmeta.inner.moments",
+    "tfmeta.inner.recorded",
     "tfmeta.parallel.registry",
 )
 

@@ -12,7 +12,8 @@ derivative, and so on.
 import math
 
 import tensorflow as tf
-from tensorflow.python.eager import record
+
+from tfmeta.inner.recorded import recorded
 
 
 def exact_moments(inputs, axes):
@@ -27,19 +28,19 @@ def exact_moments(inputs, axes):
     Returns:
         The mean and the variance (not Bessel's), in the shape of `inputs` with 1 for each axis.
     """
-    # Recorded as one operation on every tape that watches. A graph gets no attribute of this, as
-    # `tf.custom_gradient` would leave in an exported model.
-    with record.stop_recording():
+
+    def moments():
         mean = tf.reduce_mean(inputs, axes, keepdims=True)
-        variance = tf.reduce_mean(tf.math.squared_difference(inputs, mean), axes, keepdims=True)
+        squares = tf.math.squared_difference(inputs, mean)
+        return [mean, tf.reduce_mean(squares, axes, keepdims=True)]
 
     def gradient(mean_gradient, variance_gradient):
         count = _count(inputs, axes)
         slope = variance_gradient * (2 / count)
         offset = mean_gradient / count - slope * tf.reduce_mean(inputs, axes, keepdims=True)
-        return [inputs * slope + offset]
+        return inputs * slope + offset
 
-    record.record_operation("Moments", [mean, variance], [inputs], gradient)
+    mean, variance = recorded("Moments", moments, gradient, inputs)
     return mean, variance
 
 

@@ -9,7 +9,8 @@ import dataclasses
 
 import keras
 import tensorflow as tf
-from tensorflow.python.eager import record
+
+from tfmeta.inner.recorded import recorded
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -127,15 +128,12 @@ def safe_sqrt(x):
     At a second moment of exactly 0 the gradient is 0 too, and so is the step; the chain rule
     through the root would make it 0 times infinity.
     """
-    # Recorded as one operation on every tape that watches: what only a derivative needs costs
-    # nothing where there is none.
-    with record.stop_recording():
-        root = tf.sqrt(x)
 
     def gradient(upstream):
-        return [tf.math.divide_no_nan(0.5 * upstream, safe_sqrt(x))]
+        return tf.math.divide_no_nan(0.5 * upstream, safe_sqrt(x))
 
-    record.record_operation("SafeSqrt", [root], [x], gradient)
+    # Recorded: what only a derivative needs costs nothing where there is none.
+    (root,) = recorded("SafeSqrt", lambda: [tf.sqrt(x)], gradient, x)
     return root
 
 
