@@ -95,7 +95,8 @@ def _sequential(function, tasks, most=None):
     # Traced once, here: map_fn has to know what comes out before it calls the function.
     one = one.get_concrete_function(*specs)
     outputs = one.structured_outputs
-    at_once = min(_cores(), most or _cores())
+    cores = _cores()
+    at_once = min(cores, most or cores)
     return tf.map_fn(
         lambda slices: one(*slices),
         flat,
