@@ -42,3 +42,30 @@ def test_explicit_padding_is_refused_by_name():
         pytest.raises(ValueError, match=r"padding 'same' or 'valid'.*EXPLICIT"),
     ):
         tf.nn.max_pool2d(X, 2, 2, [[0, 0], [1, 0], [0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("size", [2, (1, 2), (5, 3)], ids=str)
+def test_derivatives_of_tiles_are_those_of_maxima_of_slices(size, traced):
+    generator = np.random.default_rng(1)
+    upstream, direction, third = (tf.constant(generator.normal(size=X.shape)) for _ in range(3))
+
+    def derivatives(xla):
+        with exact_derivatives(xla=xla), tf.GradientTape() as outmost:
+            outmost.watch(X)
+            with tf.GradientTape() as outer:
+                outer.watch(X)
+                with tf.GradientTape() as tape:
+                    tape.watch(X)
+                    pooled = tf.nn.max_pool2d(X, size, size, "VALID")
+                    weights = upstream[:, : pooled.shape[1], : pooled.shape[2]]
+                    value = tf.reduce_sum(weights * tf.sin(pooled))
+                first = tape.gradient(value, X)
+                slope = tf.reduce_sum(first * direction)
+            second = outer.gradient(slope, X)
+            curvature = tf.reduce_sum(second * third)
+        return first, second, outmost.gradient(curvature, X)
+
+    function = tf.function(derivatives) if traced else derivatives
+    for found, expected in zip(function(False), function(True), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)

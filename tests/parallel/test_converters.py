@@ -166,3 +166,36 @@ def test_max_pooling_and_its_two_gradients_equal_those_of_single_tasks(padding):
         return [pooled, gradient, outer.gradient(slope, x)]
 
     assert not compare(function, [images, directions])
+
+
+# Which of (output gradient, inputs, channels' values) differ between tasks; moments are of inputs.
+@pytest.mark.parametrize("stacked", STACKED, ids=str)
+def test_fused_batch_normalisation_equals_that_of_single_tasks(stacked):
+    shapes = [(4, 3, 2, 5), (4, 3, 2, 5), (5,)]
+    tasks, filled = operands(shapes, stacked)
+    tasks = [tf.cast(tensor, tf.float32) for tensor in tasks]
+
+    def function(task):
+        z, x, scale = (tf.cast(tensor, tf.float32) for tensor in filled(task))
+        none, zeros = tf.zeros([0]), tf.zeros([5])
+        _, mean, bessel, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=tf.ones([5]), offset=zeros, mean=none, variance=none
+        )
+        variance = bessel * (23 / 24)
+        affine, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=zeros, mean=mean, variance=variance, is_training=False
+        )
+        saved = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": none}
+        gradients = [
+            tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=z, x=x, scale=scale, is_training=training, **saved
+            )
+            for training in (True, False)
+        ]
+        return [mean, variance, affine, *(t for found in gradients for t in found[:3])]
+
+    vectorised = tf.function(lambda t: map_tasks(function, t, parallel="vectorized"))(tasks)
+    for index in range(TASKS):
+        expected = function([t[index] for t in tasks])
+        for actual, value in zip(vectorised, expected, strict=True):
+            np.testing.assert_allclose(actual[index], value, rtol=0, atol=2e-5)

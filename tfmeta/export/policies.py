@@ -16,6 +16,7 @@ from tfmeta.export.guards import Guards
 from tfmeta.export.version_directory import new_version
 from tfmeta.export.warmup import write_answered
 from tfmeta.export.writing import refuse_broken_weights, save
+from tfmeta.inner import portable_operations
 
 SCHEMA_VERSION = 1
 MAX_TRAJECTORIES, MAX_STEPS, MAX_QUERIES = 1000, 1000, 1000
@@ -260,7 +261,8 @@ def _trace(function, name, inputs):
         return function(**request)
 
     signature.__name__ = name
-    return tf.function(signature, autograph=False).get_concrete_function(**specs)
+    with portable_operations():
+        return tf.function(signature, autograph=False).get_concrete_function(**specs)
 
 
 def _tf_variable(variable):

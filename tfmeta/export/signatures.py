@@ -8,6 +8,7 @@ from tfmeta.export.limits import Limits
 from tfmeta.export.requests import Requests
 from tfmeta.export.served_model import ServedModel
 from tfmeta.export.task_axis import map_tasks
+from tfmeta.inner import portable_operations
 
 SERVING_DEFAULT = "adapt_and_predict"
 
@@ -123,4 +124,5 @@ def _trace(function, name, inputs):
         return function(**request)
 
     signature.__name__ = name
-    return tf.function(signature, autograph=False).get_concrete_function(**specs)
+    with portable_operations():
+        return tf.function(signature, autograph=False).get_concrete_function(**specs)

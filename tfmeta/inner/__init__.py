@@ -1,7 +1,7 @@
 """Adaptation as a pure function of weights: networks, losses, optimisers, loops, derivatives."""
 
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
-from tfmeta.inner.exact import exact_derivatives
+from tfmeta.inner.exact import exact_derivatives, portable_operations
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import dot, gradient, hessian_vector_product
 from tfmeta.inner.inexact import check_exactness
@@ -29,6 +29,7 @@ __all__ = [
     "gradient",
     "hessian_vector_product",
     "kl_divergence",
+    "portable_operations",
     "relative_path",
     "run_steps",
     "select",

@@ -2,7 +2,8 @@
 
 `tf.nn.moments`, under every Keras normalisation layer, stops the gradient of the mean inside the
 variance. The first derivative survives (the missing term is zero there); the second does not, and
-a MAML meta-gradient is a second derivative. They get a gradient of their own (`moments`). Max
+a MAML meta-gradient is a second derivative. They get a gradient of their own (`moments`), and
+batch normalisation by its batch's moments becomes one operation (`batch_normalization`). Max
 pooling has two cases of its own (`max_pool`).
 
 TensorFlow's own functions are kept: the modules that they look up while they run are replaced by
@@ -12,13 +13,16 @@ transparent stand-ins, which act differently only on a thread that is inside
 
 import contextlib
 import dataclasses
+import functools
 import threading
 import types
 
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl, nn_ops
 
-from tfmeta.inner.max_pool import exact_max_pool, keeps_shape
+from tfmeta.inner.batch_normalization import BatchNormalization
+from tfmeta.inner.bias import add_bias
+from tfmeta.inner.max_pool import exact_max_pool, has_tiles, keeps_shape, tiled_max_pool
 from tfmeta.inner.moments import exact_moments
 
 
@@ -26,10 +30,13 @@ from tfmeta.inner.moments import exact_moments
 class _Scope:
     xla: bool = False
     example_weights: tf.Tensor | None = None
+    # By the mean that they found: what normalises by it takes both steps together.
+    batches: dict = dataclasses.field(default_factory=dict)
 
 
 class _ThreadState(threading.local):
     scope: _Scope | None = None
+    portable: bool = False
 
 
 _thread = _ThreadState()
@@ -40,7 +47,8 @@ _install_lock = threading.Lock()
 def exact_derivatives(*, xla: bool = False, example_weights=None):
     """Makes moments and max pooling exact to any order, on this thread, inside the `with`.
 
-    The forward pass is unchanged bit for bit (except max pooling under `xla`, to rounding).
+    The forward pass is unchanged to rounding: bit for bit but for float32 batch normalisation on
+    CPU, whose moments have more digits than TensorFlow's, and max pooling under `xla`.
 
     Args:
         xla: whether what is traced will be compiled by XLA, whose max pooling on CPU compares in
@@ -54,6 +62,20 @@ def exact_derivatives(*, xla: bool = False, example_weights=None):
         yield
     finally:
         _thread.scope = previous
+
+
+@contextlib.contextmanager
+def portable_operations():
+    """What is traced inside, on this thread, computes the same on every device: for export.
+
+    TensorFlow's fused gradient of batch normalisation takes a variance on CPU and an inverse
+    deviation on a GPU.
+    """
+    previous, _thread.portable = _thread.portable, True
+    try:
+        yield
+    finally:
+        _thread.portable = previous
 
 
 class _StandIn(types.ModuleType):
@@ -74,6 +96,9 @@ def _install():
         if isinstance(nn_impl.array_ops, _StandIn):
             return
         nn_impl.moments = _moments(nn_impl.moments)
+        # Keras looks these up by their public names.
+        tf.nn.batch_normalization = _batch_normalization(tf.nn.batch_normalization)
+        tf.nn.bias_add = _bias_add(tf.nn.bias_add)
         # In nn_impl only `moments` (and sampled softmax, which is no layer's) stops gradients.
         nn_impl.math_ops = _StandIn(
             nn_impl.math_ops, reduce_mean=_example_mean(nn_impl.math_ops.reduce_mean)
@@ -99,12 +124,48 @@ def _moments(original):
         static = _static_axes(axes, x.shape.rank)
         if not static or x.dtype == tf.float16 or not x.dtype.is_floating:
             return original(x, axes, shift, name, keep_dims, keepdims)
+        if sorted(static) == list(range(x.shape.rank - 1)):
+            mean, variance = _batch_moments(scope, x)
+            if not (keep_dims or keepdims):
+                return mean, variance
+            shape = [1] * (x.shape.rank - 1) + [-1]
+            return tf.reshape(mean, shape), tf.reshape(variance, shape)
         mean, variance = exact_moments(x, sorted(static))
         if keep_dims or keepdims:
             return mean, variance
         return tf.squeeze(mean, static), tf.squeeze(variance, static)
 
     return moments
+
+
+def _batch_moments(scope, x):
+    batch = BatchNormalization(x, fused=not (scope.xla or _thread.portable))
+    scope.batches[batch.mean.ref()] = batch
+    return batch.mean, batch.variance
+
+
+def _batch_normalization(original):
+    @functools.wraps(original)
+    def batch_normalization(x, mean, variance, offset, scale, variance_epsilon, name=None):
+        scope = _thread.scope
+        if scope is not None and tf.is_tensor(mean):
+            batch = scope.batches.get(mean.ref())
+            if batch is not None and batch.inputs is x and batch.variance is variance:
+                return batch(variance_epsilon, scale, offset)
+        return original(x, mean, variance, offset, scale, variance_epsilon, name)
+
+    return batch_normalization
+
+
+def _bias_add(original):
+    @functools.wraps(original)
+    def bias_add(value, bias, data_format=None, name=None):
+        images = tf.is_tensor(value) and value.shape.rank == 4
+        if _thread.scope is not None and images and not str(data_format).startswith("NC"):
+            return add_bias(value, bias, original)
+        return original(value, bias, data_format, name)
+
+    return bias_add
 
 
 def _stop_gradient(original):
@@ -150,9 +211,13 @@ def _static_axes(axis, rank):
 def _max_pool(original):
     def max_pool(input, ksize, strides, padding, *args, **kwargs):
         scope = _thread.scope
+        channels_first = str(kwargs.get("data_format")).startswith("NC")
         if scope is not None and (scope.xla or keeps_shape(ksize, strides, padding)):
-            channels_first = str(kwargs.get("data_format")).startswith("NC")
             return exact_max_pool(input, ksize, strides, padding, channels_first=channels_first)
+        if scope is not None and has_tiles(
+            input, ksize, strides, padding, channels_first=channels_first
+        ):
+            return tiled_max_pool(input, ksize)
         return original(input, ksize, strides, padding, *args, **kwargs)
 
     return max_pool

@@ -1,14 +1,56 @@
-"""Max pooling whose second derivative is right everywhere.
+"""Max pooling whose second derivative is right everywhere, and fast where windows do not overlap.
 
 TensorFlow 2.18 to 2.21 get it wrong in graph mode on CPU when the output has the input's shape,
 and under XLA on CPU at any stride (the maximum is picked as if in bfloat16). A tree of
 `tf.maximum` over the window's strided slices is exact, ties included, and slower.
+
+Elsewhere it is right, but on CPU the derivative of the gradient is a loop over pixels. Where each
+pixel lies in one window, it is the sum over the window of what comes from above where the maximum
+is: the gradient of ones says where, and an average pooling sums.
 """
 
 import functools
 import itertools
+import math
 
 import tensorflow as tf
+
+from tfmeta.inner.recorded import recorded
+
+
+def has_tiles(inputs, ksize, strides, padding, *, channels_first) -> bool:
+    """Whether windows are of images, channels last, and lie side by side, none beyond a border."""
+    return (
+        inputs.shape.rank == 4
+        and not channels_first
+        and list(ksize) == list(strides)
+        and padding in ("VALID", b"VALID")
+    )
+
+
+def tiled_max_pool(inputs, ksize):
+    """Pools `inputs` [N, height, width, C] by windows that lie side by side."""
+    options = {"ksize": list(ksize), "strides": list(ksize), "padding": "VALID"}
+
+    def routed(values):
+        return tf.raw_ops.MaxPoolGrad(
+            orig_input=inputs, orig_output=outputs, grad=values, **options
+        )
+
+    def gradient(upstream):
+        # Where the maximum is does not change with the inputs, almost everywhere.
+        return recorded(
+            "MaxPoolGradient", lambda: [routed(upstream)], gradient_of_gradient, [upstream]
+        )
+
+    def gradient_of_gradient(upstream):
+        chosen = upstream * tf.stop_gradient(routed(tf.ones_like(outputs)))
+        return [tf.raw_ops.AvgPool(value=chosen, **options) * math.prod(ksize)]
+
+    (outputs,) = recorded(
+        "MaxPool", lambda: [tf.raw_ops.MaxPool(input=inputs, **options)], gradient, [inputs]
+    )
+    return outputs
 
 
 def keeps_shape(ksize, strides, padding) -> bool:

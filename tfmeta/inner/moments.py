@@ -29,19 +29,21 @@ def exact_moments(inputs, axes):
         The mean and the variance (not Bessel's), in the shape of `inputs` with 1 for each axis.
     """
 
-    def moments():
-        mean = tf.reduce_mean(inputs, axes, keepdims=True)
-        squares = tf.math.squared_difference(inputs, mean)
-        return [mean, tf.reduce_mean(squares, axes, keepdims=True)]
-
     def gradient(mean_gradient, variance_gradient):
         count = _count(inputs, axes)
         slope = variance_gradient * (2 / count)
         offset = mean_gradient / count - slope * tf.reduce_mean(inputs, axes, keepdims=True)
-        return inputs * slope + offset
+        return [inputs * slope + offset]
 
-    mean, variance = recorded("Moments", moments, gradient, inputs)
+    mean, variance = recorded("Moments", lambda: two_pass_moments(inputs, axes), gradient, [inputs])
     return mean, variance
+
+
+def two_pass_moments(inputs, axes):
+    """The same without a gradient of its own."""
+    mean = tf.reduce_mean(inputs, axes, keepdims=True)
+    squares = tf.math.squared_difference(inputs, mean)
+    return [mean, tf.reduce_mean(squares, axes, keepdims=True)]
 
 
 def _count(inputs, axes):

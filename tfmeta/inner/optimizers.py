@@ -130,10 +130,10 @@ def safe_sqrt(x):
     """
 
     def gradient(upstream):
-        return tf.math.divide_no_nan(0.5 * upstream, safe_sqrt(x))
+        return [tf.math.divide_no_nan(0.5 * upstream, safe_sqrt(x))]
 
     # Recorded: what only a derivative needs costs nothing where there is none.
-    (root,) = recorded("SafeSqrt", lambda: [tf.sqrt(x)], gradient, x)
+    (root,) = recorded("SafeSqrt", lambda: [tf.sqrt(x)], gradient, [x])
     return root
 
 

@@ -3,7 +3,6 @@
 `tf.custom_gradient` would do, but leaves an attribute in the graph, which an exported model keeps.
 """
 
-import tensorflow as tf
 from tensorflow.python.eager import record
 
 
@@ -13,18 +12,14 @@ def recorded(name, forward, gradient, inputs):
     Args:
         name: of the operation.
         forward: function of nothing to a list of tensors.
-        gradient: function of a gradient for each of them to one for `inputs`; what it computes is
-            differentiated where its own derivative is asked for.
-        inputs: the tensor that `forward` depends on.
+        gradient: function of a gradient for each of them to a list of one for each of `inputs`;
+            what it computes is differentiated where its own derivative is asked for.
+        inputs: list of the tensors that `forward` depends on.
 
     Returns:
         What `forward` returns.
     """
     with record.stop_recording():
         outputs = forward()
-
-    def gradients(*upstream: tf.Tensor):
-        return [gradient(*upstream)]
-
-    record.record_operation(name, outputs, [inputs], gradients)
+    record.record_operation(name, outputs, inputs, gradient)
     return outputs

@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+import tfmeta.parallel.batch_normalization
 import tfmeta.parallel.convolutions
 import tfmeta.parallel.depthwise
 import tfmeta.parallel.padding

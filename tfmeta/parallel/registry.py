@@ -27,8 +27,8 @@ _thread = _ThreadState()
 def task_converter(*op_types):
     """Registers a converter for operation types: a function of a `pfor` input to tensors.
 
-    The function returns the stacked output tensor [T, ...], or None to leave the operation to
-    TensorFlow's own converter.
+    The function returns the stacked output tensor [T, ...], or a list of them, or None to leave
+    the operation to TensorFlow's own converter.
     """
 
     def register(function):
@@ -78,6 +78,8 @@ def _in_front_of(original, converter, wrap, missing):
     def convert(pfor_input, *args, **kwargs):
         if _thread.active:
             output = converter(pfor_input)
+            if isinstance(output, list):
+                return [wrap(tensor, True) for tensor in output]
             if output is not None:
                 return wrap(output, True)
         if original is None:
