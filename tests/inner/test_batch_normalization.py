@@ -131,6 +131,51 @@ def test_fused_operations_compute_the_same(shape, order, affine, traced, fused_e
         np.testing.assert_allclose(value, reference, rtol=0, atol=2e-5 * size)
 
 
+def jacobian_loss(function, inputs, scale, offset):
+    """A function of all first derivatives of some outputs, and its gradient."""
+    given = [inputs, scale, offset]
+    with tf.GradientTape() as outer:
+        outer.watch(given)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(given)
+            outputs = tf.reduce_sum(tf.sin(function(*given)), [1, 2])[:, :2]
+        rows = tape.jacobian(outputs, given)
+        loss = tf.add_n([tf.reduce_sum(tf.sin(row)) for row in rows])
+    return [loss, *outer.gradient(loss, given)]
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize(
+    ("function", "dtype", "near"), [(composed, "float64", 1e-9), (fused, "float32", 2e-5)]
+)
+def test_derivatives_of_jacobians_are_those_of_the_formula(
+    function, dtype, near, traced, fused_everywhere
+):
+    given = arguments((3, 2, 4, 5))
+    found = tf.function(jacobian_loss) if traced else jacobian_loss
+    actual = found(function, *(tf.cast(t, dtype) for t in given))
+    for value, reference in zip(actual, jacobian_loss(plain, *given), strict=True):
+        np.testing.assert_allclose(value, reference, rtol=0, atol=near * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    ("function", "dtype", "near"), [(composed, "float64", 1e-9), (fused, "float32", 2e-5)]
+)
+def test_a_traced_function_may_be_differentiated_as_a_whole(
+    function, dtype, near, order, fused_everywhere
+):
+    given = arguments((3, 2, 4, 5))
+    whole = tf.function(lambda *given: derivatives(function, given, order)[0])
+    in_type = [tf.cast(t, dtype) for t in given]
+    with tf.GradientTape() as tape:
+        tape.watch(in_type)
+        value = whole(*in_type)
+    found = [value, *tape.gradient(value, in_type)]
+    for value, reference in zip(found, derivatives(plain, given, order), strict=True):
+        np.testing.assert_allclose(value, reference, rtol=0, atol=near * np.abs(reference).max())
+
+
 def test_moments_of_many_numbers_keep_their_digits():
     inputs = np.random.default_rng(0).normal(1, 2, (40, 80, 80, 4)).astype(np.float32)
     assert batch_kernels.FusedKernels.serve(tf.constant(inputs))

@@ -2,16 +2,17 @@
 
 All take values over every axis but the last, the channels.
 
-    moments(x)                      mean m and variance v (not Bessel's) of a channel
-    normalised(x, ...; c, b)        c h + b, with h = (x - m) / sqrt(v + epsilon)
-    gradient(z, x, ...; c)          c (z - mean(z) - h mean(z h)) / sqrt(v + epsilon)
-    sums(z, x, ...)                 sum(z h)
+    moments(x)          mean m and variance v (not Bessel's) of a channel
+    normalised(c, b)    c h + b, with h = (x - m) / sqrt(v + epsilon)
+    gradient(c)         of z: c (z - mean(z) - h mean(z h)) / sqrt(v + epsilon)
+    sums()              of z: sum(z h)
 """
 
 import math
 
 import tensorflow as tf
 
+from tfmeta.inner import fused_batch_norm as fused
 from tfmeta.inner.moments import two_pass_moments
 
 # Numbers of a tensor from which on fused operations are faster, on one core of a server CPU.
@@ -19,7 +20,17 @@ _LARGE = 1 << 17
 
 
 class ComposedKernels:
-    """Of TensorFlow's elementary operations: every floating-point type, device and compiler."""
+    """Of TensorFlow's elementary operations: every floating-point type, device and compiler.
+
+    What depends on a channel alone is computed here, once: the rest depends on the first argument
+    of each method or on nothing but its own operands. A vectorised map inside a tape leaves what
+    does not differ between tasks where it is, and would leave it unrecorded otherwise.
+    """
+
+    def __init__(self, x, mean, variance, epsilon):
+        self._x, self._mean = x, mean
+        self._inverse = tf.math.rsqrt(variance + epsilon)
+        self._count = count(x)
 
     @staticmethod
     def moments(x):
@@ -27,31 +38,37 @@ class ComposedKernels:
         mean, variance = two_pass_moments(x, _examples(x))
         return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
 
-    @staticmethod
-    def normalised(x, mean, variance, epsilon, scale, offset):
-        """`c h + b` in the shape of `x`."""
+    def normalised(self, scale, offset):
+        """A function of nothing to `c h + b` in the shape of x."""
         # In the order of tf.nn.batch_normalization, so to its bits.
-        factor = tf.math.rsqrt(variance + epsilon)
-        factor = factor if scale is None else factor * scale
-        shift = -mean * factor if offset is None else offset - mean * factor
-        return x * factor + shift
+        factor = self._inverse if scale is None else self._inverse * scale
+        shift = -self._mean * factor if offset is None else offset - self._mean * factor
+        return lambda: self._x * factor + shift
 
-    @staticmethod
-    def gradient(z, x, mean, variance, epsilon, scale):
-        """The gradient with respect to `x`, and the sums of `z h`, [C]."""
-        sums = ComposedKernels.sums(z, x, mean, variance, epsilon)
-        inverse = tf.math.rsqrt(variance + epsilon)
-        factor = inverse if scale is None else inverse * scale
-        slope = factor * inverse * sums / count(x)
-        offset = factor * tf.reduce_sum(z, _examples(z)) / count(x) - slope * mean
-        return z * factor - (x * slope + offset), sums
+    def gradient(self, scale):
+        """A function of z to the gradient with respect to x, and the sums of `z h`, [C]."""
+        sums = self.sums()
+        factor = self._inverse if scale is None else self._inverse * scale
+        slope_of = factor * self._inverse / self._count
+        offset_of = factor / self._count
 
-    @staticmethod
-    def sums(z, x, mean, variance, epsilon):
-        """`sum(z h)`, [C]."""
-        # A pass less than the sum of z (x - m), and the sum of z is needed besides.
-        centred = tf.reduce_sum(z * x, _examples(x)) - mean * tf.reduce_sum(z, _examples(z))
-        return centred * tf.math.rsqrt(variance + epsilon)
+        def function(z):
+            found = sums(z)
+            slope = found * slope_of
+            offset = tf.reduce_sum(z, _examples(z)) * offset_of - slope * self._mean
+            return z * factor - (self._x * slope + offset), found
+
+        return function
+
+    def sums(self):
+        """A function of z to `sum(z h)`, [C]."""
+
+        def function(z):
+            # A pass less than the sum of z (x - m), and the sum of z is needed besides.
+            of_z = tf.reduce_sum(z, _examples(z))
+            return (tf.reduce_sum(z * self._x, _examples(z)) - of_z * self._mean) * self._inverse
+
+        return function
 
 
 class FusedKernels:
@@ -74,18 +91,17 @@ class FusedKernels:
             and not tf.config.list_logical_devices("GPU")
         )
 
+    def __init__(self, x, mean, variance, epsilon):
+        self._x, self._image = x, _image(x)
+        self._mean, self._variance = mean, variance
+        self._epsilon = epsilon
+
     @staticmethod
     def moments(x):
         """Mean and variance, [C] each."""
         blocks = _blocks(x)
-        found = tf.raw_ops.FusedBatchNormV3(
-            x=blocks,
-            scale=tf.ones([blocks.shape[-1]]),
-            offset=tf.zeros([blocks.shape[-1]]),
-            mean=tf.zeros([0]),
-            variance=tf.zeros([0]),
-            is_training=True,
-        )
+        width = blocks.shape[-1]
+        found = fused.normalisation(blocks, tf.ones([width]), tf.zeros([width]))
         means, variances = (tf.reshape(t, [-1, x.shape[-1]]) for t in found[1:3])
         block = count(blocks)
         variances *= tf.maximum(block - 1, 1) / block  # what comes out is Bessel's
@@ -93,51 +109,38 @@ class FusedKernels:
         between = tf.reduce_mean(tf.math.squared_difference(means, mean), 0)
         return mean, tf.reduce_mean(variances, 0) + between
 
-    @staticmethod
-    def normalised(x, mean, variance, epsilon, scale, offset):
-        """`c h + b` in the shape of `x`."""
-        found = tf.raw_ops.FusedBatchNormV3(
-            x=_image(x),
-            scale=tf.ones_like(mean) if scale is None else scale,
-            offset=tf.zeros_like(mean) if offset is None else offset,
-            mean=mean,
-            variance=variance,
-            epsilon=epsilon,
-            is_training=False,
+    def normalised(self, scale, offset):
+        """A function of nothing to `c h + b` in the shape of x."""
+        scale = tf.ones_like(self._mean) if scale is None else scale
+        offset = tf.zeros_like(self._mean) if offset is None else offset
+        moments = (self._mean, self._variance, self._epsilon)
+        return lambda: _shaped_as(
+            self._x, fused.normalisation(self._image, scale, offset, *moments)[0]
         )
-        return _shaped_as(x, found[0])
 
-    @staticmethod
-    def gradient(z, x, mean, variance, epsilon, scale):
-        """The gradient with respect to `x`, and the sums of `z h`, [C], to few digits."""
-        found = tf.raw_ops.FusedBatchNormGradV3(
-            y_backprop=_image(z),
-            x=_image(x),
-            scale=tf.ones_like(mean) if scale is None else scale,
-            reserve_space_1=mean,
-            reserve_space_2=variance,
-            reserve_space_3=tf.zeros([0]),
-            epsilon=epsilon,
-            is_training=True,
-        )
-        return _shaped_as(x, found[0]), found[1]
+    def gradient(self, scale):
+        """A function of z to the gradient with respect to x, and to few digits `sum(z h)`, [C]."""
+        scale = tf.ones_like(self._mean) if scale is None else scale
+        moments = (self._mean, self._variance, self._epsilon)
 
-    @staticmethod
-    def sums(z, x, mean, variance, epsilon):
-        """`sum(z h)`, [C]."""
-        blocks = _blocks(x)
-        times = blocks.shape[-1] // x.shape[-1]
-        found = tf.raw_ops.FusedBatchNormGradV3(
-            y_backprop=_blocks(z),
-            x=blocks,
-            scale=tf.ones([blocks.shape[-1]]),
-            reserve_space_1=tf.tile(mean, [times]),
-            reserve_space_2=tf.tile(variance, [times]),
-            reserve_space_3=tf.zeros([0]),
-            epsilon=epsilon,
-            is_training=False,
-        )
-        return tf.reduce_sum(tf.reshape(found[1], [-1, x.shape[-1]]), 0)
+        def function(z):
+            found = fused.gradient(_image(z), self._image, scale, *moments, of_moments=True)
+            return _shaped_as(self._x, found[0]), found[1]
+
+        return function
+
+    def sums(self):
+        """A function of z to `sum(z h)`, [C]."""
+        blocks = _blocks(self._x)
+        times = blocks.shape[-1] // self._x.shape[-1]
+        moments = (*(tf.tile(t, [times]) for t in (self._mean, self._variance)), self._epsilon)
+        ones = tf.ones([blocks.shape[-1]])
+
+        def function(z):
+            found = fused.gradient(_blocks(z), blocks, ones, *moments, of_moments=False)
+            return tf.reduce_sum(tf.reshape(found[1], [-1, self._x.shape[-1]]), 0)
+
+        return function
 
 
 def totals(z):

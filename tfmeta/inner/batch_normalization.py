@@ -30,6 +30,7 @@ class BatchNormalization:
     Attributes:
         mean: [C].
         variance: [C], not Bessel's.
+        kernels: the class of what computes.
     """
 
     def __init__(self, inputs, *, fused):
@@ -40,17 +41,18 @@ class BatchNormalization:
             fused: whether TensorFlow's fused operations may compute, where they can.
         """
         self.inputs = inputs
-        self._kernels = FusedKernels if fused and FusedKernels.serve(inputs) else ComposedKernels
+        self.kernels = FusedKernels if fused and FusedKernels.serve(inputs) else ComposedKernels
         self.mean, self.variance = recorded(
             "Moments",
-            lambda: list(self._kernels.moments(inputs)),
+            lambda: list(self.kernels.moments(inputs)),
             self._moments_gradient,
             [inputs],
         )
 
     def __call__(self, epsilon, scale, offset):
         """Returns `scale h + offset` [..., C], None standing for 1 and 0."""
-        return _Normalised(self, epsilon).outputs(scale, offset)
+        given = (None if t is None else tf.convert_to_tensor(t) for t in (scale, offset))
+        return _Normalised(self, epsilon).outputs(*given)
 
     def _moments_gradient(self, mean_gradient, variance_gradient):
         size = count(self.inputs)
@@ -62,23 +64,26 @@ class _Normalised:
     """The three functions at one epsilon."""
 
     def __init__(self, moments, epsilon):
-        self._x = moments.inputs
-        self._kernels = moments._kernels
-        self._moments = (moments.mean, moments.variance, epsilon)
-        self._deviation = tf.sqrt(moments.variance + epsilon)
+        x, variance = moments.inputs, moments.variance
+        self._x = x
+        self._kernels = moments.kernels(x, moments.mean, variance, epsilon)
+        self._deviations = tf.sqrt(variance + epsilon) * count(x)
 
     def outputs(self, scale, offset):
+        """`N(x; c, b)`."""
+
         def gradient(upstream):
             found = [self._gradient(upstream, scale)[0]]
             if scale is not None:
-                found.append(self._sums(upstream))
+                found.append(self._sums(upstream, self._kernels.sums()))
             if offset is not None:
                 found.append(totals(upstream))
             return found
 
+        compute = self._kernels.normalised(scale, offset)
         (outputs,) = recorded(
             "BatchNormalization",
-            lambda: [self._kernels.normalised(self._x, *self._moments, scale, offset)],
+            lambda: [compute()],
             gradient,
             [self._x, *(t for t in (scale, offset) if t is not None)],
         )
@@ -86,21 +91,21 @@ class _Normalised:
 
     def _gradient(self, z, scale):
         """`G(z, x; c)`, and `S(z, x)` as it came with it."""
+        compute = self._kernels.gradient(scale)
         sums = None
 
         def forward():
             nonlocal sums
-            found, sums = self._kernels.gradient(z, self._x, *self._moments, scale)
+            found, sums = compute(z)
             return [found]
 
         def gradient(upstream):
             of_z, upstream_sums = self._gradient(upstream, scale)
-            size = count(self._x) * self._deviation
             product = totals(upstream * found)
             of_x = (
-                of_z * (-z_sums / size)
-                + found * (-upstream_sums / size)
-                + self.outputs(-product / size, None)
+                of_z * (-z_sums / self._deviations)
+                + found * (-upstream_sums / self._deviations)
+                + self.outputs(-product / self._deviations, None)
             )
             if scale is None:
                 return [of_z, of_x]
@@ -112,15 +117,14 @@ class _Normalised:
             gradient,
             [z, self._x, *([] if scale is None else [scale])],
         )
-        z_sums = self._sums(z, lambda: tf.identity(sums))
+        z_sums = self._sums(z, lambda _: tf.identity(sums))
         return found, z_sums
 
-    def _sums(self, z, forward=None):
+    def _sums(self, z, compute):
         """`S(z, x)`."""
 
         def gradient(upstream):
             return [self.outputs(upstream, None), self._gradient(z, upstream)[0]]
 
-        compute = forward or (lambda: self._kernels.sums(z, self._x, *self._moments))
-        (sums,) = recorded("BatchNormalizationSums", lambda: [compute()], gradient, [z, self._x])
+        (sums,) = recorded("BatchNormalizationSums", lambda: [compute(z)], gradient, [z, self._x])
         return sums

@@ -2,5 +2,9 @@
 
 from tfmeta.parallel.chain_tasks import chain_tasks
 from tfmeta.parallel.map_tasks import map_tasks
+from tfmeta.parallel.registry import install
 
 __all__ = ["chain_tasks", "map_tasks"]
+
+# At once: a user's own Jacobian of a network goes through a vectorised map too.
+install()

@@ -3,7 +3,8 @@
 `tf.vectorized_map` turns each operation of its function into one over a whole axis, by a registry
 of converters. TensorFlow's own converters for convolutions run a `while_loop` over tasks once
 tasks have kernels of their own. `task_converters()` puts tfmeta's in front of them, on this
-thread, inside the `with`; everything else that uses `tf.vectorized_map` keeps TensorFlow's.
+thread, inside the `with`; everything else that uses `tf.vectorized_map` keeps TensorFlow's, but
+for operations that tfmeta itself put there and whose derivatives TensorFlow's converters lose.
 """
 
 import contextlib
@@ -13,6 +14,8 @@ import threading
 
 _logger = logging.getLogger("tfmeta")
 _converters = {}
+# Attribute of an operation by which tfmeta gives it a gradient (`tf.Graph.gradient_override_map`).
+_MARK, _OWN = "_gradient_op_type", b"Tfmeta"
 _install_lock = threading.Lock()
 _installed = False
 
@@ -42,7 +45,7 @@ def task_converter(*op_types):
 @contextlib.contextmanager
 def task_converters():
     """Uses tfmeta's converters for vectorised maps that this thread traces inside the `with`."""
-    _install()
+    install()
     previous, _thread.active = _thread.active, True
     try:
         yield
@@ -50,7 +53,8 @@ def task_converters():
         _thread.active = previous
 
 
-def _install():
+def install():
+    """Puts tfmeta's converters in front of TensorFlow's."""
     global _installed
     if _installed:
         return
@@ -76,7 +80,7 @@ def _install():
 def _in_front_of(original, converter, wrap, missing):
     @functools.wraps(converter)
     def convert(pfor_input, *args, **kwargs):
-        if _thread.active:
+        if _thread.active or _is_own(pfor_input.op):
             output = converter(pfor_input)
             if isinstance(output, list):
                 return [wrap(tensor, True) for tensor in output]
@@ -88,3 +92,7 @@ def _in_front_of(original, converter, wrap, missing):
         return original(pfor_input, *args, **kwargs)
 
     return convert
+
+
+def _is_own(op):
+    return op.node_def.attr[_MARK].s.startswith(_OWN) if _MARK in op.node_def.attr else False
