@@ -6,8 +6,10 @@
 Losses and arrays must be as near to the first contestant's as `agreement.FLOAT64_TOLERANCE`; exits
 with 1 where one is not, or does not answer. Two tasks of each workload are enough for that: a batch
 is a mean over tasks. `benchmarks.meta_step` checks in float32, on all tasks, before it times.
+`--write` stores after each workload, beside those that this very code agreed on before.
 """
 
+import json
 import sys
 
 from absl import app, flags
@@ -18,6 +20,7 @@ from benchmarks.workloads import WORKLOADS, changed
 _TASKS = flags.DEFINE_integer("tasks", 2, "At most, of each workload.", 1)
 _LIMIT = flags.DEFINE_float("limit", 300.0, "Seconds for a contestant's answer.")
 _WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/agreement.json.")
+FILE = "agreement.json"
 
 
 def main(argv):
@@ -26,17 +29,24 @@ def main(argv):
     for name in line_up.workload_names():
         tasks = min(_TASKS.value, WORKLOADS[name].problem.tasks)
         rows[name] = distances(name, {"dtype": "float64", "tasks": tasks})
-    if _WRITE.value:
-        report.write(
-            "agreement.json",
-            {
-                "command": report.command("benchmarks.meta_step_agreement", sys.argv[1:]),
-                "code": report.code_version(),
-                "tolerance": agreement.FLOAT64_TOLERANCE,
-                "distances": rows,
-            },
-        )
+        if _WRITE.value:
+            store(name, rows[name])
     return int(any(failed(far) for row in rows.values() for far in row.values()))
+
+
+def store(name, row):
+    """Keeps a workload's row in agreement.json; rows of other code go."""
+    current = report.is_current(FILE)
+    rows = json.loads((report.RESULTS / FILE).read_text())["distances"] if current else {}
+    report.write(
+        FILE,
+        {
+            "command": report.command("benchmarks.meta_step_agreement", sys.argv[1:]),
+            "code": report.code_version(),
+            "tolerance": agreement.FLOAT64_TOLERANCE,
+            "distances": rows | {name: row},
+        },
+    )
 
 
 def distances(workload_name, changes) -> dict:

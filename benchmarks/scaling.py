@@ -4,10 +4,12 @@
 
 One is varied at a time around Omniglot 5-way 1-shot (second-order MAML, 32 tasks, 1 query a class,
 1 inner step, 64 filters); each measurement is a process of its own. `--write` stores scaling.json,
-scaling.csv and scaling.png in results/benchmarks/.
+scaling.csv and scaling.png in results/benchmarks/, after each axis, and goes on after the axes that
+this very code stored before.
 """
 
 import csv
+import json
 import math
 import sys
 
@@ -30,14 +32,18 @@ AXES = {
     "filters": (16, 32, 64, 128),
 }
 MIN_STEPS, MAX_STEPS = 3, 200
+FILE = "scaling.json"
 COLUMNS = ("axis", "value", "seconds_median", "seconds_low", "seconds_high", "operations")
 COLUMNS += ("compile_seconds", "peak_bytes")
 
 
 def main(argv):
     del argv
-    rows = []
+    current = _WRITE.value and report.is_current(FILE)
+    rows = json.loads((report.RESULTS / FILE).read_text())["rows"] if current else []
     for axis, values in AXES.items():
+        if any(row["axis"] == axis for row in rows):
+            continue
         for value in values:
             rows.append({"axis": axis, "value": value, **measured({axis: value})})
             print(
@@ -45,10 +51,9 @@ def main(argv):
                 f"{rows[-1]['operations']:.2e} operations",
                 flush=True,
             )
-    for axis in AXES:
         print(f"{axis}: time grows as its power {exponent(rows, axis):.2f} at the upper end")
-    if _WRITE.value:
-        store(rows)
+        if _WRITE.value:
+            store(rows)
 
 
 def measured(changes) -> dict:
@@ -83,9 +88,14 @@ def exponent(rows, axis) -> float:
     )
 
 
+def measured_axes(rows) -> list[str]:
+    """The axes that have rows, in their order."""
+    return list(dict.fromkeys(row["axis"] for row in rows))
+
+
 def store(rows):
     report.write(
-        "scaling.json",
+        FILE,
         {
             "command": report.command("benchmarks.scaling", sys.argv[1:]),
             "code": report.code_version(),
@@ -93,7 +103,7 @@ def store(rows):
             "contestant": _CONTESTANT.value,
             "threads": line_up.THREADS.value,
             "around": BASE,
-            "exponents": {axis: exponent(rows, axis) for axis in AXES},
+            "exponents": {axis: exponent(rows, axis) for axis in measured_axes(rows)},
             "rows": rows,
         },
     )
@@ -111,8 +121,11 @@ def figure(rows):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown, panels = plt.subplots(1, len(AXES), figsize=(16, 3.4), layout="constrained")
-    for panel, axis in zip(panels, AXES, strict=True):
+    axes = measured_axes(rows)
+    size = (3.2 * len(axes), 3.4)
+    shown, panels = plt.subplots(1, len(axes), figsize=size, layout="constrained", squeeze=False)
+    panels = panels[0]
+    for panel, axis in zip(panels, axes, strict=True):
         own = [row for row in rows if row["axis"] == axis]
         values = [row["value"] for row in own]
         medians = np.array([row["seconds_median"] for row in own])
