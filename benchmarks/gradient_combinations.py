@@ -60,12 +60,20 @@ def bindings(coefficients) -> list[str]:
     ]
 
 
+def evaluated_step(workdir: Path) -> int | None:
+    """The meta-step of a run's evaluation: its last, or that at which it was interrupted."""
+    file = workdir / "evaluation.json"
+    if not file.is_file():
+        return None
+    return json.loads(file.read_text(encoding="utf-8"))["protocol"]["step"]
+
+
 def curve(coefficients) -> list[tuple[int, float]]:
     """(meta-step, accuracy) of a combination on held-out tasks, trained if it is not yet."""
     name = "gradients_" + "".join(map(str, coefficients))
     workdir = Path(_RUNS.value) / name
     train(recipe.read_recipe([RECIPE], bindings(coefficients)), workdir)
-    if not (workdir / "evaluation.json").is_file():
+    if evaluated_step(workdir) != _STEPS.value:
         # Part of a curve is no curve.
         raise SystemExit(f"Stopped in {workdir}. The same command goes on.")
     events = EventAccumulator(str(workdir / "events"))
