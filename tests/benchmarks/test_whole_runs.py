@@ -8,7 +8,7 @@ from benchmarks import whole_runs
 def test_a_run_that_was_interrupted_is_not_judged(monkeypatch, tmp_path):
     monkeypatch.setattr(whole_runs, "train", lambda recipe, workdir: 0)
 
-    with pytest.raises(SystemExit, match="Stopped in .* The same command goes on"):
+    with pytest.raises(SystemExit, match=r"Stopped in .* The same command goes on"):
         whole_runs.train_whole("sinusoid_maml.gin", ["train.steps = 1"], tmp_path)
 
 
