@@ -35,6 +35,9 @@ def tuned(learner, adapted, rate):
         _STEPS.value,
         adapted=adapted,
         normalization=learner.normalization,
+        # As the run computes: all tasks of a batch at once may not fit into memory.
+        parallel=learner.parallel,
+        tasks_per_pass=learner.tasks_per_pass,
     )
     other.compile("sgd", learner.loss)
     return other
