@@ -5,8 +5,8 @@
 Trains the recipe omniglot_5way_5shot_reptile_gradients.gin once for each combination of the first
 gradients of an inner loop on disjoint minibatches of 25 (5 drawings of 5 characters), the outer
 step falling to 0 within `--steps`; what is trained already under `--runs` is used. Along the way
-it looks at held-out tasks. `--write` stores the curves in results/gradient_combinations.json and
-the picture beside it.
+it looks at held-out tasks, and after training at as many others, with intervals over tasks.
+`--write` stores both in results/gradient_combinations.json and the picture of the curves beside it.
 """
 
 import json
@@ -30,6 +30,7 @@ _WRITE = flags.DEFINE_bool("write", False, "Store the figures and the picture in
 
 RECIPE = "omniglot_5way_5shot_reptile_gradients.gin"
 RESULT = report.ROOT / "results" / "gradient_combinations.json"
+WAYS = 5
 SHOTS = 5  # drawings a class in a minibatch
 TAG = "validation_accuracy"
 # The paper's, sums of gradients; coefficients of the inner steps.
@@ -60,35 +61,67 @@ def bindings(coefficients) -> list[str]:
     ]
 
 
-def curve(coefficients) -> list[tuple[int, float]]:
-    """(meta-step, accuracy) of a combination on held-out tasks, trained if it is not yet."""
+def evaluation(workdir: Path) -> dict | None:
+    """Of a run to its last step; None where that was interrupted."""
+    file = workdir / "evaluation.json"
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return found if found["protocol"]["step"] == _STEPS.value else None
+
+
+def curve(coefficients) -> tuple[list[tuple[int, float]], dict]:
+    """A combination, trained if it is not yet: points (meta-step, accuracy), and its evaluation."""
     name = "gradients_" + "".join(map(str, coefficients))
     workdir = Path(_RUNS.value) / name
     train(recipe.read_recipe([RECIPE], bindings(coefficients)), workdir)
-    if not (workdir / "evaluation.json").is_file():
+    evaluated = evaluation(workdir)
+    if evaluated is None:
         # Part of a curve is no curve.
         raise SystemExit(f"Stopped in {workdir}. The same command goes on.")
     events = EventAccumulator(str(workdir / "events"))
     events.Reload()
     # A run that was resumed may have looked twice at a step: the same tasks, the same number.
-    points = {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors(TAG)}
-    return sorted(points.items())
+    points = {e.step: percent(make_ndarray(e.tensor_proto)) for e in events.Tensors(TAG)}
+    accuracy = evaluated["results"]["inductive"]["accuracy"]
+    return sorted(points.items()), {
+        key: percent(accuracy[key][-1]) for key in ("mean", "interval95")
+    }
+
+
+def percent(share) -> float:
+    """A share as the figures have it."""
+    return round(100 * float(share), 2)
+
+
+def band() -> float:
+    """Half of the widest 95 % interval that so many queries have, in points."""
+    return 1.96 * 50 / (WAYS * _TASKS.value) ** 0.5
 
 
 def draw(document: dict, path: Path) -> None:
-    """Accuracy over meta-steps, a line a combination."""
+    """Accuracy over meta-steps, a line a combination, named from the best to the worst."""
     figure = Figure(figsize=(7.0, 4.4))
     axes = figure.add_subplot()
-    for number, (name, points) in enumerate(document["curves"].items()):
-        style = "--" if "+" not in name else "-"
-        axes.plot(*zip(*points, strict=True), style, color=f"C{number}", marker=".", label=name)
-    axes.axhline(20, color="gray", linewidth=0.8, label="chance")
     protocol = document["protocol"]
+    curves = sorted(document["curves"].items(), key=lambda item: -item[1][-1][1])
+    for name, points in curves:
+        steps, values = zip(*points, strict=True)
+        # A colour for the number of inner steps; solid for a sum, dashed for the last gradient.
+        color, style = f"C{len(COMBINATIONS[name]) - 1}", "-" if "+" in name else "--"
+        label = f"{name}: {values[-1]:.1f}"
+        axes.plot(steps, values, style, color=color, marker=".", label=label)
+        low, high = ([v + s * protocol["band"] for v in values] for s in (-1, 1))
+        axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
+    axes.axhline(20, color="gray", linewidth=0.8, label="chance")
+    paper = protocol["paper_steps"]
+    of_paper = "" if protocol["steps"] == paper else f" (the paper: {paper:,})"
     axes.set(
-        title=f"Omniglot 5-way 5-shot, {protocol['tasks']} held-out tasks a point",
-        xlabel=f"meta-step of {protocol['steps']:,} (the paper: 40,000)",
-        ylabel="accuracy, %",
+        title=f"Omniglot 5-way 5-shot, {protocol['tasks']} held-out tasks a point, one seed",
+        xlabel=f"meta-step of {protocol['steps']:,}{of_paper}",
+        ylabel="accuracy, %  (band: 1.96 x 50 / sqrt(queries))",
     )
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
@@ -96,20 +129,23 @@ def draw(document: dict, path: Path) -> None:
 
 
 def main(_):
-    curves = {}
+    curves, after_training = {}, {}
     for name, coefficients in COMBINATIONS.items():
-        curves[name] = [(step, round(100 * value, 2)) for step, value in curve(coefficients)]
-        print(f"{name}: {curves[name]}", flush=True)
+        curves[name], after_training[name] = curve(coefficients)
+        print(f"{name}: {curves[name]}; {after_training[name]}", flush=True)
     document = {
         "command": report.command("benchmarks.gradient_combinations", sys.argv[1:]),
         "protocol": {
             "recipe": RECIPE, "steps": _STEPS.value, "paper_steps": 40_000, "seed": 0,
             "metric": "accuracy in %, inductive, 1 query a class, 5 inner steps of SGD at 0.003",
             "tasks": _TASKS.value,
-            "interval95": "a task has 5 queries: at most 1.96 * 50 / sqrt(5 tasks) points",
+            "band": round(band(), 1),
+            "note": "curves: the same tasks for all; band: 1.96 * 50 / sqrt(5 tasks), were queries "
+            "independent. after_training: as many other tasks, with intervals over tasks",
         },
         "machine": report.machine(),
         "curves": curves,
+        "after_training": after_training,
     }  # fmt: skip
     if _WRITE.value:
         RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

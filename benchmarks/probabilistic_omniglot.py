@@ -29,9 +29,9 @@ from absl import app, flags
 import tfmeta
 from benchmarks import report
 from benchmarks.answers import Answers, answered, figures, joined
-from tfmeta import recipe
+from benchmarks.whole_runs import train_whole
 from tfmeta.calibration import sampled_predictions
-from tfmeta.experiment import pictures, restore, train
+from tfmeta.experiment import pictures, restore
 from tfmeta.learners.likelihood import Likelihood
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
@@ -86,8 +86,7 @@ def trained(name: str, seed: int):
     if _NETWORK.value == "conv4":
         params.append(f"conv4.filters = {_FILTERS.value}")
     place = workdir(name, seed)
-    if not (place / "evaluation.json").is_file():
-        train(recipe.read_recipe([f"{recipe_name(name)}.gin"], params), place)
+    train_whole(f"{recipe_name(name)}.gin", params, place)
     return restore(place)
 
 

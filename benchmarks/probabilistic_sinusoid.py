@@ -26,7 +26,7 @@ from absl import app, flags
 import tfmeta
 from benchmarks import report
 from benchmarks.intervals import interval
-from tfmeta import recipe
+from benchmarks.whole_runs import train_whole
 from tfmeta.calibration import (
     coverage,
     gaussian_mixture_log_density,
@@ -34,7 +34,7 @@ from tfmeta.calibration import (
     sampled_predictions,
 )
 from tfmeta.evaluation import DIVERGED_TIMES
-from tfmeta.experiment import restore, train
+from tfmeta.experiment import restore
 from tfmeta.learners.likelihood import Likelihood
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
@@ -67,8 +67,7 @@ def trained(name: str, seed: int):
         "export.enabled = False",
     ]
     place = workdir(name, seed)
-    if not (place / "evaluation.json").is_file():
-        train(recipe.read_recipe([f"sinusoid_{name}.gin"], params), place)
+    train_whole(f"sinusoid_{name}.gin", params, place)
     return restore(place)
 
 

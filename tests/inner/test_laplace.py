@@ -93,3 +93,19 @@ def test_draws_have_the_inverse_as_covariance(kind):
 def test_a_weight_that_no_output_depends_on_keeps_the_prior():
     precision = KroneckerPrecision([tf.zeros([4, 2, 3], tf.float64)], TAU)
     np.testing.assert_allclose(precision.log_determinant(), 6 * np.log(TAU))
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("kind", [FullPrecision, KroneckerPrecision])
+def test_a_task_that_diverged_is_nan_and_leaves_the_others_alone(kind, value):
+    (rows,), noise = random_rows((2, 3)), tf.ones([4, 2, 3], tf.float64)
+
+    def found(rows):
+        precision = kind([rows], TAU)
+        return precision.log_determinant(), precision.sample([noise])[0]
+
+    both = tf.vectorized_map(found, tf.stack([rows, rows * value]))
+
+    for of_both, alone in zip(both, found(rows), strict=True):
+        np.testing.assert_allclose(of_both[0], alone, rtol=1e-12)
+        assert np.isnan(of_both[1]).all()

@@ -32,7 +32,7 @@ class FullPrecision:
         count = tf.shape(self._gram)[0]
         small = self._gram + tf.eye(count, dtype=self._gram.dtype)
         entries = sum(row.shape[1] for row in self._rows)
-        return tf.linalg.logdet(small) + entries * math.log(self._prior)
+        return _logdet(small) + entries * math.log(self._prior)
 
     def sample(self, noise):
         """Draws of mean 0: precision^(-1/2) times standard normal noise, lists of [n, *shape].
@@ -40,7 +40,7 @@ class FullPrecision:
         With B = R / sqrt(tau) and B B^T = U s U^T, (I + B^T B)^(-1/2) is
         I - B^T U diag((1 - (1 + s)^(-1/2)) / s) U^T B.
         """
-        values, vectors = tf.linalg.eigh(self._gram)
+        values, vectors = _eigh(self._gram)
         # (1 - 1/sqrt(1 + s)) / s, written so that s = 0 gives 1/2.
         root = tf.sqrt(1.0 + tf.maximum(values, 0.0))
         factors = 1.0 / (root * (root + 1.0))
@@ -77,7 +77,7 @@ class KroneckerPrecision:
         """log det [] of the precision: the sum of the logarithms of its eigenvalues."""
         total = []
         for left, right in self._factors:
-            values = _outer(tf.linalg.eigvalsh(left), tf.linalg.eigvalsh(right))
+            values = _outer(_eigvalsh(left), _eigvalsh(right))
             total.append(tf.reduce_sum(tf.math.log(self._prior + values)))
         return tf.add_n(total)
 
@@ -85,8 +85,8 @@ class KroneckerPrecision:
         """Draws of mean 0: precision^(-1/2) times standard normal noise, lists of [n, *shape]."""
         drawn = []
         for (left, right), values in zip(self._factors, noise, strict=True):
-            left_values, left_vectors = tf.linalg.eigh(left)
-            right_values, right_vectors = tf.linalg.eigh(right)
+            left_values, left_vectors = _eigh(left)
+            right_values, right_vectors = _eigh(right)
             scale = tf.math.rsqrt(self._prior + _outer(left_values, right_values))
             shape = tf.shape(values)
             matrices = tf.reshape(values, [shape[0], left.shape[0], right.shape[0]])
@@ -107,6 +107,26 @@ def _kronecker_factors(rows):
     positive = trace > 0
     root = tf.where(positive, tf.math.rsqrt(tf.where(positive, trace, 1.0)), 0.0)
     return left * root, right * root
+
+
+def _nan_unless_finite(compute):
+    """A function of a matrix [n, n], NaN throughout where the matrix is not finite.
+
+    TensorFlow's own raise there, and one task that diverged would end all tasks of its batch.
+    """
+
+    def computed(matrix):
+        finite = tf.reduce_all(tf.math.is_finite(matrix))
+        safe = tf.where(finite, matrix, tf.eye(tf.shape(matrix)[0], dtype=matrix.dtype))
+        nan = tf.constant(math.nan, matrix.dtype)
+        return tf.nest.map_structure(lambda found: tf.where(finite, found, nan), compute(safe))
+
+    return computed
+
+
+_eigh = _nan_unless_finite(tf.linalg.eigh)
+_eigvalsh = _nan_unless_finite(tf.linalg.eigvalsh)
+_logdet = _nan_unless_finite(tf.linalg.logdet)
 
 
 def _outer(left, right):
