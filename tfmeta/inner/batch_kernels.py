@@ -8,12 +8,10 @@ All take values over every axis but the last, the channels.
     sums()              of z: sum(z h)
 """
 
-import math
-
 import tensorflow as tf
 
 from tfmeta.inner import fused_batch_norm as fused
-from tfmeta.inner.moments import two_pass_moments
+from tfmeta.inner import moments
 
 # Numbers of a tensor from which on fused operations are faster, on one core of a server CPU.
 _LARGE = 1 << 17
@@ -35,7 +33,7 @@ class ComposedKernels:
     @staticmethod
     def moments(x):
         """Mean and variance, [C] each."""
-        mean, variance = two_pass_moments(x, _examples(x))
+        mean, variance = moments.two_pass_moments(x, _examples(x))
         return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
 
     def normalised(self, scale, offset):
@@ -113,18 +111,18 @@ class FusedKernels:
         """A function of nothing to `c h + b` in the shape of x."""
         scale = tf.ones_like(self._mean) if scale is None else scale
         offset = tf.zeros_like(self._mean) if offset is None else offset
-        moments = (self._mean, self._variance, self._epsilon)
+        given = (self._mean, self._variance, self._epsilon)
         return lambda: _shaped_as(
-            self._x, fused.normalisation(self._image, scale, offset, *moments)[0]
+            self._x, fused.normalisation(self._image, scale, offset, *given)[0]
         )
 
     def gradient(self, scale):
         """A function of z to the gradient with respect to x, and to few digits `sum(z h)`, [C]."""
         scale = tf.ones_like(self._mean) if scale is None else scale
-        moments = (self._mean, self._variance, self._epsilon)
+        given = (self._mean, self._variance, self._epsilon)
 
         def function(z):
-            found = fused.gradient(_image(z), self._image, scale, *moments, of_moments=True)
+            found = fused.gradient(_image(z), self._image, scale, *given, of_moments=True)
             return _shaped_as(self._x, found[0]), found[1]
 
         return function
@@ -133,11 +131,11 @@ class FusedKernels:
         """A function of z to `sum(z h)`, [C]."""
         blocks = _blocks(self._x)
         times = blocks.shape[-1] // self._x.shape[-1]
-        moments = (*(tf.tile(t, [times]) for t in (self._mean, self._variance)), self._epsilon)
+        given = (*(tf.tile(t, [times]) for t in (self._mean, self._variance)), self._epsilon)
         ones = tf.ones([blocks.shape[-1]])
 
         def function(z):
-            found = fused.gradient(_blocks(z), blocks, ones, *moments, of_moments=False)
+            found = fused.gradient(_blocks(z), blocks, ones, *given, of_moments=False)
             return tf.reduce_sum(tf.reshape(found[1], [-1, self._x.shape[-1]]), 0)
 
         return function
@@ -158,10 +156,7 @@ def totals(z):
 
 def count(x):
     """How many numbers a channel has."""
-    sizes = x.shape.as_list()[:-1]
-    if None not in sizes:
-        return tf.constant(math.prod(sizes), x.dtype)
-    return tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), x.dtype)
+    return moments.count(x, _examples(x))
 
 
 def _examples(x):

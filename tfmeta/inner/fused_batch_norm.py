@@ -10,6 +10,8 @@ import contextlib
 
 import tensorflow as tf
 
+from tfmeta.inner.moments import count
+
 _NORMALISATION, _GRADIENT = "TfmetaFusedBatchNorm", "TfmetaFusedBatchNormGradient"
 _EXAMPLES = [0, 1, 2]
 
@@ -81,7 +83,7 @@ def _normalisation_derivatives(op, *upstream):
             mean = tf.reduce_mean(x, _EXAMPLES)
             variance = tf.reduce_mean((x - mean) ** 2, _EXAMPLES)
         normal = (x - mean) * tf.math.rsqrt(variance + op.get_attr("epsilon"))
-        size = _count(x)
+        size = count(x, _EXAMPLES)
         bessel = variance * (size / tf.maximum(size - 1, 1)) if training else variance
         return [normal * scale + offset, mean, bessel]
 
@@ -100,7 +102,7 @@ def _gradient_derivatives(op, *upstream):
         total = tf.reduce_sum(z, _EXAMPLES)
         found = z
         if op.get_attr("is_training"):
-            found = z - (total + normal * sums) / _count(x)
+            found = z - (total + normal * sums) / count(x, _EXAMPLES)
         return [found * inverse * scale, sums, total]
 
     return _derivatives(outputs, op.inputs, upstream)
@@ -113,7 +115,3 @@ def _derivatives(function, inputs, upstream):
         outputs = function(*inputs)
     given = [(o, u) for o, u in zip(outputs, upstream, strict=False) if u is not None]
     return tape.gradient([o for o, _ in given], inputs, [u for _, u in given])
-
-
-def _count(x):
-    return tf.cast(tf.reduce_prod(tf.shape(x)[:3]), x.dtype)

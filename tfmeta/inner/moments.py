@@ -30,9 +30,9 @@ def exact_moments(inputs, axes):
     """
 
     def gradient(mean_gradient, variance_gradient):
-        count = _count(inputs, axes)
-        slope = variance_gradient * (2 / count)
-        offset = mean_gradient / count - slope * tf.reduce_mean(inputs, axes, keepdims=True)
+        size = count(inputs, axes)
+        slope = variance_gradient * (2 / size)
+        offset = mean_gradient / size - slope * tf.reduce_mean(inputs, axes, keepdims=True)
         return [inputs * slope + offset]
 
     mean, variance = recorded("Moments", lambda: two_pass_moments(inputs, axes), gradient, [inputs])
@@ -46,7 +46,8 @@ def two_pass_moments(inputs, axes):
     return [mean, tf.reduce_mean(squares, axes, keepdims=True)]
 
 
-def _count(inputs, axes):
+def count(inputs, axes):
+    """How many numbers of `inputs` each mean over `axes` is of, in their type."""
     sizes = [inputs.shape[axis] for axis in axes]
     if None not in sizes:
         return tf.constant(math.prod(sizes), inputs.dtype)
