@@ -37,6 +37,7 @@ ROOM_OF = {
     "tfmeta.quiet_start": "ground",
     "tfmeta.settings": "runs",
     "tfmeta.version": "ground",
+    "tfmeta.xla_cache": "ground",
 }
 # Beside all floors: a server knows an exported directory, and nothing of what wrote it.
 SERVE = "serve"

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfmeta.xla_cache import use_xla_cache
+
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
@@ -28,7 +30,8 @@ def quiet_start() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Loads TensorFlow and finds its devices, quietly."""
+    """Loads TensorFlow and finds its devices, quietly; see `use_xla_cache` for what it raises."""
+    use_xla_cache()
     with quiet_start():
         import tensorflow as tf
 

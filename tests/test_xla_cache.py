@@ -1,0 +1,68 @@
+"""Compiled programs that runs share: where they lie, and that they change no bit."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmeta import xla_cache
+
+RUN = ["train.steps = 3", "run.jit_compile = True", "evaluate.tasks = 2", "evaluate.shots = None"]
+RUN += ["validate.every = 0", "evaluate.checkpoint = 'last'", "export.enabled = False"]
+
+
+def test_two_runs_compile_once_and_have_the_same_bits(tmp_path):
+    command = [sys.executable, "-m", "tfmeta.train", "--gin_file=sinusoid_maml.gin"]
+    command += [f"--gin_param={binding}" for binding in RUN]
+    environment = {**os.environ, xla_cache.VARIABLE: str(tmp_path / "cache")}
+    kept = []
+    for name in ("first", "second", "without"):
+        if name == "without":
+            del environment[xla_cache.VARIABLE]
+        subprocess.run([*command, f"--workdir={tmp_path / name}"], env=environment, check=True)
+        files = sorted((tmp_path / "cache").rglob("*XLA*.pb"))
+        kept.append({file: file.stat().st_mtime_ns for file in files})
+    assert kept[0] and kept[0] == kept[1] == kept[2]
+    first, *others = (weights(tmp_path / name) for name in ("first", "second", "without"))
+    assert len(first) > 5
+    for other in others:
+        for name, value in first.items():
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def weights(workdir):
+    """All that the last checkpoint holds but the seconds that it took."""
+    (checkpoint,) = (workdir / "checkpoints").glob("step_000000003")
+    reader = tf.train.load_checkpoint(str(next(checkpoint.glob("*.index")).with_suffix("")))
+    names = [name for name in reader.get_variable_to_shape_map() if "seconds" not in name]
+    return {name: reader.get_tensor(name) for name in names if not name.startswith("_")}
+
+
+def test_the_flag_is_added_to_the_users_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug")
+    monkeypatch.setenv(xla_cache.VARIABLE, str(tmp_path / "a" / "b"))
+    xla_cache.use_xla_cache()
+    own, ours = os.environ["TF_XLA_FLAGS"].split()
+    assert own == "--tf_xla_clustering_debug"
+    folder = ours.removeprefix("--tf_xla_persistent_cache_directory=")
+    assert os.path.isdir(folder) and tf.__version__ in folder
+    xla_cache.use_xla_cache()  # a second command in the process
+    assert os.environ["TF_XLA_FLAGS"].split() == [own, ours]
+
+
+def test_nothing_is_kept_where_nobody_asks(monkeypatch):
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    monkeypatch.delenv(xla_cache.VARIABLE, raising=False)
+    xla_cache.use_xla_cache()
+    assert "TF_XLA_FLAGS" not in os.environ
+
+
+def test_a_place_that_is_no_directory_is_said(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    monkeypatch.setenv(xla_cache.VARIABLE, str(tmp_path / "file" / "cache"))
+    with pytest.raises(PermissionError, match="TFMETA_XLA_CACHE must name a directory"):
+        xla_cache.use_xla_cache()
