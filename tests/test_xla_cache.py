@@ -25,7 +25,8 @@ def test_two_runs_compile_once_and_have_the_same_bits(tmp_path):
         subprocess.run([*command, f"--workdir={tmp_path / name}"], env=environment, check=True)
         files = sorted((tmp_path / "cache").rglob("*XLA*.pb"))
         kept.append({file: file.stat().st_mtime_ns for file in files})
-    assert kept[0] and kept[0] == kept[1] == kept[2]
+    assert kept[0]
+    assert kept[0] == kept[1] == kept[2]
     first, *others = (weights(tmp_path / name) for name in ("first", "second", "without"))
     assert len(first) > 5
     for other in others:
@@ -48,7 +49,8 @@ def test_the_flag_is_added_to_the_users_own(monkeypatch, tmp_path):
     own, ours = os.environ["TF_XLA_FLAGS"].split()
     assert own == "--tf_xla_clustering_debug"
     folder = ours.removeprefix("--tf_xla_persistent_cache_directory=")
-    assert os.path.isdir(folder) and tf.__version__ in folder
+    assert os.path.isdir(folder)
+    assert tf.__version__ in folder
     xla_cache.use_xla_cache()  # a second command in the process
     assert os.environ["TF_XLA_FLAGS"].split() == [own, ours]
 

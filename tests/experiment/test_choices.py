@@ -24,8 +24,10 @@ class Clock:
 class FakeTraining:
     """Of a learner whose meta-gradient takes so many seconds, or is refused."""
 
-    def __init__(self, clock, seconds, parallel="auto", chains_state=False):
-        self.learner = types.SimpleNamespace(parallel=parallel, chains_state=chains_state)
+    def __init__(self, clock, seconds, parallel="auto", chains_state=False, large=False):
+        way = "sequential" if large else parallel
+        self.learner = types.SimpleNamespace(parallel=way, chains_state=chains_state)
+        self.asked_parallel = parallel
         self._clock, self._seconds = clock, seconds
 
     def meta_gradient(self, batch):
@@ -113,6 +115,13 @@ def test_tasks_that_depend_on_each_other_or_cannot_be_vectorised_are_not_tried_t
     assert built == [VECTORIZED, XLA]
     found, _ = choose(seconds, vectorizes=False)
     assert found.way == SEQUENTIAL
+
+
+def test_large_tasks_run_each_by_itself_without_a_trial(choose):
+    found, built = choose({VECTORIZED: 1e-3}, large=True)
+    assert found.way == SEQUENTIAL
+    assert built == [VECTORIZED]  # as it is asked for: "auto" makes the same choice
+    assert found.reason == "its tasks are large"
 
 
 def test_several_devices_take_no_trial(choose):

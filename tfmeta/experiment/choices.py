@@ -1,10 +1,11 @@
 """How a run computes its meta-gradient: chosen once before step 1, by a trial where one pays.
 
-Vectorised tasks on TensorFlow's executor are the way to begin with. On a CPU, XLA may shorten the
-step of a small network and lengthens that of a convolutional one; tasks of convolutions may run
-faster each by itself, several at a time. So a run that is long enough times the ways on its own
-tasks, in turns. What it chose is kept in run.json: the ways differ by rounding, and a run must not
-change its own.
+On a CPU, large tasks run each by itself, several at a time (`learners/ways.py`): there nothing else
+was faster, and to try it would take minutes and gigabytes. For small ones vectorised tasks on
+TensorFlow's executor are the way to begin with; XLA may shorten the step of a small network and
+lengthens that of a convolutional one, whose tasks may run faster each by itself too. So a run that
+is long enough times the ways on its own tasks, in turns. What it chose is kept in run.json: the
+ways differ by rounding, and a run must not change its own.
 """
 
 import functools
@@ -72,6 +73,8 @@ def choose(settings, strategy, vectorizes) -> Chosen:
     seconds = time.perf_counter() - began
     learner, others = training.learner, []
     first = Way(bool(fixed), learner.parallel)
+    if training.asked_parallel != learner.parallel:
+        return Chosen(training, first, "its tasks are large")
     if learner.parallel == "auto":
         first = first._replace(parallel="vectorized" if vectorizes() else "sequential")
         if first.parallel == "vectorized" and not learner.chains_state:

@@ -63,8 +63,14 @@ class Training:
         self.names: list[str] = []
 
     def build(self, stream) -> None:
-        """Compiles the step for a stream's shapes; afterwards `names` and `state` are known."""
+        """Compiles the step for a stream's shapes; afterwards `names` and `state` are known.
+
+        What the tasks' size makes of `parallel="auto"` is the learner's own `parallel` from then
+        on, as it is in a run that goes on: it holds for maps inside a task too.
+        """
         spec = stream.batch(self.tasks_per_step // self.strategy.num_replicas_in_sync)
+        self.asked_parallel = self.learner.parallel
+        self.learner.parallel = self.learner.way_of(spec.element_spec)
         with self.strategy.scope():
             self.learner.build_metrics(spec.element_spec)
         gradient = tf.function(self._gradient, jit_compile=self.jit_compile, autograph=False)

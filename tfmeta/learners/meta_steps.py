@@ -5,7 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import checks
+from tfmeta.learners import checks, ways
 from tfmeta.learners.pure_functions import mean_over_tasks
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
@@ -145,8 +145,25 @@ class MetaSteps:
 
     def _map(self, function, tasks):
         return map_tasks(
-            function, tasks, parallel=self.parallel, tasks_per_pass=self.tasks_per_pass
+            function, tasks, parallel=self._way(tasks[0]), tasks_per_pass=self.tasks_per_pass
         )
+
+    def way_of(self, data) -> str:
+        """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
+
+        Args:
+            data: a batch as a task stream gives it, or its `element_spec`.
+
+        Returns:
+            "vectorized", "sequential", or "auto": vectorised if that can be.
+        """
+        return self._way(unpack_tasks(*data))
+
+    def _way(self, task):
+        if self.parallel != "auto" or self._pure.xla or not ways.has_cores_of_its_own():
+            return self.parallel
+        large = ways.are_large(self.network, ways.examples_of(task))
+        return "sequential" if large else "auto"
 
     def _values(self):
         parameters = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]

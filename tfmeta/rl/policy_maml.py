@@ -256,6 +256,10 @@ class PolicyMAML(keras.Model):
             )
         return export_policy(self.servable(), export_dir, version, **options)
 
+    def way_of(self, data) -> str:
+        """How tasks are computed, whatever their size; as `MetaLearner.way_of`."""
+        return self.parallel
+
     def _trajectories(self, steps, data):
         rates = self.test_inner_rates
         rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]

@@ -1,0 +1,54 @@
+"""Whether tasks gain by being computed together, where `parallel="auto"` leaves it open."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+# Numbers that one operation of one task works on. What an operation costs beside its work is paid
+# once for all tasks of a vectorised pass, so small tasks gain by it. From about here on each task
+# by itself stays in the cores' caches, cores share out tasks better than operations, and a pass
+# over all of them takes memory for all (BUILD.md, "How tasks run").
+LARGE = 2**17
+
+
+def are_large(network, examples: int) -> bool:
+    """Whether a network's largest output, over a set of so many examples, is.
+
+    Args:
+        network: a built `keras.Model`. Layers whose output shape is not known don't count.
+        examples: of a task's larger set.
+    """
+    return examples * _largest_output(network) >= LARGE
+
+
+def examples_of(task) -> int:
+    """Examples of the larger set of each of a batch's tasks; 0 where that is not known.
+
+    Args:
+        task: a `Task` of tensors or their specs [T, N, ...].
+    """
+    counts = [
+        leaf.shape[1]
+        for leaf in keras.tree.flatten((task.support.inputs, task.query.inputs))
+        if leaf is not None and leaf.shape.rank
+    ]
+    return max((count for count in counts if count), default=0)
+
+
+def has_cores_of_its_own() -> bool:
+    """Whether tasks by themselves run side by side: not on a GPU, whose operations queue up."""
+    return not tf.config.list_logical_devices("GPU")
+
+
+def _largest_output(network) -> int:
+    sizes = [0]
+    for layer in network._flatten_layers():
+        try:
+            outputs = keras.tree.flatten(layer.output)
+        except (AttributeError, ValueError):  # never called by itself, as in a subclassed model
+            continue
+        for output in outputs:
+            if None not in output.shape[1:]:
+                sizes.append(math.prod(output.shape[1:]))
+    return max(sizes)
