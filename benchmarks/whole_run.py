@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks import report
+from benchmarks.turns import ROOT
 from tfmeta import config, recipe
 from tfmeta.experiment import building
 from tfmeta.experiment.choices import choose
@@ -53,7 +54,7 @@ class BareLoop:
 
     def __init__(self, name, steps):
         with config.configured(recipe.read_recipe([name], bindings(name, steps))) as settings:
-            # As `tfmeta.train` does; the first recipe's threads hold for all.
+            # As `tfmeta.train` does.
             building.set_threads(settings.run.intra_op_threads)
             building.set_determinism(None)
             strategy = building.make_strategy(None)
@@ -133,11 +134,17 @@ def measure(name) -> dict:
 
 
 def main(_):
-    for name in _RECIPES.value:
-        row = measure(name)
-        print(name, json.dumps(row), flush=True)
-        if _WRITE.value:
-            report.keep_recipe("whole_run", name, row)
+    names = _RECIPES.value
+    if len(names) > 1:  # in a process each, as a process has the threads of its first recipe
+        flags_ = [f"--rounds={_ROUNDS.value}", *["--write"] * _WRITE.value]
+        for name in names:
+            command = [sys.executable, "-m", "benchmarks.whole_run", f"--recipes={name}", *flags_]
+            subprocess.run(command, check=True, cwd=ROOT)
+        return
+    row = measure(names[0])
+    print(names[0], json.dumps(row), flush=True)
+    if _WRITE.value:
+        report.keep_recipe("whole_run", names[0], row)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         inner_loss: a Keras loss for the inner loop; None: the one given to `compile`.
         dropout: whether dropout is on while adapting (a fresh mask a task and step).
         seed: of dropout masks and inner minibatches.
-        parallel: "auto", "vectorized" or "sequential" (`tfmeta.parallel.map_tasks`).
+        parallel: "auto", "vectorized" or "sequential" (`tfmeta.parallel.map_tasks`). "auto": by
+            the size of the tasks (`way_of`).
         tasks_per_pass: at most so many tasks in one vectorised pass, or at a time, to bound memory.
         rematerialize: recompute inner steps in the backward pass, to bound memory.
         meta_gradient_clip: clip each entry of the meta-gradient to plus or minus this.

@@ -1,12 +1,14 @@
-"""tfmeta computing as a long run of `tfmeta.train` does: the way that its trial finds fastest."""
+"""tfmeta computing as a long run of `tfmeta.train` does: by tasks' size, or by its trial."""
 
 import importlib
 import sys
 import time
 
 from benchmarks.algorithms import Adaptation
+from benchmarks.contestants.tfmeta.learners import make_network
 from benchmarks.entries import Runner
 from tfmeta.experiment.choices import Trial, Way
+from tfmeta.learners import ways
 
 _STEPS = 60_000  # of a recipe
 _FIRST = Way(False, "vectorized")
@@ -18,6 +20,9 @@ def build(workload) -> Runner:
     module = importlib.import_module(f"benchmarks.contestants.tfmeta.{workload.algorithm.name}")
     began = time.perf_counter()
     if isinstance(workload.algorithm, Adaptation):  # as an exported graph, which has no choice
+        return module.build(workload, "sequential")
+    if _tasks_are_large(workload):
+        print("tfmeta computes tasks sequential (they are large)", file=sys.stderr, flush=True)
         return module.build(workload, "sequential")
     runners = {_FIRST: module.build(workload, _FIRST.parallel)}
     # Steps change the weights and the answers must be those of the first ones: what is timed is
@@ -34,3 +39,9 @@ def build(workload) -> Runner:
     best, reason = trial.result()
     print(f"tfmeta computes tasks {best} ({reason})", file=sys.stderr, flush=True)
     return runners[best]
+
+
+def _tasks_are_large(workload) -> bool:
+    support_x, _, query_x, _ = workload.problem.batch()
+    examples = max(support_x.shape[1], query_x.shape[1])
+    return ways.are_large(make_network(workload), examples)
