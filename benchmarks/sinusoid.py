@@ -19,8 +19,9 @@ import tensorflow as tf
 from absl import app, flags
 
 import tfmeta
-from tfmeta import evaluation, recipe
-from tfmeta.experiment import restore, train
+from benchmarks.whole_runs import train_whole
+from tfmeta import evaluation
+from tfmeta.experiment import restore
 from tfmeta.tasks.sinusoid import AMPLITUDES, INPUTS, PHASES, sinusoid_curve
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
@@ -43,7 +44,7 @@ def trained(name: str, seed: int = 0):
     """The learner of a recipe, trained if it is not yet."""
     workdir = Path(_RUNS.value) / f"{name}_seed{seed}"
     params = ["export.enabled = False", f"train.seed = {seed}"]
-    train(recipe.read_recipe([f"{name}.gin"], params), workdir)
+    train_whole(f"{name}.gin", params, workdir)
     return restore(workdir)
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from absl import app, flags
 
 from benchmarks import report
-from tfmeta import recipe
-from tfmeta.experiment import train
+from benchmarks.whole_runs import train_whole
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
 _STEPS = flags.DEFINE_integer("steps", 10_000, "Meta-steps.", 1)
@@ -42,7 +41,7 @@ def evaluations(name: str, seed: int) -> dict[int, dict]:
         "validate.every = 0",
         "export.enabled = False",
     ]
-    train(recipe.read_recipe([f"{name}.gin"], params), workdir)
+    train_whole(f"{name}.gin", params, workdir)
     files = ["evaluation.json", *(f"evaluation_{shots}shot.json" for shots in SHOTS[1:])]
     found = [json.loads((workdir / file).read_text(encoding="utf-8")) for file in files]
     return dict(zip(SHOTS, found, strict=True))
