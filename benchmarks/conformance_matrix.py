@@ -1,12 +1,13 @@
 """Every learner through every layer of the conformance zoo: the full product, traced.
 
-    python -m benchmarks.conformance_matrix [--layers=...] [--learners=...] [--write]
+    python -m benchmarks.conformance_matrix [--layers=...] [--learners=...] [--missing] [--write]
 
 The tests run each pair once, eagerly, on one task. Here each pair takes a batch of tasks and two
 inner steps in a compiled function, in float64, and three numbers come out: the relative error
 against the learner's oracle, the relative difference between tasks in one pass and one after
 another, and the number of loops over tasks left in the vectorised function. `--write` keeps each
-row in results/conformance_matrix.json as soon as it is measured, beside those of earlier calls.
+row in results/conformance_matrix.json as soon as it is measured, beside those of earlier calls;
+`--missing` leaves out the pairs that have a row there.
 """
 
 import json
@@ -26,6 +27,7 @@ from tests.conformance.test_vectorised import LOOPS
 
 _LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")
 _LEARNERS = flags.DEFINE_list("learners", [], "Of the conformance tests; none: all.")
+_MISSING = flags.DEFINE_bool("missing", False, "Only the pairs without a stored row.")
 _WRITE = flags.DEFINE_bool("write", False, "Store results/conformance_matrix.json.")
 
 RESULT = ROOT / "results" / "conformance_matrix.json"
@@ -82,9 +84,14 @@ def measure(name, layer):
     }
 
 
+def stored():
+    """The rows that are there, by layer and learner."""
+    return json.loads(RESULT.read_text(encoding="utf-8"))["layers"] if RESULT.exists() else {}
+
+
 def write(layer, name, row):
     """Keeps a row beside those that are there."""
-    rows = json.loads(RESULT.read_text(encoding="utf-8"))["layers"] if RESULT.exists() else {}
+    rows = stored()
     rows.setdefault(layer, {})[name] = row
     found = {
         "command": "python -m benchmarks.conformance_matrix --write",
@@ -100,8 +107,11 @@ def write(layer, name, row):
 
 def main(argv):
     del argv
+    there = stored() if _MISSING.value else {}
     for name in _LEARNERS.value or TRACED:
         for layer in _LAYERS.value or zoo.LAYERS:
+            if name in there.get(layer, {}):
+                continue
             row = measure(name, zoo.LAYERS[layer])
             print(layer, name, json.dumps(row), flush=True)
             if _WRITE.value:
