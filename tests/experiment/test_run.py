@@ -13,6 +13,7 @@ import tfmeta
 from tfmeta import recipe
 from tfmeta.experiment import building, evaluate, export, opened, restore, train
 from tfmeta.experiment.metrics_log import read_rows
+from tfmeta.learners import ways
 from tfmeta.recipe import RecipeError
 
 
@@ -84,6 +85,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_advice
 def test_a_recipe_whose_objects_refuse_is_said_in_words(small_run):
     with pytest.raises(RecipeError, match=r"adapted.*no_such"):
         small_run("MAML.adapted = 'no_such_*'")
+
+
+def test_large_tasks_are_computed_each_by_itself_and_a_run_goes_on_with_it(
+    small_run, small_recipe, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(ways, "LARGE", 1)
+    workdir, _ = small_run()
+    choices = json.loads((workdir / "run.json").read_text())["choices"]
+    assert choices["parallel"] == "sequential"
+    assert choices["reason"] == "its tasks are large"
+    kept = workdir / "checkpoints" / "step_000000012"
+    whole = kept.rename(tmp_path / "whole")
+    shutil.rmtree(workdir / "checkpoints" / "step_000000008")
+    train(small_recipe(), workdir)
+    ends = [tf.train.load_checkpoint(str(folder / "state")) for folder in (whole, kept)]
+    names = [name for name in ends[0].get_variable_to_shape_map() if "learner" in name]
+    assert names
+    for name in names:
+        np.testing.assert_array_equal(*(end.get_tensor(name) for end in ends), err_msg=name)
 
 
 def test_the_best_checkpoint_is_kept_and_used(small_run):

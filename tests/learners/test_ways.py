@@ -54,6 +54,8 @@ def test_a_gpu_is_left_with_all_tasks_together(conv4, monkeypatch):
 
 def test_what_is_not_known_counts_as_small(conv4):
     assert conv4.way_of(specs((28, 28, 1), None, None)) == "auto"
+    images = np.zeros((2, 75, 28, 28, 1), "float32")  # arrays count as tensors do
+    assert conv4.way_of(((images, np.zeros((2, 75)), images), None)) == "sequential"
 
     class Own(keras.Model):
         def __init__(self):

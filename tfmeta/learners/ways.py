@@ -26,14 +26,11 @@ def examples_of(task) -> int:
     """Examples of the larger set of each of a batch's tasks; 0 where that is not known.
 
     Args:
-        task: a `Task` of tensors or their specs [T, N, ...].
+        task: a `Task` of tensors, arrays or specs [T, N, ...].
     """
-    counts = [
-        leaf.shape[1]
-        for leaf in keras.tree.flatten((task.support.inputs, task.query.inputs))
-        if leaf is not None and leaf.shape.rank
-    ]
-    return max((count for count in counts if count), default=0)
+    sets = keras.tree.flatten((task.support.inputs, task.query.inputs))
+    shapes = [tf.TensorShape(leaf.shape) for leaf in sets if leaf is not None]
+    return max((shape[1] or 0 for shape in shapes if shape.rank), default=0)
 
 
 def has_cores_of_its_own() -> bool:
