@@ -68,3 +68,21 @@ def test_a_place_that_is_no_directory_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv(xla_cache.VARIABLE, str(tmp_path / "file" / "cache"))
     with pytest.raises(PermissionError, match="TFMETA_XLA_CACHE must name a directory"):
         xla_cache.use_xla_cache()
+
+
+def folder_of(monkeypatch, tmp_path, cpuinfo):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(xla_cache, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    monkeypatch.setenv(xla_cache.VARIABLE, str(tmp_path))
+    xla_cache.use_xla_cache()
+    return os.environ["TF_XLA_FLAGS"]
+
+
+def test_the_folder_is_the_processors_whatever_its_clock(monkeypatch, tmp_path):
+    # Many Linux distributions say nothing here, and every text begins with nothing.
+    monkeypatch.setattr(xla_cache.platform, "processor", lambda: "")
+    lines = "model name : A\ncpu MHz : {}\nflags : avx {}\n"
+    first = folder_of(monkeypatch, tmp_path, lines.format(2000, ""))
+    assert folder_of(monkeypatch, tmp_path, lines.format(2100, "")) == first
+    assert folder_of(monkeypatch, tmp_path, lines.format(2000, "avx512f")) != first

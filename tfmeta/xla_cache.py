@@ -1,5 +1,6 @@
 """Compiled programs kept from run to run, where TFMETA_XLA_CACHE names a directory."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -7,6 +8,8 @@ import platform
 from pathlib import Path
 
 VARIABLE = "TFMETA_XLA_CACHE"
+CPUINFO = Path("/proc/cpuinfo")
+_LINES = ("model name", "flags", "CPU implementer", "CPU part", "Features")  # x86, then ARM
 _FLAG = "--tf_xla_persistent_cache_directory"
 
 
@@ -36,10 +39,9 @@ def use_xla_cache() -> None:
 
 def _processor_key() -> str:
     """The same on processors of the same model with the same features."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = [platform.machine(), platform.processor()]
-    names = ("model name", "flags", "Features", platform.machine(), platform.processor())
-    told = sorted({line for line in lines if line.startswith(names)})
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+    told = {platform.machine(), platform.processor()}
+    with contextlib.suppress(OSError):
+        # Not all of it: other lines, such as the clock's, change from minute to minute.
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+        told |= {line for line in lines if line.startswith(_LINES)}
+    return hashlib.sha256("\n".join(sorted(told)).encode()).hexdigest()[:12]

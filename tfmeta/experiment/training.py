@@ -53,6 +53,7 @@ class Training:
                 f"{-(-tasks_per_step // replicas) * replicas}, or other devices."
             )
         self.learner = learner
+        self.asked_parallel = learner.parallel  # of the recipe; `build` settles the learner's
         self.strategy = strategy
         self.tasks_per_step = tasks_per_step
         self.jit_compile = jit_compile
@@ -69,7 +70,6 @@ class Training:
         on, as it is in a run that goes on: it holds for maps inside a task too.
         """
         spec = stream.batch(self.tasks_per_step // self.strategy.num_replicas_in_sync)
-        self.asked_parallel = self.learner.parallel
         self.learner.parallel = self.learner.way_of(spec.element_spec)
         with self.strategy.scope():
             self.learner.build_metrics(spec.element_spec)

@@ -73,14 +73,14 @@ class GymnasiumEnvironment:
 
     def tasks(self, bits: tf.Tensor) -> tf.Tensor:
         """Task parameters float32 [T, p] from random words int32 [T, p]."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define tasks.")
 
     def maker(self) -> Callable[[], Any]:
         """A function of nothing to one `gymnasium.Env`, which is sent to each process.
 
         Its module is imported there; one that leaves TensorFlow alone keeps processes small.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define maker.")
 
     @property
     def observation_size(self) -> int:

@@ -9,6 +9,7 @@ from benchmarks.contestants.tfmeta.learners import make_network
 from benchmarks.entries import Runner
 from tfmeta.experiment.choices import Trial, Way
 from tfmeta.learners import ways
+from tfmeta.tasks.task import unpack_tasks
 
 _STEPS = 60_000  # of a recipe
 _FIRST = Way(False, "vectorized")
@@ -42,6 +43,5 @@ def build(workload) -> Runner:
 
 
 def _tasks_are_large(workload) -> bool:
-    support_x, _, query_x, _ = workload.problem.batch()
-    examples = max(support_x.shape[1], query_x.shape[1])
-    return ways.are_large(make_network(workload), examples)
+    *x, query_y = workload.problem.batch()
+    return ways.are_large(make_network(workload), ways.examples_of(unpack_tasks(x, query_y)))
