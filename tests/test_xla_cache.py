@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.experiment.finished_runs import tensors
 from tfmeta import xla_cache
 
 RUN = ["train.steps = 3", "run.jit_compile = True", "evaluate.tasks = 2", "evaluate.shots = None"]
@@ -27,19 +28,11 @@ def test_two_runs_compile_once_and_have_the_same_bits(tmp_path):
         kept.append({file: file.stat().st_mtime_ns for file in files})
     assert kept[0]
     assert kept[0] == kept[1] == kept[2]
-    first, *others = (weights(tmp_path / name) for name in ("first", "second", "without"))
+    first, *others = (tensors(tmp_path / name, 3) for name in ("first", "second", "without"))
     assert len(first) > 5
     for other in others:
         for name, value in first.items():
             np.testing.assert_array_equal(value, other[name], err_msg=name)
-
-
-def weights(workdir):
-    """All that the last checkpoint holds but the seconds that it took."""
-    (checkpoint,) = (workdir / "checkpoints").glob("step_000000003")
-    reader = tf.train.load_checkpoint(str(next(checkpoint.glob("*.index")).with_suffix("")))
-    names = [name for name in reader.get_variable_to_shape_map() if "seconds" not in name]
-    return {name: reader.get_tensor(name) for name in names if not name.startswith("_")}
 
 
 def test_the_flag_is_added_to_the_users_own(monkeypatch, tmp_path):
