@@ -235,6 +235,46 @@ def test_keras_layers_take_fused_operations_where_they_pay_and_are_portable_not_
         assert not fused & traced(large)
 
 
+def biased(inputs, bias, scale, offset):
+    """As a convolution with a bias before a layer that normalises, and a way around the layer."""
+    with exact_derivatives():
+        shifted = tf.nn.bias_add(inputs, bias)
+        mean, variance = tf.nn.moments(shifted, [0, 1, 2])
+        outputs = tf.nn.batch_normalization(shifted, mean, variance, offset, scale, EPSILON)
+    return outputs + shifted * mean * variance
+
+
+def biased_plain(inputs, bias, scale, offset):
+    shifted = inputs + bias
+    mean = tf.reduce_mean(shifted, [0, 1, 2])
+    variance = tf.reduce_mean((shifted - mean) ** 2, [0, 1, 2])
+    return plain(shifted, scale, offset) + shifted * mean * variance
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_bias_has_its_derivatives_by_all_that_is_not_normalised(order):
+    inputs, scale, offset = arguments((3, 2, 4, 5))
+    given = inputs, tf.constant(np.random.default_rng(4).normal(size=5)), scale, offset
+    found, expected = (derivatives(f, given, order) for f in (biased, biased_plain))
+    for value, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, reference, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("parallel", ["sequential", "vectorized"])
+def test_the_meta_gradient_of_a_bias_before_a_layer_that_normalises_is_0(
+    parallel, fused_everywhere
+):
+    found, _ = meta_gradient("float32", parallel)
+    names = [variable.path.split("/")[-2:] for variable in network().trainable_variables]
+    of_biases = [
+        value.numpy()
+        for value, (layer, name) in zip(found, names, strict=True)
+        if layer.startswith("conv2d") and name == "bias"
+    ]
+    assert len(of_biases) == 2
+    assert not np.any(of_biases)
+
+
 def network():
     """Of what the fused operations stand in, with trained scales."""
     layers = keras.layers

@@ -16,6 +16,10 @@ are made of these three again, which closes all orders:
 since P is symmetric, the Jacobian of h is P / s, and that of s is h / R. Each is recorded as one
 operation of what it depends on; m and v carry derivatives of their own (`moments`), for users
 who take them besides, and for s where it stands in the last line.
+
+A shift of x by a number a channel, as a convolution's bias is, changes none of the three. Where x
+is such a sum they are recorded as functions of what was shifted: the shift's derivative is the 0
+that it is, in place of a sum over x which rounding alone keeps from 0.
 """
 
 import tensorflow as tf
@@ -33,20 +37,22 @@ class BatchNormalization:
         kernels: the class of what computes.
     """
 
-    def __init__(self, inputs, *, fused):
+    def __init__(self, inputs, *, fused, summands=None):
         """Takes the moments.
 
         Args:
             inputs: floating-point tensor of rank 2 or more.
             fused: whether TensorFlow's fused operations may compute, where they can.
+            summands: what `inputs` are the sum of, a tensor of their shape and one [C], or None.
         """
         self.inputs = inputs
+        self.summands = summands or [inputs]
         self.kernels = FusedKernels if fused and FusedKernels.serve(inputs) else ComposedKernels
         self.mean, self.variance = recorded(
             "Moments",
             lambda: list(self.kernels.moments(inputs)),
             self._moments_gradient,
-            [inputs],
+            self.summands,
         )
 
     def __call__(self, epsilon, scale, offset):
@@ -57,7 +63,8 @@ class BatchNormalization:
     def _moments_gradient(self, mean_gradient, variance_gradient):
         size = count(self.inputs)
         slope = variance_gradient * (2 / size)
-        return [self.inputs * slope + (mean_gradient / size - slope * self.mean)]
+        of_x = self.inputs * slope + (mean_gradient / size - slope * self.mean)
+        return [of_x, mean_gradient][: len(self.summands)]
 
 
 class _Normalised:
@@ -65,7 +72,7 @@ class _Normalised:
 
     def __init__(self, moments, epsilon):
         x, variance = moments.inputs, moments.variance
-        self._x = x
+        self._unshifted, *self._shifts = moments.summands
         self._kernels = moments.kernels(x, moments.mean, variance, epsilon)
         self._deviations = tf.sqrt(variance + epsilon) * count(x)
 
@@ -73,7 +80,7 @@ class _Normalised:
         """`N(x; c, b)`."""
 
         def gradient(upstream):
-            found = [self._gradient(upstream, scale)[0]]
+            found = [self._gradient(upstream, scale)[0], *map(tf.zeros_like, self._shifts)]
             if scale is not None:
                 found.append(self._sums(upstream, self._kernels.sums()))
             if offset is not None:
@@ -85,7 +92,7 @@ class _Normalised:
             "BatchNormalization",
             lambda: [compute()],
             gradient,
-            [self._x, *(t for t in (scale, offset) if t is not None)],
+            [self._unshifted, *self._shifts, *(t for t in (scale, offset) if t is not None)],
         )
         return outputs
 
@@ -115,7 +122,7 @@ class _Normalised:
             "BatchNormalizationGradient",
             forward,
             gradient,
-            [z, self._x, *([] if scale is None else [scale])],
+            [z, self._unshifted, *([] if scale is None else [scale])],
         )
         z_sums = self._sums(z, lambda _: tf.identity(sums))
         return found, z_sums
@@ -126,5 +133,7 @@ class _Normalised:
         def gradient(upstream):
             return [self.outputs(upstream, None), self._gradient(z, upstream)[0]]
 
-        (sums,) = recorded("BatchNormalizationSums", lambda: [compute(z)], gradient, [z, self._x])
+        (sums,) = recorded(
+            "BatchNormalizationSums", lambda: [compute(z)], gradient, [z, self._unshifted]
+        )
         return sums

@@ -3,13 +3,15 @@
 Their registered gradients take given moments as constants, and leave out those that they found.
 A tape does not ask them where tfmeta records a gradient of its own (`batch_normalization`); where
 a whole traced function is differentiated, TensorFlow asks every operation in it, and these answer
-with derivatives of what they compute, written in elementary operations.
+with derivatives of what they compute, written in elementary operations. A vectorised map would
+lose that, but for the converters of `tfmeta.parallel`, which are therefore imported here.
 """
 
 import contextlib
 
 import tensorflow as tf
 
+import tfmeta.parallel  # noqa: F401
 from tfmeta.inner.moments import count
 
 _NORMALISATION, _GRADIENT = "TfmetaFusedBatchNorm", "TfmetaFusedBatchNormGradient"
