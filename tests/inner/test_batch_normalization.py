@@ -260,19 +260,45 @@ def test_a_bias_has_its_derivatives_by_all_that_is_not_normalised(order):
         np.testing.assert_allclose(value, reference, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("parallel", ["sequential", "vectorized"])
-def test_the_meta_gradient_of_a_bias_before_a_layer_that_normalises_is_0(
-    parallel, fused_everywhere
-):
-    found, _ = meta_gradient("float32", parallel)
-    names = [variable.path.split("/")[-2:] for variable in network().trainable_variables]
-    of_biases = [
-        value.numpy()
-        for value, (layer, name) in zip(found, names, strict=True)
-        if layer.startswith("conv2d") and name == "bias"
-    ]
-    assert len(of_biases) == 2
-    assert not np.any(of_biases)
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bias_before_a_layer_that_normalises_has_the_gradient_0(dtype, traced, fused_everywhere):
+    inputs, scale, offset = (tf.cast(t, dtype) for t in arguments((3, 2, 4, 5)))
+    bias = tf.linspace(tf.constant(-1, dtype), 1, 5)
+
+    def gradients():
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([inputs, bias])
+            with exact_derivatives():
+                shifted = tf.nn.bias_add(inputs, bias)
+                moments = tf.nn.moments(shifted, [0, 1, 2])
+                outputs = tf.nn.batch_normalization(shifted, *moments, offset, scale, EPSILON)
+            value = tf.reduce_sum(tf.sin(outputs))
+        return [tape.gradient(value, source) for source in (inputs, shifted, bias)]
+
+    of_inputs, of_sum, of_bias = (tf.function(gradients) if traced else gradients)()
+    np.testing.assert_array_equal(of_bias, np.zeros(5))
+    np.testing.assert_array_equal(of_inputs, of_sum)
+    assert np.abs(of_sum).max() > 0.01
+
+
+def test_a_bias_is_taken_in_the_type_of_its_images():
+    images = tf.ones([1, 2, 2, 3], tf.float64)
+    with exact_derivatives():
+        np.testing.assert_array_equal(tf.nn.bias_add(images, [1.0, 2.0, 3.0])[0, 0, 0], [2, 3, 4])
+
+
+@pytest.mark.parametrize("function", [composed, fused])
+def test_forward_mode_gives_the_same_derivative(function, fused_everywhere):
+    given = [tf.cast(t, "float32") for t in arguments((3, 2, 4, 5))]
+    directions = [tf.cast(t, "float32") for t in arguments((3, 2, 4, 5), seed=1)]
+
+    def along(forward):
+        with tf.autodiff.ForwardAccumulator(given, directions) as accumulator:
+            outputs = tf.reduce_sum(tf.sin(forward(*given)))
+        return accumulator.jvp(outputs)
+
+    np.testing.assert_allclose(along(function), along(plain), rtol=1e-4)
 
 
 def network():

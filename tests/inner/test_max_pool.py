@@ -69,36 +69,3 @@ def test_derivatives_of_tiles_are_those_of_maxima_of_slices(size, traced):
     function = tf.function(derivatives) if traced else derivatives
     for found, expected in zip(function(False), function(True), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
-@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 1), (3, 2)])
-def test_a_relu_before_is_taken_of_the_maxima(size, stride, traced):
-    # Few values, so that there are windows of negative numbers, of zeros, and with ties.
-    # Whole numbers, whose sums do not depend on their order.
-    inputs = tf.constant(np.random.default_rng(2).integers(-2, 2, (3, 9, 9, 4)), tf.float32)
-    weights = tf.constant(np.random.default_rng(3).integers(-9, 9, inputs.shape), tf.float32)
-
-    def pooled(values):
-        outputs = tf.nn.max_pool2d(tf.nn.relu(values), size, stride, "SAME")
-        return tf.stack([outputs, tf.nn.max_pool2d(tf.nn.relu(outputs), 1, 1, "SAME")])
-
-    def exact(values):
-        with exact_derivatives():
-            return pooled(values)
-
-    def derivatives(function):
-        with tf.GradientTape() as outer:
-            outer.watch(inputs)
-            with tf.GradientTape() as tape:
-                tape.watch(inputs)
-                outputs = function(inputs)
-                rows, columns = outputs.shape[2:4]
-                squares = tf.reduce_sum(weights[:, :rows, :columns] * outputs**2)
-            first = tape.gradient(squares, inputs)
-            along = tf.reduce_sum(first * weights)
-        return outputs, first, outer.gradient(along, inputs)
-
-    run = tf.function(derivatives) if traced else derivatives
-    for found, expected in zip(run(exact), derivatives(pooled), strict=True):
-        np.testing.assert_array_equal(found, expected)

@@ -17,14 +17,13 @@ since P is symmetric, the Jacobian of h is P / s, and that of s is h / R. Each i
 operation of what it depends on; m and v carry derivatives of their own (`moments`), for users
 who take them besides, and for s where it stands in the last line.
 
-A shift of x by a number a channel, as a convolution's bias is, changes none of the three. Where x
-is such a sum they are recorded as functions of what was shifted: the shift's derivative is the 0
-that it is, in place of a sum over x which rounding alone keeps from 0.
+G sums to 0 over each channel, which is all that a bias before the layer asks of it: it is marked.
 """
 
 import tensorflow as tf
 
 from tfmeta.inner.batch_kernels import ComposedKernels, FusedKernels, count, totals
+from tfmeta.inner.bias import mark_centred
 from tfmeta.inner.recorded import recorded
 
 
@@ -37,23 +36,22 @@ class BatchNormalization:
         kernels: the class of what computes.
     """
 
-    def __init__(self, inputs, *, fused, summands=None):
+    def __init__(self, inputs, *, fused):
         """Takes the moments.
 
         Args:
             inputs: floating-point tensor of rank 2 or more.
             fused: whether TensorFlow's fused operations may compute, where they can.
-            summands: what `inputs` are the sum of, a tensor of their shape and one [C], or None.
         """
         self.inputs = inputs
-        self.summands = summands or [inputs]
         self.kernels = FusedKernels if fused and FusedKernels.serve(inputs) else ComposedKernels
-        self.mean, self.variance = recorded(
-            "Moments",
-            lambda: list(self.kernels.moments(inputs)),
-            self._moments_gradient,
-            self.summands,
-        )
+
+        def forward():
+            # Here: a forward-mode derivative is asked for as soon as they are recorded.
+            self.mean, self.variance = self.kernels.moments(inputs)
+            return [self.mean, self.variance]
+
+        recorded("Moments", forward, self._moments_gradient, [inputs])
 
     def __call__(self, epsilon, scale, offset):
         """Returns `scale h + offset` [..., C], None standing for 1 and 0."""
@@ -63,8 +61,7 @@ class BatchNormalization:
     def _moments_gradient(self, mean_gradient, variance_gradient):
         size = count(self.inputs)
         slope = variance_gradient * (2 / size)
-        of_x = self.inputs * slope + (mean_gradient / size - slope * self.mean)
-        return [of_x, mean_gradient][: len(self.summands)]
+        return [self.inputs * slope + (mean_gradient / size - slope * self.mean)]
 
 
 class _Normalised:
@@ -72,7 +69,7 @@ class _Normalised:
 
     def __init__(self, moments, epsilon):
         x, variance = moments.inputs, moments.variance
-        self._unshifted, *self._shifts = moments.summands
+        self._x = x
         self._kernels = moments.kernels(x, moments.mean, variance, epsilon)
         self._deviations = tf.sqrt(variance + epsilon) * count(x)
 
@@ -80,7 +77,7 @@ class _Normalised:
         """`N(x; c, b)`."""
 
         def gradient(upstream):
-            found = [self._gradient(upstream, scale)[0], *map(tf.zeros_like, self._shifts)]
+            found = [self._gradient(upstream, scale)[0]]
             if scale is not None:
                 found.append(self._sums(upstream, self._kernels.sums()))
             if offset is not None:
@@ -92,7 +89,7 @@ class _Normalised:
             "BatchNormalization",
             lambda: [compute()],
             gradient,
-            [self._unshifted, *self._shifts, *(t for t in (scale, offset) if t is not None)],
+            [self._x, *(t for t in (scale, offset) if t is not None)],
         )
         return outputs
 
@@ -122,9 +119,10 @@ class _Normalised:
             "BatchNormalizationGradient",
             forward,
             gradient,
-            [z, self._unshifted, *([] if scale is None else [scale])],
+            [z, self._x, *([] if scale is None else [scale])],
         )
         z_sums = self._sums(z, lambda _: tf.identity(sums))
+        mark_centred(found)
         return found, z_sums
 
     def _sums(self, z, compute):
@@ -133,7 +131,5 @@ class _Normalised:
         def gradient(upstream):
             return [self.outputs(upstream, None), self._gradient(z, upstream)[0]]
 
-        (sums,) = recorded(
-            "BatchNormalizationSums", lambda: [compute(z)], gradient, [z, self._unshifted]
-        )
+        (sums,) = recorded("BatchNormalizationSums", lambda: [compute(z)], gradient, [z, self._x])
         return sums

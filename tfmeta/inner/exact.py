@@ -6,8 +6,8 @@ a MAML meta-gradient is a second derivative. They get a gradient of their own (`
 batch normalisation by its batch's moments becomes one operation (`batch_normalization`). Max
 pooling has two cases of its own (`max_pool`).
 
-TensorFlow's own functions are kept: the modules that they look up while they run are replaced by
-transparent stand-ins, which act differently only on a thread that is inside
+TensorFlow's own code is kept: these functions, and the modules that they look up while they run,
+are replaced by transparent stand-ins, which act differently only on a thread that is inside
 `exact_derivatives()`. Everything outside, other threads included, runs as before.
 """
 
@@ -32,10 +32,6 @@ class _Scope:
     example_weights: tf.Tensor | None = None
     # By the mean that they found: what normalises by it takes both steps together.
     batches: dict = dataclasses.field(default_factory=dict)
-    # By the sum of both: images and bias.
-    biased: dict = dataclasses.field(default_factory=dict)
-    # By what came out of a ReLU: what went in.
-    rectified: dict = dataclasses.field(default_factory=dict)
 
 
 class _ThreadState(threading.local):
@@ -103,7 +99,6 @@ def _install():
         # Keras looks these up by their public names.
         tf.nn.batch_normalization = _batch_normalization(tf.nn.batch_normalization)
         tf.nn.bias_add = _bias_add(tf.nn.bias_add)
-        tf.nn.relu = _relu(tf.nn.relu)
         # In nn_impl only `moments` (and sampled softmax, which is no layer's) stops gradients.
         nn_impl.math_ops = _StandIn(
             nn_impl.math_ops, reduce_mean=_example_mean(nn_impl.math_ops.reduce_mean)
@@ -144,8 +139,7 @@ def _moments(original):
 
 
 def _batch_moments(scope, x):
-    fused = not (scope.xla or _thread.portable)
-    batch = BatchNormalization(x, fused=fused, summands=scope.biased.get(x.ref()))
+    batch = BatchNormalization(x, fused=not (scope.xla or _thread.portable))
     scope.batches[batch.mean.ref()] = batch
     return batch.mean, batch.variance
 
@@ -167,26 +161,11 @@ def _bias_add(original):
     @functools.wraps(original)
     def bias_add(value, bias, data_format=None, name=None):
         images = tf.is_tensor(value) and value.shape.rank == 4
-        scope = _thread.scope
-        if scope is not None and images and not str(data_format).startswith("NC"):
-            bias = tf.convert_to_tensor(bias)  # of a Keras variable, on a tape that may watch it
-            outputs = add_bias(value, bias, original)
-            scope.biased[outputs.ref()] = [value, bias]
-            return outputs
+        if _thread.scope is not None and images and not str(data_format).startswith("NC"):
+            return add_bias(value, bias, original)
         return original(value, bias, data_format, name)
 
     return bias_add
-
-
-def _relu(original):
-    @functools.wraps(original)
-    def relu(features, name=None):
-        outputs = original(features, name)
-        if _thread.scope is not None and tf.is_tensor(features):
-            _thread.scope.rectified[outputs.ref()] = features
-        return outputs
-
-    return relu
 
 
 def _stop_gradient(original):
@@ -232,12 +211,6 @@ def _static_axes(axis, rank):
 def _max_pool(original):
     def max_pool(input, ksize, strides, padding, *args, **kwargs):
         scope = _thread.scope
-        if scope is not None and tf.is_tensor(input) and input.ref() in scope.rectified:
-            # The maximum of what a ReLU returns is the ReLU of the maximum, to the bit and with
-            # the same derivatives, and there are fewer maxima than pixels.
-            return tf.nn.relu(
-                max_pool(scope.rectified[input.ref()], ksize, strides, padding, *args, **kwargs)
-            )
         channels_first = str(kwargs.get("data_format")).startswith("NC")
         if scope is not None and (scope.xla or keeps_shape(ksize, strides, padding)):
             return exact_max_pool(input, ksize, strides, padding, channels_first=channels_first)
