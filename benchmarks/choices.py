@@ -61,7 +61,7 @@ def measure(name) -> dict:
 
 def _timed_choice(settings, strategy):
     began = time.perf_counter()
-    chosen = choose(settings, strategy, lambda: True)
+    chosen = choose(settings, strategy)
     return chosen.way, time.perf_counter() - began, chosen.reason
 
 

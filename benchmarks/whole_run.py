@@ -56,11 +56,16 @@ class BareLoop:
         with config.configured(recipe.read_recipe([name], bindings(name, steps))) as settings:
             # As `tfmeta.train` does.
             building.set_threads(settings.run.intra_op_threads)
-            building.set_determinism(None)
+            building.set_determinism(settings.run.deterministic)
             strategy = building.make_strategy(None)
             stream = building.train_stream(settings)
-            self._training = choose(settings, strategy, lambda: True).training
+            self._training, way, _ = choose(settings, strategy)
             self._training.start(lambda first: _Repeated(stream))
+        # The run would choose for itself, among ways that take about as long as each other.
+        self.way = [
+            f"run.jit_compile = {way.jit_compile}",
+            f"{type(self._training.learner).__name__}.parallel = '{way.parallel}'",
+        ]
         self._training.advance(2)
 
     def seconds_per_step(self, steps) -> float:
@@ -94,10 +99,10 @@ def bindings(name, steps):
     ]
 
 
-def whole_run(name, steps) -> float:
-    """Seconds a step of `tfmeta.train`, from its first row to its last."""
+def whole_run(name, steps, way) -> float:
+    """Seconds a step of `tfmeta.train`, from its first row to its last, with bindings more."""
     with tempfile.TemporaryDirectory() as folder:
-        flags_ = [f"--gin_param={line}" for line in bindings(name, steps)]
+        flags_ = [f"--gin_param={line}" for line in [*bindings(name, steps), *way]]
         subprocess.run(
             [
                 *(sys.executable, "-m", "tfmeta.train", f"--gin_file={name}"),
@@ -121,10 +126,11 @@ def measure(name) -> dict:
     bare, rows = BareLoop(name, steps), []
     for _ in range(_ROUNDS.value):
         before = bare.seconds_per_step(steps // 2)
-        run = whole_run(name, steps)
+        run = whole_run(name, steps, bare.way)
         rows.append((run, (before + bare.seconds_per_step(steps // 2)) / 2))
     added = [run / step - 1 for run, step in rows]
     return {
+        "way": bare.way,
         "seconds_per_step_of_the_run": [round(run, 6) for run, _ in rows],
         "seconds_per_step_bare": [round(step, 6) for _, step in rows],
         "added_median": round(float(np.median(added)), 4),

@@ -63,6 +63,27 @@ def test_a_place_that_is_no_directory_is_said(monkeypatch, tmp_path):
         xla_cache.use_xla_cache()
 
 
+def test_a_path_with_a_space_is_refused(monkeypatch, tmp_path):
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    monkeypatch.setenv(xla_cache.VARIABLE, str(tmp_path / "my cache"))
+    with pytest.raises(PermissionError, match=r"without spaces in its path.*my cache"):
+        xla_cache.use_xla_cache()
+    assert "TF_XLA_FLAGS" not in os.environ
+    assert not (tmp_path / "my cache").exists()
+
+
+@pytest.mark.parametrize("variable", ["XLA_FLAGS", "TF_XLA_FLAGS"])
+def test_other_flags_have_a_folder_of_their_own(monkeypatch, tmp_path, variable):
+    monkeypatch.setenv(xla_cache.VARIABLE, str(tmp_path))
+    folders = []
+    for flags in ("", "--some_flag"):
+        monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+        monkeypatch.setenv(variable, flags)
+        xla_cache.use_xla_cache()
+        folders.append(os.environ["TF_XLA_FLAGS"].split()[-1])
+    assert folders[0] != folders[1]
+
+
 def folder_of(monkeypatch, tmp_path, cpuinfo):
     (tmp_path / "cpuinfo").write_text(cpuinfo)
     monkeypatch.setattr(xla_cache, "CPUINFO", tmp_path / "cpuinfo")

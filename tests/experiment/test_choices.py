@@ -1,5 +1,6 @@
 """The choice of how a run computes: by what times, at what cost, and in which words."""
 
+import contextlib
 import types
 
 import pytest
@@ -25,9 +26,8 @@ class FakeTraining:
     """Of a learner whose meta-gradient takes so many seconds, or is refused."""
 
     def __init__(self, clock, seconds, parallel="auto", chains_state=False, large=False):
-        way = "sequential" if large else parallel
-        self.learner = types.SimpleNamespace(parallel=way, chains_state=chains_state)
-        self.asked_parallel = parallel
+        self.learner = types.SimpleNamespace(parallel=parallel, chains_state=chains_state)
+        self.parallel = "sequential" if large else parallel
         self._clock, self._seconds = clock, seconds
 
     def meta_gradient(self, batch):
@@ -58,7 +58,9 @@ def choose(monkeypatch):
         )
         strategy = types.SimpleNamespace(num_replicas_in_sync=replicas)
         monkeypatch.setattr(choices, "build_training", build_training)
-        found = choices.choose(settings, strategy, lambda: vectorizes)
+        refusals = contextlib.nullcontext([] if vectorizes else ["no converter"])
+        monkeypatch.setattr(choices, "noting_refusals", lambda: refusals)
+        found = choices.choose(settings, strategy)
         return found, built
 
     return choosing

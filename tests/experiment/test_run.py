@@ -96,6 +96,8 @@ def test_large_tasks_are_computed_each_by_itself_and_a_run_goes_on_with_it(
     choices = json.loads((workdir / "run.json").read_text())["choices"]
     assert choices["parallel"] == "sequential"
     assert choices["reason"] == "its tasks are large"
+    with opened(workdir) as run:  # evaluation follows the recipe, in every session
+        assert run.learner.parallel == "auto"
     whole = tensors(workdir, 12)
     for step in (8, 12):
         shutil.rmtree(workdir / "checkpoints" / f"step_{step:09d}")

@@ -115,6 +115,24 @@ def test_the_number_of_steps_of_a_call_does_not_touch_a_bit():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("asked", "way"), [(None, "auto"), ("sequential", "sequential")])
+def test_a_way_to_compute_is_the_steps_alone(monkeypatch, asked, way):
+    learner, seen = _learner("maml"), []
+    compute = learner.compute_meta_gradient
+
+    def seeing(*arguments):
+        seen.append(learner.parallel)
+        return compute(*arguments)
+
+    monkeypatch.setattr(learner, "compute_meta_gradient", seeing)
+    training = Training(learner, tf.distribute.get_strategy(), 3, parallel=asked)
+    training.build(_stream(0))
+    training.start(_stream)
+    training.advance(2)
+    assert set(seen) == {way}
+    assert (training.parallel, learner.parallel) == (way, "auto")
+
+
 def test_the_values_are_the_means_of_the_steps_since_the_last_reset():
     training = _training("maml")
     training.start(_stream)

@@ -114,6 +114,22 @@ def test_clipping_bounds_each_entry_of_the_applied_gradient(problem):
     assert largest == pytest.approx(1e-3, rel=1e-6)
 
 
+def test_a_gradient_that_is_not_finite_is_not_applied_though_the_loss_is(problem, monkeypatch):
+    learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.3))
+    compute = learner.compute_meta_gradient
+
+    def spoiled(*arguments):
+        (first, *others), state, logs = compute(*arguments)
+        return [first / 0.0, *others], state, logs
+
+    monkeypatch.setattr(learner, "compute_meta_gradient", spoiled)
+    before = [w.numpy() for w in values(learner.network.trainable_variables)]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="gradient is not finite"):
+        learner.train_on_batch(*problem.batch)
+    for start, variable in zip(before, learner.network.trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable, start)
+
+
 @pytest.mark.parametrize(
     "form", [{"rematerialize": True}, {"rematerialize": True, "adapted": "head/*"}]
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmeta.parallel import chain_tasks, map_tasks
+from tfmeta.parallel import chain_tasks, map_tasks, noting_refusals
 from tfmeta.tasks.task import Examples
 
 X = tf.reshape(tf.range(12.0), [4, 3])
@@ -105,7 +105,9 @@ def test_what_cannot_be_vectorised_runs_one_task_at_a_time_and_says_so_once(monk
     module = importlib.import_module("tfmeta.parallel.map_tasks")
     monkeypatch.setattr(module, "_vectorized", refuse)
     for _ in range(2):
-        assert np.array_equal(map_tasks(lambda x: 2 * x, X), 2 * X)
+        with noting_refusals() as refusals:
+            assert np.array_equal(map_tasks(lambda x: 2 * x, X), 2 * X)
+        assert refusals == ["No pfor vectorization defined for SomeOperation"]
     (message,) = [record.getMessage() for record in caplog.records]
     assert "SomeOperation" in message
     with pytest.raises(ValueError, match="SomeOperation"):

@@ -59,6 +59,22 @@ def test_the_learner_fits_as_other_keras_models_do():
     assert {"return_before", "return_after", "surrogate"} <= set(history)
 
 
+def test_a_step_that_is_not_finite_is_not_taken(monkeypatch):
+    learner = learner_of(outer=rl.PolicyGradient())
+    compute = learner.compute_meta_gradient
+
+    def spoiled(*arguments):
+        (first, *others), state, logs = compute(*arguments)
+        return [first * float("nan"), *others], state, logs
+
+    monkeypatch.setattr(learner, "compute_meta_gradient", spoiled)
+    before = [variable.numpy() for variable in learner.parameter_variables]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="gradient is not finite"):
+        learner.fit(tasks(), steps_per_epoch=1, verbose=0)
+    for start, variable in zip(before, learner.parameter_variables, strict=True):
+        np.testing.assert_array_equal(variable, start)
+
+
 def test_each_update_has_its_own_trajectories_and_rate(small):
     batch = next(iter(tasks(split="test")))
     drawn = small.trajectories(batch, inner_steps=2)

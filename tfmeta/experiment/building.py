@@ -88,17 +88,16 @@ def build_training(
         settings: the recipe's.
         strategy: of the run.
         jit_compile: whether XLA compiles the meta-gradient.
-        parallel: in place of the learner's own.
+        parallel: of the meta-gradient, in place of the learner's own.
 
     Raises:
         RecipeError: if something in the recipe can't be built.
     """
     learner = build_learner(settings, strategy, jit_compile)
-    if parallel:
-        learner.parallel = parallel
     stream = train_stream(settings)
     with explained(f"recipe {settings.recipe}"):
-        training = Training(learner, strategy, settings.train.tasks_per_step, jit_compile)
+        tasks = settings.train.tasks_per_step
+        training = Training(learner, strategy, tasks, jit_compile, parallel)
         training.build(stream)
     return training
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfmeta.experiment.building import build_training, train_stream
 from tfmeta.experiment.training import Training
+from tfmeta.parallel import noting_refusals
 
 # What a trial may cost, as a share of the training that it may shorten.
 _SHARE = 0.05
@@ -59,24 +60,24 @@ class Chosen(NamedTuple):
     reason: str
 
 
-def choose(settings, strategy, vectorizes) -> Chosen:
+def choose(settings, strategy) -> Chosen:
     """Chooses how a new run computes its meta-gradient; what its recipe fixes is not tried.
 
     Args:
         settings: the recipe's `Settings`.
         strategy: of the run; several devices would have to agree, so they take no trial.
-        vectorizes: callable that says whether the tasks of what was built could be vectorised.
     """
     fixed = settings.run.jit_compile
     began = time.perf_counter()
-    training = build_training(settings, strategy, bool(fixed))
+    with noting_refusals() as refusals:
+        training = build_training(settings, strategy, bool(fixed))
     seconds = time.perf_counter() - began
     learner, others = training.learner, []
-    first = Way(bool(fixed), learner.parallel)
-    if training.asked_parallel != learner.parallel:
+    first = Way(bool(fixed), training.parallel)
+    if training.parallel != learner.parallel:
         return Chosen(training, first, "its tasks are large")
-    if learner.parallel == "auto":
-        first = first._replace(parallel="vectorized" if vectorizes() else "sequential")
+    if training.parallel == "auto":
+        first = first._replace(parallel="sequential" if refusals else "vectorized")
         if first.parallel == "vectorized" and not learner.chains_state:
             others.append(first._replace(parallel="sequential"))
     if fixed is None:

@@ -43,7 +43,6 @@ def _restored(settings: Settings, place: WorkDir, training, step: int):
     learner, strategy = training.learner, tf.distribute.get_strategy()
     if training.strategy is not strategy:
         learner = building.build_learner(settings, strategy, training.jit_compile)
-        learner.parallel = training.learner.parallel
     # The counters stay those of the run, whatever step is chosen.
     place.checkpoints().restore(step, state_of(learner), counters=False)
     return learner

@@ -100,7 +100,6 @@ def opened(workdir, params: Sequence[str] = (), checkpoint: str | None = None) -
             )
         strategy = tf.distribute.get_strategy()
         learner = building.build_learner(settings, strategy, record["choices"]["jit_compile"])
-        learner.parallel = record["choices"]["parallel"]
         step = place.chosen_step(checkpoint or settings.evaluate.checkpoint)
         place.checkpoints().restore(step, state_of(learner), counters=False)
         yield Opened(settings, learner, step)

@@ -103,7 +103,7 @@ class _Run:
         stop.listen()
         check_agreement(cluster, facts, _MUST_AGREE)
         with _warnings() as warnings:
-            self.training = self._build(facts, step, continue_anyway, warnings)
+            self.training = self._build(facts, step, continue_anyway)
         self._record["warnings"] = warnings
         if step:
             place.checkpoints().restore(step, self.training.state)
@@ -172,9 +172,7 @@ class _Run:
             "data": building.train_stream(self.settings).info,
         }
 
-    def _build(
-        self, facts: list[dict], step: int, continue_anyway: bool, warnings: list[str]
-    ) -> Training:
+    def _build(self, facts: list[dict], step: int, continue_anyway: bool) -> Training:
         settings, old = self.settings, record.read(self.place.path)
         own = facts[self.cluster.index]
         new = {
@@ -194,19 +192,15 @@ class _Run:
                 settings, self.strategy, kept["jit_compile"], kept["parallel"]
             )
         else:
-            training, new["choices"] = self._choose(warnings)
+            training, new["choices"] = self._choose()
         new["data"] = own["data"]
         self._record = new
         return training
 
-    def _choose(self, warnings: list[str]) -> tuple[Training, dict]:
+    def _choose(self) -> tuple[Training, dict]:
         """How the run computes, from now on."""
-
-        def vectorizes():
-            return not any("each by itself" in warning for warning in warnings)
-
         with building.operation_errors():
-            training, way, reason = choose(self.settings, self.strategy, vectorizes)
+            training, way, reason = choose(self.settings, self.strategy)
         self.progress.say(f"computes tasks {way} ({reason})")
         per_pass = training.learner.tasks_per_pass
         return training, {**way._asdict(), "tasks_per_pass": per_pass, "reason": reason}

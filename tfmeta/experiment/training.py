@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.packing import pack, unpack
+from tfmeta.inner import all_finite
 
 _PREFETCH = 2  # steps
 
@@ -39,12 +40,21 @@ class Training:
         strategy: of TensorFlow; the default one for a single device.
         tasks_per_step: tasks of a step, over all replicas.
         jit_compile: XLA for the meta-gradient.
+        parallel: how the meta-gradient's tasks are computed, in place of the learner's own, by
+            which evaluation goes on. `build` settles what "auto" makes of their size.
 
     Raises:
         ValueError: if the tasks can't be divided evenly over the replicas.
     """
 
-    def __init__(self, learner, strategy, tasks_per_step: int, jit_compile: bool = False):
+    def __init__(
+        self,
+        learner,
+        strategy,
+        tasks_per_step: int,
+        jit_compile: bool = False,
+        parallel: str | None = None,
+    ):
         replicas = strategy.num_replicas_in_sync
         if tasks_per_step % replicas:
             raise ValueError(
@@ -53,7 +63,7 @@ class Training:
                 f"{-(-tasks_per_step // replicas) * replicas}, or other devices."
             )
         self.learner = learner
-        self.asked_parallel = learner.parallel  # of the recipe; `build` settles the learner's
+        self.parallel = parallel or learner.parallel
         self.strategy = strategy
         self.tasks_per_step = tasks_per_step
         self.jit_compile = jit_compile
@@ -64,13 +74,10 @@ class Training:
         self.names: list[str] = []
 
     def build(self, stream) -> None:
-        """Compiles the step for a stream's shapes; afterwards `names` and `state` are known.
-
-        What the tasks' size makes of `parallel="auto"` is the learner's own `parallel` from then
-        on, as it is in a run that goes on: it holds for maps inside a task too.
-        """
+        """Compiles the step for a stream's shapes; afterwards `names` and `state` are known."""
         spec = stream.batch(self.tasks_per_step // self.strategy.num_replicas_in_sync)
-        self.learner.parallel = self.learner.way_of(spec.element_spec)
+        if self.parallel == "auto":
+            self.parallel = self.learner.way_of(spec.element_spec)
         with self.strategy.scope():
             self.learner.build_metrics(spec.element_spec)
         gradient = tf.function(self._gradient, jit_compile=self.jit_compile, autograph=False)
@@ -153,7 +160,11 @@ class Training:
     def _gradient(self, batch, first_task, replica):
         per_replica = self.tasks_per_step // self.strategy.num_replicas_in_sync
         self.learner.reset_metrics()  # So that what is logged is this step's.
-        return self.learner.compute_meta_gradient(batch, first_task + replica * per_replica)
+        own, self.learner.parallel = self.learner.parallel, self.parallel  # while this is traced
+        try:
+            return self.learner.compute_meta_gradient(batch, first_task + replica * per_replica)
+        finally:
+            self.learner.parallel = own
 
     def _in_replica(self, batch, first_task):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -164,10 +175,8 @@ class Training:
         first_task = self.step_variable * self.tasks_per_step
         gradients, state, logs = self._means_over_replicas(next(batches), first_task)
         values = [tf.cast(logs[name], tf.float64) for name in self.names]
-        if not hasattr(self.learner.optimizer, "inner_optimizer"):
-            # Loss scaling meets infinite gradients on purpose, and skips them itself.
-            finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
-            values[0] = tf.where(tf.reduce_all(finite), values[0], float("nan"))
+        finite = all_finite(values[0], gradients, self.learner.optimizer)
+        values[0] = tf.where(finite, values[0], float("nan"))
         self.learner.apply_meta_gradient(gradients, state)
         self.step_variable.assign_add(1)
         return tf.stack(values)

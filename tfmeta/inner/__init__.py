@@ -3,7 +3,13 @@
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
 from tfmeta.inner.exact import exact_derivatives, portable_operations
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
-from tfmeta.inner.gradients import dot, gradient, hessian_vector_product
+from tfmeta.inner.gradients import (
+    all_finite,
+    dot,
+    finite_assertions,
+    gradient,
+    hessian_vector_product,
+)
 from tfmeta.inner.inexact import check_exactness
 from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
 from tfmeta.inner.loop import run_steps
@@ -21,11 +27,13 @@ __all__ = [
     "KroneckerPrecision",
     "PureNetwork",
     "SetLoss",
+    "all_finite",
     "by_pattern",
     "check_exactness",
     "conjugate_gradient",
     "dot",
     "exact_derivatives",
+    "finite_assertions",
     "gradient",
     "hessian_vector_product",
     "kl_divergence",

@@ -1,4 +1,4 @@
-"""Gradients that name a weight that has none, and Hessian-vector products."""
+"""Gradients that name a weight that has none or are not finite, and Hessian-vector products."""
 
 import tensorflow as tf
 
@@ -31,6 +31,29 @@ def gradient(tape, target, weights, paths, *, what, zero=()):
             "or leave them out of `adapted`."
         )
     return [tf.convert_to_tensor(value) for value in gradients]
+
+
+def all_finite(loss, gradients, optimizer):
+    """Whether the loss [] and all gradients are finite, a bool [].
+
+    Of the loss alone where the optimizer scales it: that meets infinite gradients on purpose, and
+    skips them by itself.
+    """
+    tensors = [loss] if hasattr(optimizer, "inner_optimizer") else [loss, *gradients]
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def finite_assertions(loss, gradients, optimizer):
+    """What a step that applies the gradients must depend on: a list of operations, or empty."""
+    assertion = tf.debugging.Assert(
+        all_finite(loss, gradients, optimizer),
+        [
+            "The meta-loss or its gradient is not finite. Lower the inner rate or the outer one, "
+            "and look for values that are not finite in the data. Step:",
+            optimizer.iterations.value,
+        ],
+    )
+    return [] if assertion is None else [assertion]
 
 
 def hessian_vector_product(loss, weights, vector):

@@ -5,6 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
+from tfmeta.inner import finite_assertions
 from tfmeta.learners import checks, ways
 from tfmeta.learners.pure_functions import mean_over_tasks
 from tfmeta.parallel import chain_tasks, map_tasks
@@ -52,14 +53,7 @@ class MetaSteps:
         count = tf.shape(task.support.targets)[0]
         index = tf.cast(self.optimizer.iterations, tf.int64) * tf.cast(count, tf.int64)
         gradients, state, logs = self.compute_meta_gradient(data, index)
-        finite = tf.debugging.Assert(
-            tf.math.is_finite(logs["loss"]),
-            [
-                "The meta-loss is not finite. Lower the inner rate or the outer one. Step:",
-                self.optimizer.iterations.value,
-            ],
-        )
-        with tf.control_dependencies([] if finite is None else [finite]):
+        with tf.control_dependencies(finite_assertions(logs["loss"], gradients, self.optimizer)):
             self.apply_meta_gradient(gradients, state)
         return self._logged(logs, count)
 

@@ -1,5 +1,6 @@
 """Mapping a function of one task over a leading axis of tasks."""
 
+import contextlib
 import logging
 import os
 
@@ -16,6 +17,7 @@ from tfmeta.parallel.registry import task_converters
 
 _logger = logging.getLogger("tfmeta")
 _warned = set()
+_noted: list[list[str]] = []
 
 PARALLEL = ("auto", "vectorized", "sequential")
 
@@ -63,8 +65,19 @@ def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
         if raised:  # the function is wrong, whichever way it is mapped
             raise
         results = _sequential(function, tasks)
-        _warn_once(error)
+        _refused(error)
         return results
+
+
+@contextlib.contextmanager
+def noting_refusals():
+    """Gives a list to which each map adds why it could not be vectorised, inside the `with`."""
+    refusals = []
+    _noted.append(refusals)
+    try:
+        yield refusals
+    finally:
+        _noted.pop()
 
 
 def _noting(function, raised):
@@ -165,8 +178,11 @@ def _unflatten(structure, tensors):
     return tf.nest.pack_sequence_as(structure, filled)
 
 
-def _warn_once(error):
+def _refused(error):
+    """Says why, once a process, and notes it each time."""
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for refusals in _noted:
+        refusals.append(message)
     if message not in _warned:
         _warned.add(message)
         _logger.warning("Tasks run each by itself, since vectorising them failed: %s", message)

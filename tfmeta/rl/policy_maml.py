@@ -5,6 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
+from tfmeta.inner import finite_assertions
 from tfmeta.parallel import map_tasks
 from tfmeta.rl.adaptation import Adaptation
 from tfmeta.rl.meta_objective import MetaObjective
@@ -189,7 +190,8 @@ class PolicyMAML(keras.Model):
     def train_step(self, data):
         """One meta-step, for `fit`."""
         gradients, state, logs = self.compute_meta_gradient(data)
-        self.apply_meta_gradient(gradients, state)
+        with tf.control_dependencies(finite_assertions(logs["loss"], gradients, self.optimizer)):
+            self.apply_meta_gradient(gradients, state)
         return logs
 
     def trajectories(self, data, inner_steps=None):
