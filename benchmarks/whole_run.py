@@ -52,8 +52,9 @@ _WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
 class BareLoop:
     """The compiled loop of a recipe's meta-steps on one batch."""
 
-    def __init__(self, name, steps):
-        with config.configured(recipe.read_recipe([name], bindings(name, steps))) as settings:
+    def __init__(self, name):
+        # The whole recipe, whose length says what a trial of ways may cost.
+        with config.configured(recipe.read_recipe([name], [])) as settings:
             # As `tfmeta.train` does.
             building.set_threads(settings.run.intra_op_threads)
             building.set_determinism(settings.run.deterministic)
@@ -123,7 +124,7 @@ def whole_run(name, steps, way) -> float:
 def measure(name) -> dict:
     """Both in turns, and what the run adds, round by round."""
     steps = STEPS[name]
-    bare, rows = BareLoop(name, steps), []
+    bare, rows = BareLoop(name), []
     for _ in range(_ROUNDS.value):
         before = bare.seconds_per_step(steps // 2)
         run = whole_run(name, steps, bare.way)
