@@ -95,7 +95,7 @@ def own_table(documents) -> list[str]:
             continue
         other, ratio = best_other(document)
         low, high = row["seconds_quartiles"]
-        first = next(iter(document["contestants"].values()))
+        first = next(iter(document["contestants"].values())).get("share_of_large_product")
         lines.append(
             _line(
                 [
@@ -105,7 +105,7 @@ def own_table(documents) -> list[str]:
                     f"{row['compile_seconds']:.1f}",
                     f"{document['operations']:.2e}",
                     f"{row['share_of_large_product']:.0%}",
-                    f"{3 * first['share_of_large_product']:.0%}",
+                    "" if first is None else f"{3 * first:.0%}",
                     f"{row['share_of_products_alone']:.0%}",
                     other,
                     f"{ratio:.2f}",
@@ -166,7 +166,10 @@ def figure(documents):
 
 
 def _panel(axis, workload, rows, colors):
+    axis.set_title(workload, fontsize=9)
     timed = {name: row for name, row in rows.items() if "stopped" not in row}
+    if not timed:
+        return
     ratios = [row["ratio_median"] for row in timed.values()]
     low, high = zip(*(row["ratio_quartiles"] for row in timed.values()), strict=True)
     spread = [
@@ -180,7 +183,6 @@ def _panel(axis, workload, rows, colors):
     axis.set_xscale("log")
     axis.invert_yaxis()
     axis.tick_params(labelsize=7, labelbottom=True)
-    axis.set_title(workload, fontsize=9)
 
 
 def _line(cells) -> str:

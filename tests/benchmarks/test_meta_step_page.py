@@ -40,6 +40,14 @@ def test_a_contestant_without_turns_is_shown_by_its_early_step(document):
     assert row["rounds"] == 0
 
 
+def test_a_first_contestant_that_was_stopped_leaves_its_cells_empty(document):
+    document["contestants"]["pytorch_loop"] = {"stopped": "stopped: memory"}
+    lines = meta_step_page.own_table({"sinusoid_1step": document})
+    assert " |  | " in next(line for line in lines if line.startswith("| sinusoid_1step"))
+    document["contestants"] = {"tfmeta": {"stopped": "stopped: memory"}}
+    meta_step_page.figure({"sinusoid_1step": document})
+
+
 def test_the_page_shows_ratios_and_who_was_stopped(document):
     document["contestants"].pop("products_alone")
     page = meta_step_page.markdown({"sinusoid_1step": document}, threads=2)
