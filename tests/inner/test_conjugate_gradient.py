@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.inner import conjugate_gradient, hessian_vector_product
+from tfmeta.inner import conjugate_gradient, hessian_operator, hessian_vector_product
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.normal(size=(6, 6))
@@ -49,3 +49,18 @@ def test_hessian_vector_product_of_a_quadratic_is_the_matrix_product():
 
     product = hessian_vector_product(loss, [tf.constant(RIGHT)], [tf.constant(RIGHT[::-1].copy())])
     np.testing.assert_allclose(product[0], MATRIX.numpy() @ RIGHT[::-1], rtol=1e-12)
+
+
+def test_products_with_one_hessian_compute_its_gradient_once():
+    calls = []
+
+    def loss(weights):
+        calls.append(weights)
+        (x,) = weights
+        return 0.5 * tf.reduce_sum(x * tf.linalg.matvec(MATRIX, x)) + tf.reduce_sum(x**3)
+
+    product = hessian_operator(loss, [tf.constant(RIGHT)])
+    hessian = MATRIX.numpy() + np.diag(6 * RIGHT)
+    for vector in np.eye(len(RIGHT)):
+        np.testing.assert_allclose(product([tf.constant(vector)])[0], hessian @ vector, rtol=1e-12)
+    assert len(calls) == 1

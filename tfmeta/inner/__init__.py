@@ -8,6 +8,7 @@ from tfmeta.inner.gradients import (
     dot,
     finite_assertions,
     gradient,
+    hessian_operator,
     hessian_vector_product,
 )
 from tfmeta.inner.inexact import check_exactness
@@ -35,6 +36,7 @@ __all__ = [
     "exact_derivatives",
     "finite_assertions",
     "gradient",
+    "hessian_operator",
     "hessian_vector_product",
     "kl_divergence",
     "portable_operations",

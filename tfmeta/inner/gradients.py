@@ -56,23 +56,38 @@ def finite_assertions(loss, gradients, optimizer):
     return [] if assertion is None else [assertion]
 
 
-def hessian_vector_product(loss, weights, vector):
-    """Returns H v, reverse over reverse: the gradient of <dloss/dweights, v>.
+def hessian_operator(loss, weights):
+    """Returns the function v -> H v, reverse over reverse: v times the Jacobian of the gradient.
+
+    The gradient is computed once, here, and each product only goes back through it.
 
     Args:
         loss: function of a list of weights to a scalar.
         weights: list of tensors at which the Hessian is taken.
-        vector: list of tensors, shapes of `weights`.
+
+    Returns:
+        A function of a list of tensors, shapes of `weights`, to such a list.
     """
-    with tf.GradientTape() as outer:
+    with tf.GradientTape(persistent=True) as outer:
         outer.watch(weights)
         with tf.GradientTape() as inner:
             inner.watch(weights)
             value = loss(weights)
         first = inner.gradient(value, weights, unconnected_gradients="zero")
-        product = dot([tf.convert_to_tensor(g) for g in first], vector)
-    second = outer.gradient(product, weights, unconnected_gradients="zero")
-    return [tf.convert_to_tensor(value) for value in second]
+        first = [tf.convert_to_tensor(gradient) for gradient in first]
+
+    def product(vector):
+        second = outer.gradient(
+            first, weights, output_gradients=vector, unconnected_gradients="zero"
+        )
+        return [tf.convert_to_tensor(value) for value in second]
+
+    return product
+
+
+def hessian_vector_product(loss, weights, vector):
+    """Returns H v at `weights`, once; see `hessian_operator`."""
+    return hessian_operator(loss, weights)(vector)
 
 
 def dot(left, right):

@@ -80,9 +80,10 @@ class IMAML(MetaLearner):
     def _solve(self, weights, direct, support, network_state):
         adapted = [weights[index] for index in self._adapted]
         loss = self._support_loss_of(weights, support, network_state)
+        hessian = inner.hessian_operator(loss, adapted)
 
         def operator(vector):
-            product = inner.hessian_vector_product(loss, adapted, vector)
+            product = hessian(vector)
             return [v + p / self.regularization for v, p in zip(vector, product, strict=True)]
 
         return inner.conjugate_gradient(
