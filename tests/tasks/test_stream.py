@@ -60,10 +60,13 @@ def test_a_batch_holds_the_tasks_one_by_one(source):
     assert_same([[part[i] for part in joined] for i in range(7)], tasks)
 
 
+@pytest.mark.parametrize("queries", [0, 2])
 @SOURCES
-def test_an_endless_batch_is_drawn_with_others_and_holds_the_same_tasks(source):
-    counted = arrays(source(seed=1, start=2, count=300).batch(3))
-    assert_same(arrays(source(seed=1, start=2).batch(3).take(100)), counted)
+def test_an_endless_batch_is_drawn_with_others_and_holds_the_same_tasks(source, queries):
+    counted = source(seed=1, start=2, count=300, queries=queries).batch(3)
+    endless = source(seed=1, start=2, queries=queries).batch(3)
+    assert endless.element_spec == counted.element_spec
+    assert_same(arrays(endless.take(100)), arrays(counted))
 
 
 @SOURCES

@@ -146,13 +146,7 @@ class TaskStream(tf.data.Dataset):
 
     def _endless_batches(self, size: int) -> tf.data.Dataset:
         """Consecutive batches; small ones are drawn several in one call, and then cut apart."""
-        specs = tf.nest.flatten(self.element_spec)
-        sizes = [(spec.shape.num_elements() or 0) * spec.dtype.size for spec in specs]
-        at_once = 1
-        # What is empty stays alone: `unbatch` of it ends the process (TensorFlow 2.21). So does
-        # what has no known size, as no block of it can be bounded.
-        if all(sizes):
-            at_once = max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * sum(sizes))))
+        at_once = _batches_of_a_block(size, tf.nest.flatten(self.element_spec))
 
         def draw(first):
             block = self._sample_block(first, size * at_once)
@@ -162,10 +156,11 @@ class TaskStream(tf.data.Dataset):
                 lambda tensor: tf.reshape(tensor, [at_once, size, *tensor.shape[1:]]), block
             )
 
-        blocks = self._indices(size * at_once).map(
+        batches = self._indices(size * at_once).map(
             draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
-        batches = blocks if at_once == 1 else blocks.unbatch()
+        if at_once > 1:
+            batches = _unbatched(batches)
         return batches.with_options(_without_graph_rewrites())
 
     def _indices(self, step: int, count: int | None = None) -> tf.data.Dataset:
@@ -181,6 +176,38 @@ class TaskStream(tf.data.Dataset):
     @property
     def element_spec(self):
         return self._tasks.element_spec
+
+
+def _batches_of_a_block(size: int, specs) -> int:
+    """How many batches of so many tasks are drawn in one call, by what they take in memory."""
+    sizes = [spec.shape.num_elements() for spec in specs]
+    if None in sizes:  # no block of them can be bounded
+        return 1
+    bytes_of_task = sum(number * spec.dtype.size for number, spec in zip(sizes, specs, strict=True))
+    return max(1, min(MOST_BATCHES, BLOCK_BYTES // max(1, size * bytes_of_task)))
+
+
+def _unbatched(blocks: tf.data.Dataset) -> tf.data.Dataset:
+    """As `blocks.unbatch()`, which ends the process where something is empty (TensorFlow 2.21).
+
+    Queries are, where nobody asks for them; they are left out and put back.
+    """
+    specs = tf.nest.flatten(blocks.element_spec)
+    if all(spec.shape.num_elements() for spec in specs):
+        return blocks.unbatch()
+
+    def without(*block):
+        return tuple(t for t in tf.nest.flatten(block) if t.shape.num_elements())
+
+    def whole(*tensors):
+        left = iter(tensors)
+        filled = [
+            next(left) if spec.shape.num_elements() else tf.zeros(spec.shape[1:], spec.dtype)
+            for spec in specs
+        ]
+        return tf.nest.pack_sequence_as(blocks.element_spec, filled)
+
+    return blocks.map(without).unbatch().map(whole)
 
 
 def _without_graph_rewrites() -> tf.data.Options:
