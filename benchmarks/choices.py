@@ -76,6 +76,8 @@ def time_ways(settings, strategy, candidates) -> dict:
         except (tf.errors.OpError, ValueError, NotImplementedError) as error:
             ways.pop(way, None)
             print(f"{way}: {str(error)[:100]}", file=sys.stderr)
+    if not ways:
+        raise SystemExit("TensorFlow can go none of the ways; what it said stands above.")
     end = time.perf_counter() + _SECONDS.value * len(ways)
     while time.perf_counter() < end or not turns:
         for way, training in ways.items():

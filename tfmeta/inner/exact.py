@@ -6,7 +6,7 @@ a MAML meta-gradient is a second derivative. They get a gradient of their own (`
 batch normalisation by its batch's moments becomes one operation (`batch_normalization`). Max
 pooling has two cases of its own (`max_pool`).
 
-TensorFlow's own code is kept: these functions, and the modules that they look up while they run,
+TensorFlow's own code is kept: the functions named in `_install`, and the modules that they look up,
 are replaced by transparent stand-ins, which act differently only on a thread that is inside
 `exact_derivatives()`. Everything outside, other threads included, runs as before.
 """

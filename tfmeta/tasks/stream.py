@@ -181,10 +181,10 @@ class TaskStream(tf.data.Dataset):
 def _batches_of_a_block(size: int, specs) -> int:
     """How many batches of so many tasks are drawn in one call, by what they take in memory."""
     sizes = [spec.shape.num_elements() for spec in specs]
-    if None in sizes:  # no block of them can be bounded
+    if None in sizes or not any(sizes):  # no block of them can be bounded, or is worth it
         return 1
     bytes_of_task = sum(number * spec.dtype.size for number, spec in zip(sizes, specs, strict=True))
-    return max(1, min(MOST_BATCHES, BLOCK_BYTES // max(1, size * bytes_of_task)))
+    return max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * bytes_of_task)))
 
 
 def _unbatched(blocks: tf.data.Dataset) -> tf.data.Dataset:
