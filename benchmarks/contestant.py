@@ -19,6 +19,7 @@ import time
 
 import numpy as np
 
+from benchmarks import devices
 from benchmarks.entries import PROCESSES, YARDSTICKS
 from benchmarks.workloads import WORKLOADS, changed
 
@@ -65,7 +66,7 @@ class Turns:
             "versions": versions,
             "idle_bytes": self._idle_bytes,
             "peak_bytes": _peak_bytes(),
-        }
+        } | devices.accelerator()
 
 
 def main(name, workload_name, threads, changes):
@@ -86,6 +87,7 @@ def _set_up_torch(threads, workload, is_yardstick):
     import torch
 
     torch.set_num_threads(threads)
+    devices.set_up_torch(torch)
 
 
 def _set_up_tensorflow(threads, workload, is_yardstick):
@@ -101,6 +103,7 @@ def _set_up_jax(threads, workload, is_yardstick):
     import jax
 
     jax.config.update("jax_enable_x64", workload.dtype == "float64")
+    devices.set_up_jax(jax)
 
 
 LIBRARIES = {"torch": _set_up_torch, "tensorflow": _set_up_tensorflow, "jax": _set_up_jax}

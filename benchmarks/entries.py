@@ -88,4 +88,11 @@ YARDSTICKS = {
     for name in ("large_product", "products_alone")
 }
 
-PROCESSES = CONTESTANTS | SETTINGS | YARDSTICKS
+GPU_YARDSTICKS = {
+    f"gpu_{name}": Contestant("pytorch.yardsticks", name, "torch") for name in YARDSTICKS
+}
+
+# tfmeta's step as `benchmarks.lowering` wrote it, for machines without TensorFlow.
+LOWERED = {"tfmeta_lowered": Contestant("jax.lowered", "build", "jax")}
+
+PROCESSES = CONTESTANTS | SETTINGS | YARDSTICKS | GPU_YARDSTICKS | LOWERED

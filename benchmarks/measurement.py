@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import agreement, line_up, operations, report, turns
-from benchmarks.entries import YARDSTICKS
+from benchmarks.entries import GPU_YARDSTICKS, YARDSTICKS
 from benchmarks.workloads import WORKLOADS
 
 
@@ -70,7 +70,7 @@ def first_row(process, workload, exact, limits) -> dict:
     row = {}
     try:
         row["build_seconds"] = process.ask("build", limits.first)["seconds"]
-        if process.name not in YARDSTICKS:
+        if process.name not in YARDSTICKS | GPU_YARDSTICKS:
             answer = agreement.ask(process, workload, limits.first)
             row["loss"] = answer.loss
             row["distance"] = list(agreement.distance(workload, answer, exact))
@@ -99,18 +99,25 @@ def check_agreement(rows):
             agreement.check(name, row["distance"], tolerance)
 
 
-def with_shares(rows, workload) -> dict:
-    """The rows, each contestant's with its rate as a share of what the machine could do."""
+def with_shares(rows, workload, yardsticks=YARDSTICKS, large=operations.LARGE) -> dict:
+    """The rows, each contestant's with its rate as a share of what the machine could do.
+
+    Args:
+        rows: by name.
+        workload: of all.
+        yardsticks: names of the two.
+        large: the product that the first of them multiplies.
+    """
     counted = operations.operations(workload)
-    large, alone = (rows[name]["seconds_median"] for name in ("large_product", "products_alone"))
-    rows["large_product"]["operations_a_second"] = operations.LARGE.operations / large
-    rows["products_alone"]["operations_a_second"] = counted / alone
+    first, second = (rows[name] for name in yardsticks)
+    first["operations_a_second"] = large.operations / first["seconds_median"]
+    second["operations_a_second"] = counted / second["seconds_median"]
     for name, row in rows.items():
-        if name not in YARDSTICKS and "stopped" not in row:
+        if name not in yardsticks and "stopped" not in row:
             rate = counted / row["seconds_median"]
             row["operations_a_second"] = rate
-            row["share_of_large_product"] = rate / rows["large_product"]["operations_a_second"]
-            row["share_of_products_alone"] = alone / row["seconds_median"]
+            row["share_of_large_product"] = rate / first["operations_a_second"]
+            row["share_of_products_alone"] = second["seconds_median"] / row["seconds_median"]
     return rows
 
 

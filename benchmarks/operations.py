@@ -51,6 +51,7 @@ class Product(NamedTuple):
 
 # What the machine's rate is measured by.
 LARGE = Product(1, 2048, 2048, 2048)
+LARGE_ON_GPU = Product(1, 8192, 8192, 8192)
 
 # How often a set of examples meets the products (forward, for inputs, for the kernel) of a layer:
 # of the layers beyond the first, and of the first.

@@ -94,18 +94,21 @@ class Plan(NamedTuple):
     warm: int = 1
 
 
-def plan(step_seconds, budget) -> dict:
+def plan(step_seconds, budget, settle=None) -> dict:
     """Plans by contestant from the seconds of a step of each, to take about `budget` seconds.
+
+    `settle`: seconds after a turn; None: SETTLE_SECONDS.
 
     All get the same time, hence those with long steps fewer rounds, and none where three rounds
     would not fit into half of the budget. The first takes part in every round.
     """
     plans = {}
+    settle = SETTLE_SECONDS if settle is None else settle
     share = budget / len(step_seconds)
     for index, (name, seconds) in enumerate(step_seconds.items()):
         steps = int(np.clip(TURN_SECONDS / seconds, 1, MAX_STEPS))
         warm = int(seconds < WARM_SECONDS)
-        turn = seconds * (steps + warm) + SETTLE_SECONDS
+        turn = seconds * (steps + warm) + settle
         rounds = int(np.clip(share / turn, 0, MAX_ROUNDS))
         if rounds < MIN_ROUNDS:
             rounds = MIN_ROUNDS if index == 0 or MIN_ROUNDS * turn <= budget / 2 else 0
@@ -114,12 +117,13 @@ def plan(step_seconds, budget) -> dict:
     return plans
 
 
-def take_turns(processes, plans, report=lambda round_, process, answer: None):
+def take_turns(processes, plans, report=lambda round_, process, answer: None, settle=None):
     """Seconds of each timed step, by contestant: a list [rounds] of lists [steps].
 
     Every second round goes the other way round, so that a slow drift of the machine meets all
-    alike.
+    alike. `settle`: seconds after a turn; None: SETTLE_SECONDS.
     """
+    settle = SETTLE_SECONDS if settle is None else settle
     seconds = {process.name: [] for process in processes}
     cpu_seconds = {process.name: [] for process in processes}
     for round_ in range(max(plan.rounds for plan in plans.values())):
@@ -130,7 +134,7 @@ def take_turns(processes, plans, report=lambda round_, process, answer: None):
             if warm:
                 process.ask("steps", count=warm)
             answer = process.ask("steps", count=steps)
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(settle)
             seconds[process.name].append(answer["seconds"])
             cpu_seconds[process.name].append(answer["cpu_seconds"] / steps)
             report(round_, process, answer)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfmeta.inner.gradients import dot
+from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 
 
 def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0):
@@ -35,9 +36,11 @@ def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0):
         direction = [r + ratio * d for r, d in zip(residual, direction, strict=True)]
         return index + 1, x, residual, direction, new_squared
 
-    _, x, *_ = tf.while_loop(
-        lambda index, *_: index < steps,
-        body,
-        (tf.constant(0), x, list(right_side), list(right_side), squared),
-    )
-    return x
+    found = (tf.constant(0), x, list(right_side), list(right_side), squared)
+    if steps <= MAX_UNROLLED_STEPS:
+        # XLA cannot compile a loop around gradients in a vectorised map: shapes that such
+        # gradients compute from others are no constants within it.
+        for _ in range(steps):
+            found = body(*found)
+        return found[1]
+    return tf.while_loop(lambda index, *_: index < steps, body, found)[1]

@@ -50,13 +50,12 @@ def _unrolled(step, carry, steps, record):
 
 
 def _while(step, carry, steps, record):
+    # Rows of tensors, not TensorArrays: a vectorised map makes lists of lists of those, which XLA
+    # does not have.
     steps = tf.convert_to_tensor(steps, tf.int32)
-    losses = tf.TensorArray(_float_dtype(carry), size=steps, element_shape=[])
+    losses = tf.zeros([steps], _float_dtype(carry))
     first = record(tf.constant(0), carry) if record else []
-    records = [
-        tf.TensorArray(tensor.dtype, size=steps + 1, element_shape=tensor.shape).write(0, tensor)
-        for tensor in tf.nest.flatten(first)
-    ]
+    records = [_with_row(_rows(t, steps + 1), 0, t) for t in tf.nest.flatten(first)]
 
     def body(index, carry, losses, records):
         shapes = [tensor.shape for tensor in carry]
@@ -64,14 +63,21 @@ def _while(step, carry, steps, record):
         carry = [tf.ensure_shape(t, s) for t, s in zip(carry, shapes, strict=True)]
         if record:
             seen = tf.nest.flatten(record(index + 1, carry))
-            records = [a.write(index + 1, t) for a, t in zip(records, seen, strict=True)]
-        return index + 1, carry, losses.write(index, loss), records
+            records = [_with_row(r, index + 1, t) for r, t in zip(records, seen, strict=True)]
+        return index + 1, carry, _with_row(losses, index, loss), records
 
     _, carry, losses, records = tf.while_loop(
         lambda index, *_: index < steps, body, (tf.constant(0), carry, losses, records)
     )
-    stacked = [array.stack() for array in records]
-    return carry, losses.stack(), tf.nest.pack_sequence_as(first, stacked) if record else None
+    return carry, losses, tf.nest.pack_sequence_as(first, records) if record else None
+
+
+def _rows(like, count):
+    return tf.zeros(tf.concat([[count], tf.shape(like)], 0), like.dtype)
+
+
+def _with_row(rows, index, row):
+    return tf.tensor_scatter_nd_update(rows, [[index]], row[tf.newaxis])
 
 
 def _rematerialized(step):

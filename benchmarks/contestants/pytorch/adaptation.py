@@ -48,4 +48,4 @@ def vmapped(workload):
 
 
 def _runner(answers):
-    return Runner(lambda: (None, [answers().numpy()]), lambda: float(answers()[0, 0, 0]))
+    return Runner(lambda: (None, [answers().cpu().numpy()]), lambda: float(answers()[0, 0, 0]))

@@ -28,7 +28,7 @@ def loop(workload):
                     _add_gradients(network, adapted, query_loss)
                 else:
                     query_loss.backward()
-            total += query_loss.item()
+            total += query_loss.detach()
         return total
 
     return training(workload, setting, backward)

@@ -42,7 +42,7 @@ def loop(workload):
                 return vector + _flat(product) / algorithm.regularization
 
             summed += conjugate_gradient(operator, right, algorithm.cg_steps)
-            total += query_loss.item()
+            total += query_loss.detach()
         parts = (summed / workload.problem.tasks).split(sizes)
         shaped = {
             name: part.view_as(weight)
@@ -85,7 +85,7 @@ def vmapped(workload):
         mapped = vmap(task_gradient, in_dims=(None, 0, 0, 0, 0))
         solutions, losses = mapped(setting.weights(), *setting.tasks)
         leave_gradient(setting.network, shaped(solutions.mean(0)))
-        return losses.mean().item()
+        return losses.mean()
 
     return training(workload, setting, backward)
 

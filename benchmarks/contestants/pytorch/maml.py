@@ -28,7 +28,7 @@ def loop(workload):
                 }
             loss = setting.loss_of(weights, query_x, query_y) / workload.problem.tasks
             loss.backward()
-            total += loss.item()
+            total += loss.detach()
         return total
 
     return training(workload, setting, backward)
@@ -54,6 +54,6 @@ def vmapped(workload):
     def backward():
         gradients, loss = grad_and_value(mean_loss)(setting.weights())
         leave_gradient(setting.network, gradients)
-        return loss.item()
+        return loss
 
     return training(workload, setting, backward)

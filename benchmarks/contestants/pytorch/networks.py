@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
+from benchmarks.devices import torch_device
 from benchmarks.entries import Runner
 from tests.references.problems import BATCH_NORM_EPSILON
 
@@ -27,15 +28,15 @@ class _Network(torch.nn.Module):
 
     def from_keras(self, array):
         """A weight in this network's layout."""
-        return torch.tensor(array.copy(), dtype=self.dtype)
+        return torch.tensor(array.copy(), dtype=self.dtype, device=torch_device())
 
     def to_keras(self, tensor):
         """The inverse of `from_keras`, as a numpy array."""
-        return tensor.detach().numpy()
+        return tensor.detach().cpu().numpy()
 
     def inputs(self, array):
         """Inputs of tasks [T, N, ...] in this network's layout."""
-        return torch.tensor(array.copy(), dtype=self.dtype)
+        return torch.tensor(array.copy(), dtype=self.dtype, device=torch_device())
 
 
 class Conv4(_Network):
@@ -49,7 +50,9 @@ class Conv4(_Network):
         self.pooled = problem.pooled
         super().__init__(problem, dtype)
         # Without a scale, F.batch_norm has a wrong second derivative (PyTorch 2.13).
-        self.register_buffer("scale", torch.ones(problem.filters, dtype=dtype))
+        self.register_buffer(
+            "scale", torch.ones(problem.filters, dtype=dtype, device=torch_device())
+        )
 
     def forward(self, x):
         for block in range(1, 5):
@@ -130,7 +133,7 @@ def set_up(workload) -> Setting:
     network = make_network(workload.problem, dtype)
     support_x, support_y, query_x, query_y = workload.problem.batch()
     support_y, query_y = (
-        torch.tensor(array, dtype=torch.int64 if labels else dtype)
+        torch.tensor(array, dtype=torch.int64 if labels else dtype, device=torch_device())
         for array in (support_y, query_y)
     )
     tasks = network.inputs(support_x), support_y, network.inputs(query_x), query_y
@@ -142,7 +145,10 @@ def set_up(workload) -> Setting:
 
 
 def training(workload, setting, backward) -> Runner:
-    """A `Runner` of `backward`, which leaves a meta-gradient in the network and returns a loss."""
+    """A `Runner` of `backward`, which leaves a meta-gradient in the network and returns a loss.
+
+    The loss is a tensor until the step is done: on a GPU its number would be waited for.
+    """
     network = setting.network
     optimizer = torch.optim.Adam(network.parameters(), workload.outer_rate, eps=1e-7)
 
@@ -155,7 +161,7 @@ def training(workload, setting, backward) -> Runner:
         optimizer.zero_grad()
         loss = backward()
         optimizer.step()
-        return loss
+        return float(loss)
 
     return Runner(answer, step)
 

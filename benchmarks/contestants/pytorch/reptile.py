@@ -31,7 +31,7 @@ def loop(workload):
                 loss = setting.loss(adapting(inputs[rows]), targets[rows])
                 loss.backward()
                 optimizer.step()
-                total += loss.item() / (algorithm.inner_steps * tasks)
+                total += loss.detach() / (algorithm.inner_steps * tasks)
             with torch.no_grad():
                 for summed, weight in zip(sums, adapted, strict=True):
                     summed += weight
@@ -71,6 +71,6 @@ def vmapped(workload):
         moved, losses = vmap(adapted, in_dims=(None, 0, 0))(weights, support_x, support_y)
         gradients = {name: weight - moved[name].mean(0) for name, weight in weights.items()}
         leave_gradient(setting.network, gradients)
-        return losses.mean().item()
+        return losses.mean()
 
     return training(workload, setting, backward)

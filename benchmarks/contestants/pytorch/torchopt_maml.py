@@ -20,7 +20,7 @@ def loop(workload):
             # The example adds the losses up first: one graph a task at a time takes less memory.
             query_loss = loss(network(query_x), query_y) / workload.problem.tasks
             query_loss.backward()
-            total += query_loss.item()
+            total += query_loss.detach()
             torchopt.recover_state_dict(network, weights)
             torchopt.recover_state_dict(optimizer, state)
         return total

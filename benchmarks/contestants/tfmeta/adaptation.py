@@ -8,10 +8,7 @@ from benchmarks.entries import Runner
 
 
 def build(workload, parallel="auto", jit_compile=False):
-    algorithm = workload.algorithm
-    learner = tfmeta.MAML(
-        make_network(workload), algorithm.inner_rate, algorithm.inner_steps, parallel=parallel
-    )
+    learner = make_learner(workload, parallel)
     compiled(workload, learner, jit_compile)
     tasks = tuple(tensors(workload, workload.problem.batch())[:3])
 
@@ -20,3 +17,10 @@ def build(workload, parallel="auto", jit_compile=False):
         return learner(tasks)
 
     return Runner(lambda: (None, [answers(tasks)]), lambda: float(answers(tasks).numpy()[0, 0, 0]))
+
+
+def make_learner(workload, parallel):
+    algorithm = workload.algorithm
+    return tfmeta.MAML(
+        make_network(workload), algorithm.inner_rate, algorithm.inner_steps, parallel=parallel
+    )

@@ -5,8 +5,12 @@ from benchmarks.contestants.tfmeta.learners import make_network, training
 
 
 def build(workload, parallel="auto", jit_compile=False):
+    return training(workload, make_learner(workload, parallel), jit_compile)
+
+
+def make_learner(workload, parallel):
     algorithm = workload.algorithm
-    learner = tfmeta.IMAML(
+    return tfmeta.IMAML(
         make_network(workload),
         algorithm.inner_rate,
         algorithm.inner_steps,
@@ -14,4 +18,3 @@ def build(workload, parallel="auto", jit_compile=False):
         cg_steps=algorithm.cg_steps,
         parallel=parallel,
     )
-    return training(workload, learner, jit_compile)

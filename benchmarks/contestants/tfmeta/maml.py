@@ -5,12 +5,15 @@ from benchmarks.contestants.tfmeta.learners import make_network, training
 
 
 def build(workload, parallel="auto", jit_compile=False):
+    return training(workload, make_learner(workload, parallel), jit_compile)
+
+
+def make_learner(workload, parallel):
     algorithm = workload.algorithm
-    learner = tfmeta.MAML(
+    return tfmeta.MAML(
         make_network(workload),
         algorithm.inner_rate,
         algorithm.inner_steps,
         first_order=algorithm.first_order,
         parallel=parallel,
     )
-    return training(workload, learner, jit_compile)

@@ -8,8 +8,13 @@ from tfmeta.learners.reptile import minibatch_rows
 
 
 def build(workload, parallel="auto", jit_compile=False):
+    learner = make_learner(workload, parallel)
+    return training(workload, learner, jit_compile, arranged_batch(workload, learner))
+
+
+def make_learner(workload, parallel):
     algorithm = workload.algorithm
-    learner = tfmeta.Reptile(
+    return tfmeta.Reptile(
         make_network(workload),
         algorithm.inner_rate,
         algorithm.inner_steps,
@@ -17,17 +22,19 @@ def build(workload, parallel="auto", jit_compile=False):
         batch_size=algorithm.batch_size,
         parallel=parallel,
     )
-    support_x, support_y, *query = workload.problem.batch()
-    batch = (*_arranged(learner, support_x, support_y), *query)
-    return training(workload, learner, jit_compile, batch)
 
 
-def _arranged(learner, *arrays):
-    """The examples [T, S, ...] in an order of which the first minibatches are consecutive parts.
+def arranged_batch(workload, learner):
+    """The batch, its examples in an order of which the first minibatches are consecutive parts.
 
     The learner shuffles each task by itself, in the steps that are timed too; other contestants
     take the examples as they come, which is less work. In the first step all have the same rows.
     """
+    support_x, support_y, *query = workload.problem.batch()
+    return *_arranged(learner, support_x, support_y), *query
+
+
+def _arranged(learner, *arrays):
     tasks, examples = arrays[0].shape[:2]
     size = learner.batch_size
     steps = examples // size

@@ -1,0 +1,59 @@
+"""What XLA must compile in a vectorised map, where TensorFlow's own ways leave it nothing to."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfmeta
+from tfmeta.inner.loop import MAX_UNROLLED_STEPS
+from tfmeta.learners.reptile import minibatch_rows
+
+WAYS, LONG = 3, MAX_UNROLLED_STEPS + 2
+LEARNERS = {
+    "MAML, queries after steps in a loop": (tfmeta.MAML, {"test_inner_steps": LONG}),
+    "Reptile, minibatches in a loop": (tfmeta.Reptile, {"inner_steps": LONG, "batch_size": 4}),
+    "iMAML": (tfmeta.IMAML, {"inner_steps": 2, "cg_steps": 3}),
+}
+
+
+def computed(name, jit_compile):
+    """Meta-gradient and predictions, tasks vectorised."""
+    make, options = LEARNERS[name]
+    keras.utils.set_random_seed(0)
+    network = tfmeta.networks.conv4(WAYS, (4, 4, 1), filters=2, dtype="float64")
+    learner = make(network, inner_rate=0.05, parallel="vectorized", **options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    learner.compile("sgd", loss, jit_compile=jit_compile)
+    rng = np.random.default_rng(0)
+    support_x, query_x = rng.uniform(size=(2, 2, 3 * WAYS, 4, 4, 1))
+    labels = np.tile(np.arange(WAYS, dtype="int32"), (2, 3))
+    gradient, _ = learner.meta_gradient((support_x, labels, query_x), labels)
+    predictions = learner.predict_on_batch((support_x, labels, query_x))
+    return [np.asarray(value) for value in gradient], predictions
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_xla_computes_what_the_executor_does(name):
+    gradient, predictions = computed(name, True)
+    expected, expected_predictions = computed(name, False)
+    for received, wanted in zip(gradient, expected, strict=True):
+        np.testing.assert_allclose(received, wanted, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(predictions, expected_predictions, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_minibatches_of_an_epoch_are_a_permutation(jit_compile):
+    draw = tf.function(
+        lambda index, key: minibatch_rows(index, 3, 12, key), jit_compile=jit_compile
+    )
+
+    def epoch_of(epoch, task):
+        parts = (tf.constant(4 * epoch + part) for part in range(4))
+        return np.concatenate([draw(part, tf.constant([7, task])) for part in parts])
+
+    epochs = [epoch_of(epoch, task) for epoch in range(2) for task in range(2)]
+    for rows in epochs:
+        assert sorted(rows) == list(range(12))
+    # Another one in each epoch and for each task.
+    assert len({tuple(rows) for rows in epochs}) == 4
