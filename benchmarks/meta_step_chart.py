@@ -1,8 +1,10 @@
 """Gathers the results of `benchmarks.meta_step` into a page of tables and a chart.
 
     python -m benchmarks.meta_step_chart --write
+    python -m benchmarks.meta_step_chart --gpu --write
 
-Prints the page; `--write` stores results/benchmarks/README.md and meta_step.png.
+Prints the page; `--write` stores results/benchmarks/README.md and meta_step.png. With `--gpu` it is
+of `benchmarks.meta_step_gpu`'s results, GPU.md and meta_step_gpu.png.
 """
 
 import json
@@ -13,11 +15,15 @@ from benchmarks import meta_step_page, report
 from benchmarks.workloads import WORKLOADS
 
 _THREADS = flags.DEFINE_integer("threads", 2, "Which results: of so many threads.", 1)
+_GPU = flags.DEFINE_bool("gpu", False, "Results of a GPU: of meta_step_gpu.json.")
 _WRITE = flags.DEFINE_bool("write", False, "Store the page and the chart in results/benchmarks/.")
 
 
 def main(argv):
     del argv
+    if _GPU.value:
+        documents = json.loads((report.RESULTS / "meta_step_gpu.json").read_text())
+        return store(meta_step_page.gpu_markdown(documents), documents, "GPU.md", "meta_step_gpu")
     documents = gathered(_THREADS.value)
     if not documents:
         raise app.UsageError(
@@ -25,10 +31,14 @@ def main(argv):
             "Received: none. Run python -m benchmarks.meta_step --write first."
         )
     page = meta_step_page.markdown(documents, _THREADS.value, _agreement())
+    return store(page, documents, "README.md", "meta_step")
+
+
+def store(page, documents, file, chart):
     print(page)
     if _WRITE.value:
-        (report.RESULTS / "README.md").write_text(page)
-        meta_step_page.figure(documents).savefig(report.RESULTS / "meta_step.png", dpi=110)
+        (report.RESULTS / file).write_text(page)
+        meta_step_page.figure(documents).savefig(report.RESULTS / f"{chart}.png", dpi=110)
 
 
 def gathered(threads) -> dict:

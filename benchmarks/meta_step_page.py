@@ -4,8 +4,10 @@ import math
 
 from benchmarks.entries import PROCESSES
 
-OURS = "tfmeta"
+# As it runs on this machine, or lowered for one without TensorFlow.
+OURS = ("tfmeta", "tfmeta_lowered")
 PANEL_COLUMNS = 3
+FRAMEWORKS = ("tensorflow", "torch", "torchopt", "higher", "jax")
 HEAD = """# The meta-step beside other ways to compute it
 
 Written by `python -m benchmarks.meta_step_chart --write` from this folder's
@@ -16,17 +18,52 @@ time in the same round; the range behind it holds half of the rounds.
 
 ![ratios of all workloads](meta_step.png)
 """
+GPU_HEAD = """# The meta-step beside other ways to compute it, on a GPU
+
+Written by `python -m benchmarks.meta_step_chart --gpu --write` from this folder's
+`meta_step_gpu.json`, which says the command of each workload and holds every timed step. The
+machine had PyTorch and JAX but no TensorFlow: `tfmeta_lowered` is the vectorised step that XLA is
+given where TensorFlow is (`python -m benchmarks.lowering`), compiled by JAX's client. Nothing was
+measured of TensorFlow itself there, its executor or what it adds to a step. All products are in
+full float32. Each contestant is a process of its own, in turns; all were near PyTorch's float64
+answer first. A ratio is of the first contestant's time in the same round; the range behind it holds
+half of the rounds.
+
+![ratios of all workloads](meta_step_gpu.png)
+"""
+TRIED = (
+    "tfmeta tries its ways to compute first, as a long run does, and its compile time and memory "
+    "are of all that it tried."
+)
+LOWERED = (
+    "Contestants were compiled at the same time, so their compile times are of a crowded machine; "
+    "memory counts what XLA tried while it chose its kernels."
+)
 
 
 def markdown(documents, threads, agreement="") -> str:
-    """The page."""
+    """The page of this machine's results."""
     parts = [HEAD.format(threads=threads), *measured_on(documents)]
     if agreement:
         parts.append(agreement)
-    parts += ["## Time, of the first contestant's", "", *ratio_table(documents)]
-    parts += ["## tfmeta", "", *own_table(documents)]
+    parts += [*_tables(documents, TRIED)]
     parts += ["## Memory above the imports, MiB", "", *memory_table(documents)]
     return "\n".join(parts) + "\n"
+
+
+def gpu_markdown(documents) -> str:
+    """The page of `benchmarks.meta_step_gpu`'s results."""
+    parts = [GPU_HEAD, *measured_on(documents), *_tables(documents, LOWERED)]
+    parts += ["## Distance from float64, of the meta-gradient", "", *distance_table(documents)]
+    parts += ["## The GPU's memory at the most, MiB", "", *memory_table(documents)]
+    return "\n".join(parts) + "\n"
+
+
+def _tables(documents, remark):
+    parts = ["## Time, of the first contestant's", "", *ratio_table(documents)]
+    parts += ["## tfmeta", "", *own_table(documents)]
+    parts[-2] += " " + remark
+    return parts
 
 
 def measured_on(documents) -> list[str]:
@@ -39,12 +76,26 @@ def measured_on(documents) -> list[str]:
             "Load average at workloads' ends",
             lambda d: f"{d['machine']['load_average'][0]:.1f}",
         ),
+        ("Accelerator", _accelerator),
+        ("Frameworks", _frameworks),
         ("Note", lambda d: d["note"]),
     ):
         said = sorted({say(document) for document in documents.values()} - {""})
         if said:
             lines.append(f"- {what}: {'; '.join(said)}")
     return [*lines, ""]
+
+
+def _accelerator(document):
+    row = ours(document) or {}
+    return row.get("accelerator", "")
+
+
+def _frameworks(document):
+    versions = {}
+    for row in document["contestants"].values():
+        versions |= row.get("versions", {})
+    return ", ".join(f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions)
 
 
 def contestants(documents) -> list[str]:
@@ -61,9 +112,26 @@ def ratio_table(documents) -> list[str]:
             return row["stopped"].split(";")[0]
         low, high = row["ratio_quartiles"]
         once = "" if row["rounds"] else ", once"
-        return f"{row['ratio_median']:.2f} ({low:.2f} to {high:.2f}{once})"
+        median, low, high = (_ratio(value) for value in (row["ratio_median"], low, high))
+        return f"{median} ({low} to {high}{once})"
 
     return _table(documents, contestants(documents), cell)
+
+
+def _ratio(value):
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def distance_table(documents) -> list[str]:
+    """Of each contestant, and of tfmeta's float32 answer on a CPU."""
+    names = contestants(documents)
+    lines = [_line(["workload", *names, "tfmeta on a CPU"]), _line(["---"] * (len(names) + 2))]
+    for workload, document in documents.items():
+        rows = document["contestants"]
+        found = [rows.get(name, {}).get("distance") for name in names]
+        found.append(document["distance_of_tfmeta_on_cpu"])
+        lines.append(_line([workload, *("" if far is None else f"{far[0]:.1e}" for far in found)]))
+    return [*lines, ""]
 
 
 def memory_table(documents) -> list[str]:
@@ -90,7 +158,7 @@ def own_table(documents) -> list[str]:
     heads += ["of the products alone", "best other", "tfmeta, of it"]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for workload, document in documents.items():
-        row = document["contestants"].get(OURS)
+        row = ours(document)
         if row is None or "stopped" in row:
             continue
         other, ratio = best_other(document)
@@ -118,11 +186,15 @@ def own_table(documents) -> list[str]:
         "Operations are those of layers' products, by the formula of `benchmarks/operations.py`; "
         "the products alone are the same products, batched over tasks, with nothing between them; "
         "a third of the first's time is the rate at which a step would have to be computed to be "
-        "three times as fast as the first contestant. "
-        "tfmeta tries its ways to compute first, as a long run does, and its compile time and "
-        "memory are of all that it tried.",
+        "three times as fast as the first contestant.",
         "",
     ]
+
+
+def ours(document) -> dict | None:
+    """tfmeta's row."""
+    rows = document["contestants"]
+    return next((rows[name] for name in OURS if name in rows), None)
 
 
 def best_other(document) -> tuple[str, float]:
@@ -130,12 +202,12 @@ def best_other(document) -> tuple[str, float]:
     times = {
         name: row["seconds_median"]
         for name, row in document["contestants"].items()
-        if "stopped" not in row and not name.startswith(OURS)
+        if "stopped" not in row and not name.startswith("tfmeta")
     }
     if not times:
         return "", math.nan
     best = min(times, key=times.get)
-    return best, document["contestants"][OURS]["seconds_median"] / times[best]
+    return best, ours(document)["seconds_median"] / times[best]
 
 
 def figure(documents):
@@ -178,7 +250,7 @@ def _panel(axis, workload, rows, colors):
     ]
     axis.barh(list(timed), ratios, xerr=spread, color=[colors[name] for name in timed])
     for position, ratio in enumerate(ratios):
-        axis.text(ratio, position, f" {ratio:.2f}", va="center", fontsize=7)
+        axis.text(ratio, position, f" {_ratio(ratio)}", va="center", fontsize=7)
     axis.axvline(1.0, color="black", linewidth=0.8)
     axis.set_xscale("log")
     axis.invert_yaxis()
