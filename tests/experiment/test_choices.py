@@ -25,8 +25,12 @@ class Clock:
 class FakeTraining:
     """Of a learner whose meta-gradient takes so many seconds, or is refused."""
 
-    def __init__(self, clock, seconds, parallel="auto", chains_state=False, large=False):
-        self.learner = types.SimpleNamespace(parallel=parallel, chains_state=chains_state)
+    def __init__(
+        self, clock, seconds, parallel="auto", chains_state=False, large=False, tiny=False
+    ):
+        self.learner = types.SimpleNamespace(
+            parallel=parallel, chains_state=chains_state, has_tiny_tasks=lambda spec: tiny
+        )
         self.parallel = "sequential" if large else parallel
         self._clock, self._seconds = clock, seconds
 
@@ -86,6 +90,12 @@ def test_a_trial_costs_no_more_than_its_share_of_the_run(choose):
     assert built == [VECTORIZED, SEQUENTIAL]
     assert found.way == SEQUENTIAL
     assert "vectorized with XLA not tried" in found.reason
+
+
+def test_a_trial_on_tiny_tasks_may_cost_more(choose):
+    seconds = {VECTORIZED: 2e-3, SEQUENTIAL: 1e-3, XLA: 2e-4}
+    assert choose(seconds, steps=2000, parallel="vectorized")[0].way == VECTORIZED
+    assert choose(seconds, steps=2000, parallel="vectorized", tiny=True)[0].way == XLA
 
 
 def test_a_short_run_takes_no_trial(choose):

@@ -38,6 +38,14 @@ def test_large_tasks_are_computed_each_by_itself(conv4, support, queries, way):
     assert conv4.way_of(specs((28, 28, 1), support, queries)) == way
 
 
+def test_tasks_of_dense_layers_are_tiny_and_those_of_images_not(conv4):
+    mlp = tfmeta.MAML(tfmeta.networks.mlp(), inner_rate=0.1)  # its largest output: 40
+    points = tf.TensorSpec([5, 50, 1])
+    assert mlp.has_tiny_tasks(((points, points, tf.TensorSpec([5, 0, 1])), None))
+    assert not mlp.has_tiny_tasks(((tf.TensorSpec([5, None, 1]),) * 3, None))
+    assert not conv4.has_tiny_tasks(specs((28, 28, 1), 5, 5))
+
+
 def test_a_parallel_of_the_users_own_or_xla_holds_whatever_the_size():
     network = tfmeta.networks.conv4(ways=5)
     large = specs((28, 28, 1), 5, 75)

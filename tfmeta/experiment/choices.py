@@ -19,8 +19,9 @@ from tfmeta.experiment.building import build_training, train_stream
 from tfmeta.experiment.training import Training
 from tfmeta.parallel import noting_refusals
 
-# What a trial may cost, as a share of the training that it may shorten.
-_SHARE = 0.05
+# What a trial may cost, as a share of the training that it may shorten. XLA takes a half or a third
+# of the time of tiny tasks, so that there a trial pays which costs more.
+_SHARE, _SHARE_OF_TINY = 0.05, 0.2
 # What XLA takes to compile, in times of tracing and of TensorFlow's first call.
 _XLA_COST = 3
 _ROUNDS = 3
@@ -86,16 +87,18 @@ def choose(settings, strategy) -> Chosen:
         return Chosen(training, first, "the recipe says so")
     if strategy.num_replicas_in_sync > 1:
         return Chosen(training, first, "several devices take no trial")
-    if settings.train.steps * _SHARE < _LEAST_STEPS:
+    batches = train_stream(settings).batch(settings.train.tasks_per_step)
+    share = _SHARE_OF_TINY if learner.has_tiny_tasks(batches.element_spec) else _SHARE
+    if settings.train.steps * share < _LEAST_STEPS:
         return Chosen(training, first, f"no trial for a run of {settings.train.steps} steps")
-    batch = next(iter(train_stream(settings).batch(settings.train.tasks_per_step)))
+    batch = next(iter(batches))
     built = {first: training}
 
     def build(way):
         built[way] = build_training(settings, strategy, *way)
         return functools.partial(built[way].meta_gradient, batch)
 
-    trial = Trial(settings.train.steps)
+    trial = Trial(settings.train.steps, share)
     trial.begin(first, functools.partial(training.meta_gradient, batch), seconds)
     for way in others:
         trial.add(way, build)
@@ -108,10 +111,11 @@ class Trial:
 
     Args:
         repetitions: how often the best of them will be called.
+        share: of what these calls will take.
     """
 
-    def __init__(self, repetitions: int):
-        self._repetitions = repetitions
+    def __init__(self, repetitions: int, share: float = _SHARE):
+        self._repetitions, self._share = repetitions, share
         self._functions, self._notes = {}, []
 
     def begin(self, way: Way, function, seconds_to_build: float):
@@ -125,7 +129,7 @@ class Trial:
         self._first, self._functions[way] = way, function
         self._build = seconds_to_build + _seconds(function)
         self._once = _seconds(function)
-        self._left = _SHARE * self._repetitions * self._once
+        self._left = self._share * self._repetitions * self._once
 
     def add(self, way: Way, build):
         """Takes another way, if there is time for it and TensorFlow can go it.

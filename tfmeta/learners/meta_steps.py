@@ -153,6 +153,10 @@ class MetaSteps:
         """
         return self._way(unpack_tasks(*data))
 
+    def has_tiny_tasks(self, data) -> bool:
+        """Whether the tasks of a batch, or of its `element_spec`, are of few numbers."""
+        return ways.are_tiny(self.network, ways.examples_of(unpack_tasks(*data)))
+
     def _way(self, task):
         if self.parallel != "auto" or self._pure.xla or not ways.has_cores_of_its_own():
             return self.parallel

@@ -10,6 +10,9 @@ import tensorflow as tf
 # by itself stays in the cores' caches, cores share out tasks better than operations, and a pass
 # over all of them takes memory for all (BUILD.md, "How tasks run").
 LARGE = 2**17
+# Below it what operations cost beside their work is most of a step, which XLA takes a half or a
+# third of.
+TINY = 2**14
 
 
 def are_large(network, examples: int) -> bool:
@@ -20,6 +23,16 @@ def are_large(network, examples: int) -> bool:
         examples: of a task's larger set.
     """
     return examples * _largest_output(network) >= LARGE
+
+
+def are_tiny(network, examples: int) -> bool:
+    """Whether a network's largest output, over a set of so many examples, is tiny.
+
+    Args:
+        network: a built `keras.Model`. What has a layer whose output shape is not known is not.
+        examples: of a task's larger set, 0 where that is not known.
+    """
+    return 0 < examples * _largest_output(network) < TINY
 
 
 def examples_of(task) -> int:

@@ -160,7 +160,11 @@ class TaskStream(tf.data.Dataset):
             draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
         if at_once > 1:
-            batches = _unbatched(batches)
+            # Not unbatch(): it ends the process where something is empty (TensorFlow 2.21), as
+            # queries are where nobody asks for them.
+            batches = batches.flat_map(lambda *b: tf.data.Dataset.from_tensor_slices(b))
+            endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+            batches = batches.apply(endless)
         return batches.with_options(_without_graph_rewrites())
 
     def _indices(self, step: int, count: int | None = None) -> tf.data.Dataset:
@@ -185,29 +189,6 @@ def _batches_of_a_block(size: int, specs) -> int:
         return 1
     bytes_of_task = sum(number * spec.dtype.size for number, spec in zip(sizes, specs, strict=True))
     return max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * bytes_of_task)))
-
-
-def _unbatched(blocks: tf.data.Dataset) -> tf.data.Dataset:
-    """As `blocks.unbatch()`, which ends the process where something is empty (TensorFlow 2.21).
-
-    Queries are, where nobody asks for them; they are left out and put back.
-    """
-    specs = tf.nest.flatten(blocks.element_spec)
-    if all(spec.shape.num_elements() for spec in specs):
-        return blocks.unbatch()
-
-    def without(*block):
-        return tuple(t for t in tf.nest.flatten(block) if t.shape.num_elements())
-
-    def whole(*tensors):
-        left = iter(tensors)
-        filled = [
-            next(left) if spec.shape.num_elements() else tf.zeros(spec.shape[1:], spec.dtype)
-            for spec in specs
-        ]
-        return tf.nest.pack_sequence_as(blocks.element_spec, filled)
-
-    return blocks.map(without).unbatch().map(whole)
 
 
 def _without_graph_rewrites() -> tf.data.Options:
