@@ -29,7 +29,7 @@ from tfmeta.experiment.choices import choose
 # Recipes, with a number of steps that takes some 20 seconds.
 STEPS = {
     "sinusoid_maml.gin": 16000,
-    "sinusoid_reptile.gin": 8000,
+    "sinusoid_reptile.gin": 30000,
     "omniglot_5way_1shot_maml.gin": 400,
     "omniglot_5way_1shot_fomaml.gin": 400,
     "omniglot_5way_1shot_reptile.gin": 400,
