@@ -1,6 +1,7 @@
 """Conjugate gradients against a direct solution."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfmeta.inner import conjugate_gradient, hessian_operator, hessian_vector_product
@@ -25,10 +26,11 @@ def flat(tensors):
     return np.concatenate([np.ravel(tensor) for tensor in tensors])
 
 
-def test_as_many_steps_as_unknowns_solve_and_more_change_nothing():
+@pytest.mark.parametrize("unroll", [False, True])
+def test_as_many_steps_as_unknowns_solve_and_more_change_nothing(unroll):
     expected = np.linalg.solve(MATRIX, RIGHT)
     for steps in (6, 40):
-        solved = conjugate_gradient(operator, right_side(), steps)
+        solved = conjugate_gradient(operator, right_side(), steps, unroll=unroll)
         np.testing.assert_allclose(flat(solved), expected, rtol=1e-9)
 
 

@@ -3,10 +3,9 @@
 import tensorflow as tf
 
 from tfmeta.inner.gradients import dot
-from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 
 
-def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0):
+def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0, unroll=False):
     """Solves operator(x) = right_side from x = 0.
 
     Args:
@@ -15,6 +14,9 @@ def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0):
         steps: number of iterations, a Python int.
         tolerance: iterations stop changing x once the residual's norm is at most this share of
             the right side's.
+        unroll: whether to unroll the iterations, as XLA needs in a vectorised map where the
+            operator takes derivatives: shapes that these compute from others are no constants
+            within a `while_loop`.
 
     Returns:
         x, a list of tensors.
@@ -37,9 +39,7 @@ def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0):
         return index + 1, x, residual, direction, new_squared
 
     found = (tf.constant(0), x, list(right_side), list(right_side), squared)
-    if steps <= MAX_UNROLLED_STEPS:
-        # XLA cannot compile a loop around gradients in a vectorised map: shapes that such
-        # gradients compute from others are no constants within it.
+    if unroll:
         for _ in range(steps):
             found = body(*found)
         return found[1]

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.pure_functions import TaskGradient
 
@@ -87,7 +88,11 @@ class IMAML(MetaLearner):
             return [v + p / self.regularization for v, p in zip(vector, product, strict=True)]
 
         return inner.conjugate_gradient(
-            operator, direct, self.cg_steps, tolerance=self.cg_tolerance
+            operator,
+            direct,
+            self.cg_steps,
+            tolerance=self.cg_tolerance,
+            unroll=self.cg_steps <= MAX_UNROLLED_STEPS,
         )
 
     def _with_mixed_terms(self, gradient, solved, weights, support, network_state):

@@ -29,7 +29,8 @@ def are_tiny(network, examples: int) -> bool:
     """Whether a network's largest output, over a set of so many examples, is tiny.
 
     Args:
-        network: a built `keras.Model`. What has a layer whose output shape is not known is not.
+        network: a built `keras.Model`. Layers whose output shape is not known don't count; where
+            none is known, tasks are not tiny.
         examples: of a task's larger set, 0 where that is not known.
     """
     return 0 < examples * _largest_output(network) < TINY

@@ -262,6 +262,10 @@ class PolicyMAML(keras.Model):
         """How tasks are computed, whatever their size; as `MetaLearner.way_of`."""
         return self.parallel
 
+    def has_tiny_tasks(self, data) -> bool:
+        """No: most of a step is the environment's, whatever the policy's size."""
+        return False
+
     def _trajectories(self, steps, data):
         rates = self.test_inner_rates
         rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]
