@@ -16,10 +16,13 @@ class Clock:
     """Time that passes only where a fake says so."""
 
     def __init__(self):
-        self.now = 0.0
+        self.now = self.processor = 0.0
 
     def perf_counter(self):
         return self.now
+
+    def process_time(self):
+        return self.processor
 
 
 class FakeTraining:
@@ -37,7 +40,9 @@ class FakeTraining:
     def meta_gradient(self, batch):
         if self._seconds is None:
             raise tf.errors.InvalidArgumentError(None, None, "no kernel\nat a node")
-        self._clock.now += self._seconds
+        seconds, cores = self._seconds if isinstance(self._seconds, tuple) else (self._seconds, 1)
+        self._clock.now += seconds
+        self._clock.processor += seconds * cores
 
 
 @pytest.fixture
@@ -82,6 +87,15 @@ def test_the_fastest_way_is_taken_and_its_times_are_named(choose, best):
 def test_what_is_faster_by_less_than_the_noise_is_not_taken(choose):
     found, _ = choose({VECTORIZED: 1e-3, SEQUENTIAL: 0.97e-3, XLA: 2e-3})
     assert found.way == VECTORIZED
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"), [(1.04e-3, XLA), (0.98e-3, XLA), (1.2e-3, VECTORIZED)]
+)
+def test_among_ways_that_take_as_long_that_on_fewer_cores_is_taken(choose, seconds, best):
+    found, _ = choose({VECTORIZED: (1e-3, 1.7), SEQUENTIAL: (2e-3, 1), XLA: (seconds, 1)})
+    assert found.way == best
+    assert ("of the processor time of vectorized" in found.reason) == (best == XLA)
 
 
 def test_a_trial_costs_no_more_than_its_share_of_the_run(choose):

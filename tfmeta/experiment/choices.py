@@ -30,6 +30,9 @@ _SECONDS_A_TURN = 0.1
 _LEAST_STEPS = 2 * (1 + _ROUNDS)
 # Another way must be so much faster: below it lies the noise of a machine that others share.
 _MARGIN = 1.05
+# Where one is no faster, it must take at most so much of the processors' time: what it leaves draws
+# tasks meanwhile, and does not slow down when another program wants a core.
+_THRIFT = 0.8
 
 
 class Way(NamedTuple):
@@ -153,21 +156,34 @@ class Trial:
         self._left -= max(time.perf_counter() - began, _LEAST_STEPS * self._once)
 
     def result(self) -> tuple[Way, str]:
-        """The fastest way, or the first where none is faster by a clear margin; and why."""
+        """The fastest way, or the first where none is faster by a clear margin; and why.
+
+        Among ways that take as long, one that takes clearly less of the processors' time.
+        """
         if len(self._functions) == 1:
             return self._first, "; ".join(self._notes)
-        seconds = self._medians()
+        seconds, processor = self._medians()
         best = min(seconds, key=lambda way: seconds[way] * (1 if way == self._first else _MARGIN))
-        times = ", ".join(f"{way} {1e3 * seconds[way]:.3g} ms" for way in seconds)
-        return best, "; ".join([f"a meta-gradient takes {times}", *self._notes])
+        near = [way for way in seconds if seconds[way] <= _MARGIN * seconds[best]]
+        thrifty = min(near, key=processor.get)
+        reasons = [", ".join(f"{way} {1e3 * seconds[way]:.3g} ms" for way in seconds)]
+        if processor[thrifty] <= _THRIFT * processor[best]:
+            share = processor[thrifty] / processor[best]
+            reasons.append(f"{thrifty} takes {share:.2f} of the processor time of {best}")
+            best = thrifty
+        return best, "; ".join([f"a meta-gradient takes {reasons[0]}", *reasons[1:], *self._notes])
 
-    def _medians(self) -> dict:
+    def _medians(self) -> tuple[dict, dict]:
+        """Seconds of a call by way, and seconds of the processors."""
         turns = {way: [] for way in self._functions}
         times = max(1, round(_SECONDS_A_TURN / self._once))
         for _ in range(_ROUNDS):
             for way, function in self._functions.items():
-                turns[way].append(_seconds(function, times))
-        return {way: float(np.median(found)) for way, found in turns.items()}
+                before = time.process_time()
+                wall = _seconds(function, times)
+                turns[way].append((wall, (time.process_time() - before) / times))
+        medians = {way: np.median(found, axis=0).tolist() for way, found in turns.items()}
+        return tuple({way: found[i] for way, found in medians.items()} for i in (0, 1))
 
 
 def _seconds(function, times=1) -> float:
