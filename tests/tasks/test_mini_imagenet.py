@@ -64,7 +64,9 @@ def unpacked(mini_imagenet_files):
     """The stand-in as a folder images/ instead of tars."""
     for path in mini_imagenet_files.glob("*.tar"):
         with tarfile.open(path) as tar:
-            tar.extractall(mini_imagenet_files / "all", filter="data")
+            # Python 3.11 has filters since its fourth release; later ones ask for one.
+            options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(mini_imagenet_files / "all", **options)
         path.unlink()
     (mini_imagenet_files / "images").mkdir()
     for path in (mini_imagenet_files / "all").rglob("*.jpg"):
