@@ -28,23 +28,37 @@ def measure(workload_name, names, limits, make_plans) -> dict:
         workload_name: of `WORKLOADS`.
         names: of contestants; the first is what the others are compared with.
         limits: a contestant that takes longer gets a row that says so.
-        make_plans: function of seconds a step by contestant to `turns.Plan`s.
+        make_plans: as `in_turns`, which says what is raised.
+    """
+    workload = WORKLOADS[workload_name]
+    exact = exact_answer(workload_name, names[0], limits)
+    processes = [line_up.start(name, workload_name) for name in (*names, *YARDSTICKS)]
+    rows = {p.name: first_row(p, workload, exact, limits) for p in processes}
+    in_turns(processes, rows, make_plans)
+    return with_shares(rows, workload)
+
+
+def in_turns(processes, rows, make_plans, settle=None):
+    """Adds to the rows of contestants that are built what they take in turns; closes them.
+
+    Args:
+        processes: the first is what the others are compared with.
+        rows: by name, of `first_row`.
+        make_plans: function of the processes that run, and of their rows, to `turns.Plan`s.
+        settle: as `turns.take_turns`.
 
     Raises:
         agreement.Disagreement: if a contestant computes something else; nothing is timed then.
         turns.Stopped: if the first contestant is stopped.
     """
-    workload = WORKLOADS[workload_name]
-    exact = exact_answer(workload_name, names[0], limits)
-    processes = [line_up.start(name, workload_name) for name in (*names, *YARDSTICKS)]
+    first = processes[0].name
     try:
-        rows = {p.name: first_row(p, workload, exact, limits) for p in processes}
-        if "stopped" in rows[names[0]]:
-            raise turns.Stopped(f"{names[0]}: {rows[names[0]]['stopped']}")
+        if "stopped" in rows[first]:
+            raise turns.Stopped(f"{first}: {rows[first]['stopped']}")
         check_agreement(rows)
         running = [process for process in processes if "stopped" not in rows[process.name]]
-        plans = make_plans({p.name: rows[p.name]["early_step_seconds"] for p in running})
-        timed = turns.take_turns(running, plans, report=_print_turn)
+        plans = make_plans(running, rows)
+        timed = turns.take_turns(running, plans, report=_print_turn, settle=settle)
         for process in running:
             rows[process.name] |= process.ask("describe")
     finally:
@@ -52,7 +66,11 @@ def measure(workload_name, names, limits, make_plans) -> dict:
             process.close()
     for process in running:
         rows[process.name] |= report.figures(process.name, rows, timed)
-    return with_shares(rows, workload)
+
+
+def early_steps(running, rows) -> dict:
+    """Seconds of each one's second step."""
+    return {process.name: rows[process.name]["early_step_seconds"] for process in running}
 
 
 def exact_answer(workload_name, name, limits) -> agreement.Answer:

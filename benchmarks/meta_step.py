@@ -70,8 +70,9 @@ def result(workload_name) -> dict:
     }
 
 
-def plans(step_seconds) -> dict:
+def plans(running, rows) -> dict:
     """By contestant: --rounds turns of --steps each, or what --seconds allow."""
+    step_seconds = measurement.early_steps(running, rows)
     if _ROUNDS.value is None:
         return turns.plan(step_seconds, _SECONDS.value)
     return dict.fromkeys(step_seconds, turns.Plan(_ROUNDS.value, _STEPS.value))

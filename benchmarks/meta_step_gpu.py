@@ -41,6 +41,7 @@ _LIMIT = flags.DEFINE_float("limit", 20.0, "Seconds for one meta-step.")
 _FIRST_LIMIT = flags.DEFINE_float("first_limit", 150.0, "Seconds for one that compiles.")
 _DEADLINE = flags.DEFINE_float("deadline", 1e9, "Seconds after which no workload is begun.")
 _WRITE = flags.DEFINE_string("write", None, "JSON file; written after each workload.")
+_NOTE = flags.DEFINE_string("note", "", "What a reader of the result should know.")
 PEERS = ("pytorch_loop", "torch_func_vmap", "torchopt", "higher", "jax_vmap", "jax_lax_map")
 # No threads spin after their work as on a CPU.
 SETTLE_SECONDS = 0.02
@@ -93,24 +94,7 @@ def built(names):
 def timed(name, processes, rows) -> dict:
     """The document of one workload, whose contestants are built."""
     workload = WORKLOADS[name]
-    try:
-        if "stopped" in next(iter(rows.values())):
-            raise turns.Stopped(f"{processes[0].name}: {next(iter(rows.values()))['stopped']}")
-        measurement.check_agreement(rows)
-        running = [p for p in processes if "stopped" not in rows[p.name]]
-        for process in running:  # now alone
-            quiet = process.ask("steps", count=2)
-            rows[process.name]["early_step_seconds"] = min(quiet["seconds"])
-        early = {p.name: rows[p.name]["early_step_seconds"] for p in running}
-        plans = turns.plan(early, _SECONDS.value, SETTLE_SECONDS)
-        taken = turns.take_turns(running, plans, settle=SETTLE_SECONDS)
-        for process in running:
-            rows[process.name] |= process.ask("describe")
-    finally:
-        for process in processes:
-            process.close()
-    for process in running:
-        rows[process.name] |= report.figures(process.name, rows, taken)
+    measurement.in_turns(processes, rows, plans, SETTLE_SECONDS)
     measurement.with_shares(rows, workload, GPU_YARDSTICKS, operations.LARGE_ON_GPU)
     on_cpu, exact = (
         lowered_files.answer(name, which) for which in (lowered_files.ON_CPU, lowered_files.EXACT)
@@ -119,6 +103,7 @@ def timed(name, processes, rows) -> dict:
         "command": report.command("benchmarks.meta_step_gpu", sys.argv[1:]),
         "code": lowered_files.about(name)["code"],
         "machine": report.machine(),
+        "note": _NOTE.value,
         "device": _DEVICE.value,
         "workload": {"name": name, **described(workload)},
         "operations": operations.operations(workload),
@@ -127,6 +112,14 @@ def timed(name, processes, rows) -> dict:
         "contestants": {key: row for key, row in rows.items() if key not in GPU_YARDSTICKS},
         "yardsticks": {key: rows[key] for key in GPU_YARDSTICKS},
     }
+
+
+def plans(running, rows) -> dict:
+    """What --seconds allow, by steps that are taken again, now that nothing is compiled."""
+    for process in running:
+        rows[process.name]["early_step_seconds"] = min(process.ask("steps", count=2)["seconds"])
+    steps = measurement.early_steps(running, rows)
+    return turns.plan(steps, _SECONDS.value, SETTLE_SECONDS)
 
 
 if __name__ == "__main__":

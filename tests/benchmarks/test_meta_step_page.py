@@ -63,3 +63,17 @@ def test_the_chart_has_a_panel_a_workload(document):
 
     titles = [axis.get_title() for axis in shown.axes]
     assert titles[:2] == ["sinusoid_1step", "sinusoid_5steps"]
+
+
+def test_the_page_of_a_gpu_says_which_and_how_far_answers_are(document):
+    rows = document["contestants"]
+    rows.pop("products_alone")
+    for row in rows.values():
+        row["distance"] = [2e-6, 1e-7]
+    rows["tfmeta_lowered"] = rows.pop("tfmeta") | {"accelerator": "a GPU"}
+    document["distance_of_tfmeta_on_cpu"] = [3e-6, 1e-7]
+    page = meta_step_page.gpu_markdown({"sinusoid_1step": document})
+
+    assert "- Accelerator: a GPU" in page
+    assert "| 2.0e-06 | 3.0e-06 |" in page
+    assert meta_step_page.ours(document) is rows["tfmeta_lowered"]

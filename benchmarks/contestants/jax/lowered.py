@@ -31,9 +31,8 @@ def build(workload):
     fixed += [arrays["keys"], *_batch(workload, arrays)]
     if isinstance(workload.algorithm, Adaptation):
         return _adaptation(_program(text, [*weights, *fixed], shapes), [*weights, *fixed])
-    zeros = [jnp.zeros_like(w) for w in weights]
-    moments = [zeros, [jnp.zeros_like(w) for w in weights]]
-    carry = [*weights, *moments[0], *moments[1], jnp.zeros((), workload.dtype)]
+    moments = [jnp.zeros_like(w) for w in weights * 2]
+    carry = [*weights, *moments, jnp.zeros((), workload.dtype)]
     return _training(text, carry, fixed, shapes)
 
 
