@@ -70,14 +70,14 @@ def too_large(message) -> ServingError:
     return ServingError(Code.INVALID_ARGUMENT, message, 413)
 
 
-def of_tensorflow(error) -> ServingError:
-    """What a `tf.errors.OpError` of a session says, in the runtime's own words.
+def of_number(number) -> grpc.StatusCode:
+    """The code that a number stands for in protocol buffers and in TensorFlow's statuses."""
+    return _OF_NUMBER.get(number, Code.UNKNOWN)
 
-    A session of TensorFlow's Python adds the place in a program that made the graph, where there
-    is one; the first error of the chain is without it.
-    """
-    first = error.__context__ if isinstance(error.__context__, type(error)) else error
-    return ServingError(_OF_NUMBER.get(error.error_code, Code.UNKNOWN), first.message)
+
+def of_tensorflow(error) -> ServingError:
+    """The code and message of a `tf.errors.OpError`."""
+    return ServingError(of_number(error.error_code), error.message)
 
 
 def number(code) -> int:

@@ -6,6 +6,7 @@ import time
 
 from tfmeta.serve.admission import Admission
 from tfmeta.serve.errors import Code, ServingError, invalid
+from tfmeta.serve.large_work import collect_all, keep_for_long
 from tfmeta.serve.metrics import Metrics
 from tfmeta.serve.model_versions import ModelVersions, not_found
 from tfmeta.serve.served_version import DEFAULT_SIGNATURE
@@ -69,6 +70,7 @@ class ModelServer:
             model.start()
         for name, labels in self._labels.items():
             self._check_labels(name, labels.values())
+        keep_for_long()
 
     def stop(self) -> bool:
         """Refuses new requests, waits for those in progress, and frees the models.
@@ -80,6 +82,7 @@ class ModelServer:
         if drained:
             for model in self._models.values():
                 model.stop()
+            collect_all()
         return drained
 
     def predict(self, spec, inputs, signature_name="", output_filter=(), deadline=None):

@@ -13,7 +13,7 @@ import time
 
 from tfmeta.serve import logs, version_directories
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.large_work import keep_for_long, release_memory
+from tfmeta.serve.large_work import release_memory
 from tfmeta.serve.served_version import ServedVersion
 from tfmeta.serve.warmup import warm
 
@@ -191,7 +191,6 @@ class ModelVersions:
         else:
             release_memory()  # what loading took
             version.served = served
-        self._settle()
         if version.served:
             self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
 
@@ -205,7 +204,7 @@ class ModelVersions:
 
     def _failed(self, version, error):
         if isinstance(error, ServingError):
-            error = error.alone()  # its traceback holds the graph
+            error = error.alone()
         else:
             error = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
         version.failures += 1
@@ -229,13 +228,6 @@ class ModelVersions:
         version.served.close()
         version.served = None
         self._set(version, END)
-        self._settle()
-
-    def _settle(self):
-        with self._lock:
-            serving = any(each.served for each in self._versions.values())
-        if serving:
-            keep_for_long()
 
     def _set(self, version, state, **facts):
         with self._lock:

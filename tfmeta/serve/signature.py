@@ -14,16 +14,17 @@ class Signature:
 
     Args:
         definition: `SignatureDef`.
-        graph: the `tf.Graph` that it was loaded into.
+        session: the `NativeSession` that it was loaded into.
 
     Attributes:
         inputs: `{name: DataType}`, by name.
     """
 
-    def __init__(self, definition, graph):
+    def __init__(self, definition, session):
         self.inputs = {name: definition.inputs[name].dtype for name in sorted(definition.inputs)}
-        self._feeds = _tensors(definition.inputs, graph)
-        self._fetches = _tensors(definition.outputs, graph)
+        self._tensors = {name: info.name for name, info in definition.inputs.items()}
+        self._feeds = _ports(definition.inputs, session)
+        self._fetches = _ports(definition.outputs, session)
         self._dtypes = {name: tf.dtypes.as_dtype(dtype) for name, dtype in self.inputs.items()}
         self._defaults = {
             name: to_array(proto, name, MOST_DEFAULT_BYTES)
@@ -42,7 +43,7 @@ class Signature:
         for name in self.inputs:
             if name not in sent and name not in self._defaults:
                 raise invalid(
-                    f"Signature input alias: {name}(feed name: {_name(self._feeds[name])}) not "
+                    f"Signature input alias: {name}(feed name: {self._tensors[name]}) not "
                     "found in request and no default value provided. Inputs expected to be in "
                     f"the request {_set(sent)}, or default input alias set: "
                     f"{','.join(sorted(self._defaults))}"
@@ -54,7 +55,7 @@ class Signature:
             )
 
     def fetches(self, output_filter=()) -> dict:
-        """The tensors to fetch: `{name: tf.Tensor}`, by name."""
+        """The tensors to fetch: `{name: Port}`, by name."""
         for position, name in enumerate(output_filter):
             if name not in self._fetches:
                 raise invalid(
@@ -64,13 +65,13 @@ class Signature:
             if name in output_filter[:position]:
                 raise invalid(f"duplicate output tensor alias: {name}")
         chosen = {name: self._fetches[name] for name in output_filter or sorted(self._fetches)}
-        if not chosen or any(isinstance(tensor, str) for tensor in chosen.values()):
+        if not chosen or None in chosen.values():
             raise invalid("Must specify at least one target to fetch or execute.")
         return chosen
 
-    def feeds(self, inputs) -> dict:
-        """The tensors to feed: `{tf.Tensor: array}`, of the types that the graph takes."""
-        fed = {}
+    def feeds(self, inputs) -> list:
+        """The tensors to feed: list of (`Port`, array), of the types that the graph takes."""
+        fed = []
         for position, (name, dtype) in enumerate(self._dtypes.items()):
             value = inputs[name] if name in inputs else self._defaults[name]
             given = value.dtype if isinstance(value, np.ndarray | np.generic) else None
@@ -80,23 +81,13 @@ class Signature:
                     f"Expects arg[{position}] to be {type_name(dtype)} but {shown} is provided "
                     f"(input {name})"
                 )
-            fed[self._feeds[name]] = value
+            fed.append((self._feeds[name], value))
         return fed
 
 
-def _tensors(infos, graph):
-    """`{name: tensor}`; its name where the graph has none (an initialiser)."""
-    found = {}
-    for name, info in infos.items():
-        try:
-            found[name] = graph.get_tensor_by_name(info.name)
-        except (KeyError, ValueError):
-            found[name] = info.name
-    return found
-
-
-def _name(tensor):
-    return tensor if isinstance(tensor, str) else tensor.name
+def _ports(infos, session):
+    """`{name: Port}`; None where the graph has no such tensor (an initialiser's output)."""
+    return {name: session.port(info.name) for name, info in infos.items()}
 
 
 def _set(names):
