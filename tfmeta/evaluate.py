@@ -1,4 +1,4 @@
-"""`python -m tfmeta.evaluate`: measures a run; writes evaluation.json, its picture and a table."""
+"""`python -m tfmeta.evaluate`: measures a run; writes its result, a picture and a table."""
 
 from pathlib import Path
 
@@ -7,7 +7,12 @@ from absl import flags
 from tfmeta import commands, recipe
 from tfmeta.experiment import record
 
-_DOC = """Evaluates a run and writes evaluation.json into its work directory.
+_DOC = """Evaluates a run and writes the result and its picture into the run's work directory.
+
+The recipe's protocol is evaluation.json. Another protocol is written beside it under a name that
+says what differs, such as evaluation-shots=3,inner_steps=2.json. No file is overwritten by the
+result of another protocol, not even by a later checkpoint: the earlier result gets such a name
+(evaluation-step=4000.json). evaluate.tasks_per_batch changes no result.
 
 Example: python -m tfmeta.evaluate --workdir=runs/sinusoid --gin_param='evaluate.tasks = 2000'
 """

@@ -180,27 +180,52 @@ def _numbers(values) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-def report_of(learner, stream, results: dict, **protocol) -> dict:
+def report_of(learner, stream, results: dict, **asked) -> dict:
     """The document evaluation.json: the protocol as data, and the results.
 
     Args:
         learner: the learner that was evaluated.
         stream: what it was evaluated on; its `info` goes into the protocol.
         results: of `evaluate_learner`.
-        **protocol: split, tasks, inner_steps, seed, checkpoint, step, ...
+        **asked: split, tasks, inner_steps, seed, checkpoint, step, ...
     """
-    known = {
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": protocol(learner, stream, **asked),
+        "results": results,
+    }
+
+
+def protocol(learner, stream, **asked) -> dict:
+    """What the numbers of an evaluation belong to: learner, network, tasks, and what was asked.
+
+    Args:
+        learner: the learner that is evaluated.
+        stream: the stream of tasks; its `info` goes into the protocol.
+        **asked: split, tasks, inner_steps, seed, checkpoint, step, ...
+    """
+    return {
         "learner": type(learner).__name__,
         "network": learner.network.name,
         "parameters": int(learner.network.count_params()),
         "trained_normalization": learner.normalization,
+        "batch_statistics": has_batch_statistics(learner.network),
         **stream.info,
+        **asked,
     }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "protocol": {**known, **protocol},
-        "results": results,
-    }
+
+
+def has_batch_statistics(network) -> bool:
+    """Whether a network normalises by statistics of a batch, so that modes of it differ.
+
+    Layers of Keras and of this library are known; of your own layers it is assumed.
+    """
+    known = ("keras.", "tfmeta.networks.")
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization)
+        or not type(layer).__module__.startswith(known)
+        for layer in network._flatten_layers()
+    )
 
 
 def table(report: dict, steps: Sequence[int] | None = None) -> str:

@@ -6,6 +6,9 @@ from tfmeta import commands, recipe
 
 _DOC = """Puts runs beside published figures: OUTPUT.md, OUTPUT.csv and OUTPUT.png.
 
+Runs are found at any depth below --workdirs. Every evaluation*.json of a run is a row a
+normalisation; runs that differ in train.seed alone get one more row, their mean and its spread.
+
 Example: python -m tfmeta.table --workdirs=results,runs/omniglot_5way_1shot_maml --output=table
 """
 
@@ -27,7 +30,7 @@ def main() -> int:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("workdirs", [], "Folders of runs, or folders that hold such.")
+    flags.DEFINE_list("workdirs", [], "Folders of runs, or folders that hold runs at any depth.")
     flags.DEFINE_string("output", "table", "Path of what is written, without its ending.")
 
 

@@ -15,6 +15,7 @@ PROTOCOL = {
     "inner_steps": 3,
     "checkpoint": "last",
     "step": 60000,
+    "train_seed": 0,
     "recipe": "one_of_ours",
 }
 CONFIG = "ways = 5\nconv4.ways = %ways\nconv4.filters = 64\ntrain.steps = 60000\n"
@@ -29,7 +30,7 @@ def make_run(tmp_path):
 
     def make(name="run", config=CONFIG, results=RESULTS, file="evaluation.json", **protocol):
         folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.gin").write_text(config)
         report = {"schema_version": 1, "protocol": PROTOCOL | protocol, "results": results}
         (folder / file).write_text(json.dumps(report))

@@ -74,6 +74,37 @@ def test_kept_results_are_found_in_a_folder_of_runs():
     assert "recipe's train.steps: 100000 -> 20000" in reptile.remarks
 
 
+def test_runs_are_found_at_any_depth_once_and_by_any_evaluation(make_run, tmp_path):
+    make_run("a")
+    make_run("a/seed1", train_seed=1)
+    make_run("b/c/d", file="evaluation-shots=3,inner_steps=2.json", shots=3, inner_steps=2)
+    make_run("a/checkpoints/x")
+    make_run(".hidden/y")
+    (tmp_path / "b" / "up").symlink_to(tmp_path)  # a circle
+    rows = run_rows([tmp_path, tmp_path / "a", tmp_path / "b"])
+    assert [(Path(row.source).name, row.seed, row.shots) for row in rows] == [
+        ("a", 0, 1),
+        ("seed1", 1, 1),
+        ("d", 0, 3),
+    ]
+    assert rows[-1].remarks == ("not the recipe's protocol: shots=3, inner_steps=2",)
+
+
+@pytest.mark.parametrize(
+    ("network", "known", "modes"),
+    [
+        ("mlp", {}, ["none"]),
+        ("anything", {"batch_statistics": False}, ["none"]),
+        ("mlp", {"batch_statistics": True}, ["transductive", "inductive"]),
+        ("conv4", {}, ["transductive", "inductive"]),
+    ],
+)
+def test_statistics_are_named_only_where_the_network_takes_some(make_run, network, known, modes):
+    both = {**RESULTS, "inductive": RESULTS["transductive"]}
+    rows = run_rows([make_run(results=both, network=network, **known)])
+    assert [row.normalization for row in rows] == modes
+
+
 def test_a_regression_is_compared_by_its_error(make_run):
     results = {"transductive": {"mean_squared_error": {"mean": [3.0, 0.5], "interval95": [1, 0.1]}}}
     protocol = {"name": "sinusoid", "ways": None, "network": "mlp"}

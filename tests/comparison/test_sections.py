@@ -49,6 +49,33 @@ def test_a_run_is_compared_with_the_row_of_its_statistics_and_not_with_one_to_be
     assert counterpart(replace(RUN, method="another"), rows) is None
 
 
+def test_ten_inner_steps_stand_beside_one_only_with_words():
+    run = replace(RUN, inner_steps=10, curve=((20.0, 1.0), (90.0, 0.5), (97.5, 0.4)))
+    one, ten = replace(PAPER, inner_steps=1), replace(PAPER, inner_steps=10)
+    assert counterpart(run, [one, ten]) == ten
+    assert compare([run], [one])[0].differences[1] == (
+        "inner steps 10 (published: 1)",
+        "after 1 inner step: 90.00 +- 0.50",
+    )
+    assert compare([run], [PAPER])[0].differences[1] == ("inner steps 10 (published: not known)",)
+
+
+def test_runs_that_differ_in_their_seed_have_a_mean_and_its_spread():
+    runs = [
+        replace(RUN, seed=0, value=97.0, steps=60000, interval95=0.4),
+        replace(RUN, seed=1, value=98.0, steps=50000, remarks=("step 50,000 of the run's 60,000",)),
+        replace(RUN, seed=1, value=10.0, steps=100, remarks=("step 100 of the run's 60,000",)),
+        replace(RUN, seed=2, value=99.0, steps=60000),
+        replace(RUN, seed=3, value=99.0, inner_steps=1),
+        replace(RUN, seed=4, value=99.0, remarks=("recipe's MAML.inner_rate: 2.0 -> 1.0",)),
+    ]
+    (section,) = compare(runs, [])
+    (mean,) = (row for row in section.rows if row.seeds > 1)
+    assert (mean.value, mean.spread, mean.seeds, mean.interval95) == (98.0, 1.0, 3, None)
+    assert mean.remarks == ("seeds 0, 1, 2", "meta-steps 50,000 to 60,000")
+    assert len(section.rows) == len(runs) + 1
+
+
 def test_a_method_that_no_paper_has_says_so():
     (section,) = compare([replace(RUN, method="another")], [PAPER])
     assert section.differences[1] == ("no published row",)

@@ -17,6 +17,7 @@ def tensors(workdir: Path, step: int) -> dict[str, np.ndarray]:
     return {n: reader.get_tensor(n) for n in names if "seconds" not in n and "GRAPH" not in n}
 
 
-def losses(workdir: Path) -> list[tuple[str, str]]:
-    """Step and loss of each row of metrics.csv."""
-    return [(row["step"], row["loss"]) for row in read_rows(workdir / "metrics.csv")]
+def losses(workdir: Path) -> list[tuple[str | None, ...]]:
+    """Step, loss and validation loss of each row of metrics.csv."""
+    rows = read_rows(workdir / "metrics.csv")
+    return [(row["step"], row["loss"], row.get("val_loss")) for row in rows]

@@ -29,6 +29,7 @@ BINDINGS = (
     "log.every = 20",
     f"log.checkpoint_every = {EVERY}",
     "log.tensorboard = False",
+    f"validate.every = {EVERY // 2 + 10}",  # between checkpoints, and between rows
     "validate.tasks = 4",
     "evaluate.tasks = 4",
     "evaluate.tasks_per_batch = 4",
@@ -116,6 +117,7 @@ def test_a_run_that_was_killed_ends_bit_for_bit_as_one_left_alone(uninterrupted,
 def test_its_rows_and_its_evaluation_are_those_of_one_left_alone(uninterrupted, interrupted):
     workdir = interrupted[0]
     assert losses(workdir) == losses(uninterrupted)
+    assert sum(bool(value) for _, _, value in losses(workdir)) > STEPS // EVERY
     ours, theirs = ((w / "evaluation.json").read_text() for w in (workdir, uninterrupted))
     assert ours == theirs
 

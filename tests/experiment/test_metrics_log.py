@@ -40,6 +40,29 @@ def test_a_row_that_a_crash_cut_short_is_left_out(tmp_path):
     assert [row["step"] for row in read_rows(path)] == ["10", "20"]
 
 
+def test_validation_values_stand_in_columns_of_their_own_and_outlive_a_resumption(tmp_path):
+    log = MetricsLog(tmp_path, ["loss"], 0, tensorboard=False)
+    log.write(10, {"loss": 1.0}, 5.0, 1.0)
+    log.write(20, {"loss": 1 / 3}, 5.0, 2.0, {"loss": 1 / 7, "accuracy": None})
+    log.write(30, {"loss": 0.5}, 5.0, 3.0)
+    log.close()
+    path = tmp_path / "metrics.csv"
+    text = path.read_text()
+    assert text == (
+        "step,loss,tasks_per_second,seconds,val_loss,val_accuracy\n10,1.0,5.0,1.0,,\n"
+        f"20,{1 / 3},5.0,2.0,{1 / 7},\n30,0.5,5.0,3.0,,\n"
+    )
+    # A session that does not validate keeps what earlier ones measured.
+    again = MetricsLog(tmp_path, ["loss"], 20, tensorboard=False)
+    again.write(30, {"loss": 0.5}, 5.0, 3.0)
+    assert path.read_text() == text
+    again.amend(30, {"loss": 0.25})
+    again.amend(31, {"loss": 0.75})  # no such row
+    again.write(40, {"loss": 0.5}, 5.0, 4.0)
+    again.close()
+    assert [row["val_loss"] for row in read_rows(path)] == ["", str(1 / 7), "0.25", ""]
+
+
 def test_tensorboard_events_are_written(tmp_path):
     log = MetricsLog(tmp_path, ["loss"], 0)
     log.write(1, {"loss": 0.5}, 10.0, 1.0)

@@ -26,6 +26,10 @@ def finished(tmp_path_factory, small_recipe):
     return workdir
 
 
+def tasks_of(workdir, name):
+    return json.loads((workdir / name).read_text())["protocol"]["tasks"]
+
+
 def test_a_run_leaves_the_files_of_the_design(small_run, capsys):
     workdir, code = small_run("log.tensorboard = True", "log.keep = 2")
     assert code == 0
@@ -42,7 +46,8 @@ def test_a_run_leaves_the_files_of_the_design(small_run, capsys):
     assert record["choices"]["jit_compile"] is False
     rows = read_rows(workdir / "metrics.csv")
     assert [row["step"] for row in rows] == ["4", "8", "12"]
-    assert list(rows[0]) == ["step", "loss", "tasks_per_second", "seconds"]
+    assert list(rows[0]) == ["step", "loss", "tasks_per_second", "seconds", "val_loss"]
+    assert [row["val_loss"] == "" for row in rows] == [True, True, False]
     said = capsys.readouterr()
     assert f"Everything is in {workdir}" in said.out
     assert "step 12/12, loss" in said.err
@@ -54,7 +59,8 @@ def test_a_finished_run_is_not_trained_again(finished, small_recipe, tmp_path):
     before = (workdir / "metrics.csv").read_text()
     train(small_recipe("evaluate.tasks = 6"), workdir)
     assert (workdir / "metrics.csv").read_text() == before
-    assert json.loads((workdir / "evaluation.json").read_text())["protocol"]["tasks"] == 6
+    assert tasks_of(workdir, "evaluation.json") == 6
+    assert tasks_of(workdir, "evaluation-tasks=4.json") == 4
 
 
 def test_another_recipe_in_the_same_directory_is_refused_with_the_difference(
@@ -112,6 +118,9 @@ def test_the_best_checkpoint_is_kept_and_used(small_run):
         "validate.every = 4", "validate.tasks = 4", "evaluate.checkpoint = 'best'", "log.keep = 1"
     )
     best = json.loads((workdir / "checkpoints" / "best.json").read_text())
+    validated = {row["step"]: float(row["val_loss"]) for row in read_rows(workdir / "metrics.csv")}
+    assert list(validated) == ["4", "8", "12"]
+    assert (validated[str(best["step"])], best["value"]) == (min(validated.values()),) * 2
     assert best["metric"] == "mean_squared_error"
     assert (workdir / "checkpoints" / f"step_{best['step']:09d}").is_dir()
     protocol = json.loads((workdir / "evaluation.json").read_text())["protocol"]
@@ -147,6 +156,38 @@ def test_evaluating_again_gives_the_same_numbers(finished, capsys):
     evaluate(finished)
     assert (finished / "evaluation.json").read_text() == first
     assert "mean_squared_error" in capsys.readouterr().out
+
+
+def test_another_protocol_is_written_beside_the_recipes_result(finished, small_recipe, tmp_path):
+    workdir = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = {path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file()}
+    evaluate(workdir, ["evaluate.shots = (3,)", "evaluate.inner_steps = 2"])  # the recipe's steps
+    evaluate(workdir, ["evaluate.shots = (5, 3)", "evaluate.inner_steps = 1"])
+    evaluate(workdir, ["evaluate.tasks_per_batch = 3", "evaluate.tasks = 4"])
+    after = {path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file()}
+    named = ("shots=3", "inner_steps=1", "shots=3,inner_steps=1")
+    assert sorted(set(after) - set(before)) == sorted(
+        f"{kind}-{name}.{ending}"
+        for name in named
+        for kind, ending in (("evaluation", "json"), ("evaluation", "png"), ("adaptation", "png"))
+        if (kind, name) != ("adaptation", "shots=3,inner_steps=1")
+    )
+    changed = {name for name in before if before[name] != after[name]}
+    # Two sizes of batches differ by float32 noise.
+    assert changed <= {"evaluation.json", "evaluation.png", "adaptation.png", ".lock"}
+    ours, theirs = (json.loads(each["evaluation.json"]) for each in (before, after))
+    assert ours["protocol"] == theirs["protocol"]
+    means = [
+        each["results"]["transductive"]["mean_squared_error"]["mean"] for each in (ours, theirs)
+    ]
+    np.testing.assert_allclose(*means, rtol=1e-5)
+    # A later step of the same protocol moves the earlier result.
+    report = ours | {"protocol": ours["protocol"] | {"step": 8}}
+    (workdir / "evaluation.json").write_text(json.dumps(report))
+    evaluate(workdir)
+    assert json.loads((workdir / "evaluation-step=8.json").read_text()) == report
+    assert (workdir / "evaluation-step=8.png").exists()
+    assert tasks_of(workdir, "evaluation.json") == 4
 
 
 def test_evaluation_may_not_change_what_was_trained(finished):

@@ -1,4 +1,4 @@
-"""A comparison as a picture: a panel a task, a point a row, its 95 % interval as a bar."""
+"""A comparison as a picture: a panel a task, a point a row, its interval or spread as a bar."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,10 @@ def draw(sections: Sequence[Section], path: Path) -> None:
     panels = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, section, part in zip(panels, sections, rows, strict=True):
         _panel(axes, section.title, part)
-    key = "filled: runs here; hollow: published (grey: to be checked); bars: 95 % intervals"
+    key = (
+        "filled: runs here (squares: means over seeds); hollow: published (grey: to be checked)\n"
+        "bars: 95 % intervals over test tasks; of means over seeds the standard deviation"
+    )
     figure.supxlabel(key, fontsize=8)
     figure.savefig(path, dpi=120)
 
@@ -30,14 +33,16 @@ def _panel(axes, title: str, rows: Sequence[Row]) -> None:
         axes.errorbar(
             row.value,
             place,
-            xerr=row.interval95,
-            fmt="o" if not row.published else "D",
+            xerr=row.spread or row.interval95,
+            fmt="D" if row.published else "s" if row.seeds > 1 else "o",
             color=colour,
             markerfacecolor=colour if not row.published else "white",
             markersize=5,
             capsize=3,
         )
-    axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=8)
+    with_steps = len({row.inner_steps for row in rows if not row.published}) > 1
+    labels = [_label(row, with_steps) for row in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color("tab:blue" if not row.published else "black")
     axes.invert_yaxis()
@@ -46,8 +51,13 @@ def _panel(axes, title: str, rows: Sequence[Row]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _label(row: Row) -> str:
-    mode = f" ({row.normalization})" if row.normalization else ""
+def _label(row: Row, with_steps: bool) -> str:
+    mode = f" ({row.normalization})" if row.normalization not in (None, "none") else ""
+    known = row.inner_steps is not None and (with_steps or row.published)
+    steps = f", {row.inner_steps} inner" if known else ""
     if row.published:
-        return f"{row.method}{mode}{', check' if row.check else ''}"
-    return f"{row.method}{mode}, here: {row.steps:,} steps"
+        return f"{row.method}{mode}{steps}{', check' if row.check else ''}"
+    if row.seeds > 1:
+        return f"{row.method}{mode}{steps}, mean of {row.seeds} seeds"
+    seed = f", seed {row.seed}" if row.seed else ""
+    return f"{row.method}{mode}{steps}, here: {row.steps:,} steps{seed}"

@@ -1,6 +1,8 @@
 """Runs as rows: work directories, or what of them is kept, that hold evaluation.json."""
 
+import fnmatch
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,10 @@ from tfmeta.comparison.row import Row
 
 CONFIG = "config.gin"
 EVALUATIONS = "evaluation*.json"
+# Folders of a work directory that hold no runs.
+_PASSED_OVER = ("checkpoints", "events", "export")
+# Networks without batch statistics, for files of results that do not say so.
+_WITHOUT_STATISTICS = ("gaussian_mlp", "mlp", "t_net_mlp")
 # Names of the tables for learners; one of your own goes by its class.
 METHODS = {
     "BFA": "BFA",
@@ -34,28 +40,44 @@ def run_rows(workdirs: Sequence[str | Path]) -> list[Row]:
     """A row for each evaluation of each run and each normalisation in it.
 
     Args:
-        workdirs: folders of runs, or folders that hold such folders.
+        workdirs: folders of runs, or folders that hold runs at any depth. A run that is given
+            twice counts once.
 
     Raises:
         RecipeError: if a folder holds no evaluated run, or an evaluation can't be read.
     """
-    return [row for workdir in workdirs for run in _runs_in(Path(workdir)) for row in _rows(run)]
+    seen: set[Path] = set()
+    rows = []
+    for workdir in map(Path, workdirs):
+        runs = [Path(path) for path, _, files in _folders(workdir) if _is_run(files)]
+        if not runs:
+            raise recipe.RecipeError(
+                f"A run to compare has evaluation.json and {CONFIG}, or is a folder of such. "
+                f"Received: {workdir}, which has none. `python -m tfmeta.evaluate --workdir=...` "
+                "evaluates a run."
+            )
+        rows += [row for run in runs if run.resolve() not in seen for row in _rows(run)]
+        seen |= {run.resolve() for run in runs}
+    return rows
 
 
-def _runs_in(folder: Path) -> list[Path]:
-    """The folder itself if it is an evaluated run, else those in it that are."""
-    runs = [path for path in (folder, *sorted(folder.glob("*"))) if _is_run(path)]
-    if not runs:
-        raise recipe.RecipeError(
-            f"A run to compare has evaluation.json and {CONFIG}, or is a folder of such. "
-            f"Received: {folder}, which has none. `python -m tfmeta.evaluate --workdir=...` "
-            "evaluates a run."
+def _folders(folder: Path):
+    """As `os.walk`, in the order of names and through links, each folder once."""
+    seen = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(path))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _PASSED_OVER
+            and os.path.realpath(os.path.join(path, name)) not in seen
         )
-    return runs[:1] if runs[0] == folder else runs
+        yield path, folders, files
 
 
-def _is_run(path: Path) -> bool:
-    return (path / "evaluation.json").is_file() and (path / CONFIG).is_file()
+def _is_run(files: Sequence[str]) -> bool:
+    return CONFIG in files and any(fnmatch.fnmatch(name, EVALUATIONS) for name in files)
 
 
 def _rows(run: Path) -> list[Row]:
@@ -82,12 +104,17 @@ def _evaluation_rows(run: Path, path: Path, asked: recipe.Recipe) -> list[Row]:
             "steps": protocol["step"],
             "source": run.as_posix(),
             "published": False,
-            "remarks": _remarks(protocol, values, asked),
+            "seed": protocol.get("train_seed"),
+            "remarks": (*_other_protocol(path), *_remarks(protocol, values, asked)),
         }
-        return [
-            Row(**known, normalization=mode, **_result(metrics))
+        normalises = protocol.get(
+            "batch_statistics", protocol["network"] not in _WITHOUT_STATISTICS
+        )
+        rows = [
+            Row(**known, normalization=mode if normalises else "none", **_result(metrics))
             for mode, metrics in report["results"].items()
         ]
+        return list(dict.fromkeys(rows))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise recipe.RecipeError(
             f"evaluation.json must be one that tfmeta wrote. Received: {path}: {error!r}. "
@@ -95,13 +122,20 @@ def _evaluation_rows(run: Path, path: Path, asked: recipe.Recipe) -> list[Row]:
         ) from error
 
 
+def _other_protocol(path: Path) -> tuple[str, ...]:
+    """What a file's name says of a protocol that is not the recipe's."""
+    _, found, changed = path.stem.partition("-")
+    return (f"not the recipe's protocol: {changed.replace(',', ', ')}",) if found else ()
+
+
 def _result(metrics: dict) -> dict:
-    """The metric of the tables after the last inner step."""
+    """The metric of the tables after the last inner step, and after each."""
     metric = next(iter(metrics))
     scale = 100 if metric == "accuracy" else 1
-    found = {"value": metrics[metric]["mean"][-1], "interval95": metrics[metric]["interval95"][-1]}
-    scaled = {name: None if value is None else scale * value for name, value in found.items()}
-    return {"metric": metric, **scaled}
+    pairs = zip(metrics[metric]["mean"], metrics[metric]["interval95"], strict=True)
+    curve = tuple(tuple(None if v is None else scale * v for v in pair) for pair in pairs)
+    value, interval95 = curve[-1]
+    return {"metric": metric, "value": value, "interval95": interval95, "curve": curve}
 
 
 def _method(protocol: dict, values: dict) -> str:
@@ -131,5 +165,6 @@ def _remarks(protocol: dict, values: dict, asked: recipe.Recipe) -> tuple[str, .
     name = f"{protocol.get('recipe')}.gin"
     if name in recipe.recipe_names():
         changed = recipe.differences(recipe.read_recipe([name]), asked)
-        remarks += [f"recipe's {line}" for line in changed]
+        # A seed has a column of its own.
+        remarks += [f"recipe's {line}" for line in changed if not line.startswith("train.seed:")]
     return tuple(remarks)

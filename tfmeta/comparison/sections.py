@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from tfmeta.comparison.row import PROTOCOL, Row
+from tfmeta.comparison.row import PROTOCOL, Row, result_text
+from tfmeta.comparison.seeds import means_over_seeds
 
 # As they are written; others by their own name.
 _DATA = {
@@ -39,8 +40,12 @@ class Section:
 
 
 def compare(runs: Sequence[Row], published: Sequence[Row]) -> list[Section]:
-    """A section for each task of the runs, with all that is published for it."""
+    """A section for each task of the runs, with all that is published for it.
+
+    Runs that differ in their seed alone get a row more: the mean over them.
+    """
     sections = []
+    runs = [*runs, *means_over_seeds(runs)]
     for task in sorted({row.task for row in runs}):
         rows = [row for row in (*published, *runs) if row.task == task]
         rows.sort(key=lambda row: _rank(task, row))
@@ -50,12 +55,19 @@ def compare(runs: Sequence[Row], published: Sequence[Row]) -> list[Section]:
 
 
 def counterpart(run: Row, published: Sequence[Row]) -> Row | None:
-    """The published row of the same task and method; of the same statistics where there is one.
+    """The published row of the same task and method.
 
-    Rows that are to be checked count only where there is no other.
+    Of the same statistics where there is one. Rows that are to be checked count only where there
+    is no other; among equals the row of the same inner steps is taken.
     """
     rows = [row for row in published if (row.task, row.method) == (run.task, run.method)]
-    rows.sort(key=lambda row: (row.normalization != run.normalization, row.check))
+    rows.sort(
+        key=lambda row: (
+            row.normalization != run.normalization,
+            row.check,
+            None not in (row.inner_steps, run.inner_steps) and row.inner_steps != run.inner_steps,
+        )
+    )
     return rows[0] if rows else None
 
 
@@ -70,7 +82,20 @@ def _differences(row: Row, published: Sequence[Row]) -> tuple[str, ...]:
         own, theirs = getattr(row, name), getattr(other, name)
         if None not in (own, theirs) and own != theirs:
             differing.append(f"{words} {_said(own)} (published: {_said(theirs)})")
+    differing += _at_published_steps(row, other)
     return (*differing, *row.remarks)
+
+
+def _at_published_steps(row: Row, other: Row) -> list[str]:
+    """The run's own result after as many inner steps as the published one, or that it's unknown."""
+    steps = other.inner_steps
+    if steps is None and row.inner_steps is not None:
+        return [f"inner steps {row.inner_steps} (published: not known)"]
+    if steps in (None, row.inner_steps) or steps >= len(row.curve) or row.curve[steps][0] is None:
+        return []
+    after = f"after {steps} inner step{'' if steps == 1 else 's'}"
+    value, interval = row.curve[steps]
+    return [f"{after}: {result_text(dataclasses.replace(row, value=value, interval95=interval))}"]
 
 
 def _said(value) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfmeta.comparison.chart import draw
-from tfmeta.comparison.row import Row
+from tfmeta.comparison.row import Row, result_text
 from tfmeta.comparison.sections import Section
 
 _COLUMNS = (
@@ -18,9 +18,13 @@ _COLUMNS = (
     "inner steps",
     "filters",
     "meta-steps",
+    "seed",
     "source",
     "differs",
 )
+
+
+_NOT_IN_CSV = ("remarks", "curve")
 
 
 def write_comparison(sections: Sequence[Section], output: str | Path) -> list[Path]:
@@ -40,8 +44,10 @@ def markdown(sections: Sequence[Section]) -> str:
         "# Runs beside published figures",
         "Runs are bold: mean and 95 % interval over test tasks after the last inner step. Beside "
         "them stands what papers printed; (check) marks figures from memory or a second source. "
-        "An empty cell is not known. Last column: what differs from the published row of that "
-        "method, and from the run's own recipe.",
+        "An empty cell is not known. A mean of several seeds has the standard deviation s over the "
+        "seeds in place of the interval. Statistics none: the network has no normalisation by "
+        "statistics of a batch. Last column: what differs from the published row of that method, "
+        "and from the run's own recipe.",
     ]
     for section in sections:
         lines = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
@@ -53,22 +59,14 @@ def markdown(sections: Sequence[Section]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def result_text(row: Row) -> str:
-    """Such as "98.63 +- 0.45"."""
-    digits = 2 if row.metric == "accuracy" else 3
-    if row.value is None:
-        return "not finite"
-    interval = "" if row.interval95 is None else f" +- {row.interval95:.{digits}f}"
-    return f"{row.value:.{digits}f}{interval}{' (check)' if row.check else ''}"
-
-
 def _cells(row: Row, notes: Sequence[str]) -> list[str]:
     numbers = (row.test_tasks, row.queries, row.inner_steps, row.filters, row.steps)
+    seed = f"mean of {row.seeds}" if row.seeds > 1 else "" if row.seed is None else str(row.seed)
     cells = [row.method, result_text(row), row.normalization or ""]
     if not row.published:
         cells[:2] = (f"**{cell}**" for cell in cells[:2])
     cells += ["" if number is None else f"{number:,}" for number in numbers]
-    return [*cells, row.source, "; ".join(notes)]
+    return [*cells, seed, row.source, "; ".join(notes)]
 
 
 def _line(cells) -> str:
@@ -77,7 +75,7 @@ def _line(cells) -> str:
 
 
 def _write_csv(sections: Sequence[Section], path: Path) -> None:
-    names = [field.name for field in dataclasses.fields(Row) if field.name != "remarks"]
+    names = [field.name for field in dataclasses.fields(Row) if field.name not in _NOT_IN_CSV]
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*names, "differences"])

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tfmeta import evaluation
 from tfmeta.experiment import building, finish, record
@@ -11,6 +12,20 @@ from tfmeta.experiment.signals import StopRequest
 from tfmeta.experiment.training import Progressed, Training
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.settings import Settings
+
+
+class Validation(NamedTuple):
+    """Means over validation tasks after the last inner step; None is a mean that is not finite.
+
+    Attributes:
+        metric: name of the metric that chooses the best checkpoint.
+        value: mean of `metric`.
+        values: all means by name, the loss first, also where it is a squared error.
+    """
+
+    metric: str
+    value: float | None
+    values: dict[str, float | None]
 
 
 class Chief:
@@ -49,16 +64,20 @@ class Chief:
             self.place.path, training.names, training.step, self.settings.log.tensorboard
         )
 
-    def write_row(self, done: Progressed, tasks_per_second: float) -> None:
-        self._log.write(done.step, done.values, tasks_per_second, done.seconds)
+    def write_row(
+        self, done: Progressed, tasks_per_second: float, validation: Validation | None = None
+    ) -> None:
+        """Adds a row to metrics.csv."""
+        values = validation.values if validation else None
+        self._log.write(done.step, done.values, tasks_per_second, done.seconds, values)
 
     def save(self, training: Training) -> None:
         """Writes a checkpoint of the step that `training` stands at."""
         self._log.sync()
         self._checkpoints.save(training.step, training.state)
 
-    def validate(self, training: Training) -> None:
-        """Looks at held-out tasks, and keeps the checkpoint where it is among the best so far."""
+    def validate(self, training: Training) -> Validation:
+        """Measures the learner on held-out tasks."""
         validate = self.settings.validate
         results = evaluation.evaluate_learner(
             training.learner,
@@ -66,14 +85,27 @@ class Chief:
             validate.tasks,
             tasks_per_batch=self.settings.evaluate.tasks_per_batch,
         )
-        metric, summary = next(iter(next(iter(results.values())).items()))
-        value = summary["mean"][-1]
-        if value is None:
-            return
-        self._log.event(training.step, {f"validation_{metric}": value})
-        if self._checkpoints.is_among_best(training.step, metric, value):
+        means = {name: found["mean"][-1] for name, found in next(iter(results.values())).items()}
+        finite = {name: value for name, value in means.items() if value is not None}
+        self._log.event(training.step, {f"validation_{n}": value for n, value in finite.items()})
+        metric = next(iter(means))
+        if "loss" not in means and metric == "mean_squared_error":
+            return Validation(metric, means[metric], {"loss": means[metric]})
+        in_order = dict(sorted(means.items(), key=lambda item: item[0] != "loss"))
+        return Validation(metric, means[metric], in_order)
+
+    def keep_best(self, training: Training, validation: Validation) -> None:
+        """Keeps the checkpoint where it is among the best so far."""
+        metric, value, _ = validation
+        if value is not None and self._checkpoints.is_among_best(training.step, metric, value):
             self.save(training)
             self._checkpoints.mark_best(training.step, metric, value)
+
+    def validate_again(self, training: Training) -> None:
+        """Validates the checkpoint that the run goes on from, as if it had not ended there."""
+        validation = self.validate(training)
+        self._log.amend(training.step, validation.values)
+        self.keep_best(training, validation)
 
     def finish(self, training: Training, stop: StopRequest) -> None:
         """Evaluates and exports what was trained."""

@@ -5,15 +5,15 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfmeta import calibration, evaluation
-from tfmeta.experiment import building, pictures, policies, sinusoids
+from tfmeta.experiment import building, pictures, policies, results, sinusoids
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.ensemble import Ensemble
-from tfmeta.experiment.files import write_json
 from tfmeta.experiment.metrics_log import NAME as METRICS
 from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.experiment.signals import Stopped, StopRequest
-from tfmeta.experiment.workdir import EVALUATION, WorkDir
+from tfmeta.experiment.workdir import WorkDir
 from tfmeta.export import versions
+from tfmeta.recipe import RecipeError
 from tfmeta.settings import Settings
 from tfmeta.tasks.episodes import SCALE
 from tfmeta.tasks.image_folder import RESIZE_FILTER
@@ -48,62 +48,117 @@ def _restored(settings: Settings, place: WorkDir, training, step: int):
     return learner
 
 
-def evaluate(settings: Settings, place: WorkDir, learner, step: int, stop=None) -> list[dict]:
-    """Writes evaluation.json, its picture and, for other shots, more such pairs; prints tables.
+def evaluate(
+    settings: Settings, place: WorkDir, learner, step: int, stop=None, recorded=None
+) -> list[Path]:
+    """Measures a learner, writes a report and its picture for each support size, prints tables.
+
+    The recipe's protocol goes into evaluation.json, and into evaluation_<shots>shot.json for
+    further support sizes. Every other protocol gets a file that its differences name.
+
+    Args:
+        settings: what is asked for.
+        place: the run's work directory.
+        learner: compiled, with the weights of `step`.
+        step: of the checkpoint.
+        stop: of the run, or None.
+        recorded: a context manager without arguments that puts the run's own recipe in force and
+            gives its settings; None where `settings` are the recipe's.
 
     Returns:
-        The reports, that of evaluation.json first.
+        Paths of the reports, in the order of the support sizes.
     """
-    reports = []
-    for number, shots in enumerate(settings.evaluate.shots or (None,)):
+    sizes = settings.evaluate.shots or (None,)
+    protocols = [_protocol(settings, place, learner, step, shots)[1] for shots in sizes]
+    own, same_shots = _own_protocols(settings, place, learner, sizes, protocols, recorded)
+    paths = []
+    for shots, reference in zip(sizes, same_shots, strict=True):
         report = _report(settings, place, learner, step, shots, stop)
-        reports.append(report)
-        suffix = f"_{shots}shot" if number else ""
-        name = EVALUATION.replace(".json", f"{suffix}.json")
-        write_json(place.path / name, report)
-        pictures.inner_steps_curve(report, place.path / name.replace(".json", ".png"))
+        name = results.file_of(results.protocol_of(report), own, reference)
+        paths.append(results.write_report(place.path, name, report))
+        pictures.inner_steps_curve(report, paths[-1].with_suffix(".png"))
         print(_headline(report), evaluation.table(report), sep="\n")
         if "calibration" in report and report["calibration"]["calibration_error"] is not None:
-            picture = name.replace(EVALUATION[:-5], "calibration").replace(".json", ".png")
-            pictures.calibration(report, place.path / picture)
+            picture = place.path / results.picture_name(name, "calibration")
+            pictures.calibration(report, picture)
             print(_calibration_line(report["calibration"]))
-    draw = _DRAWN.get(reports[0]["protocol"].get("name"))
-    if draw:
-        draw(settings, place, learner)
-    return reports
+        if len(paths) == 1 and report["protocol"].get("name") in _DRAWN:
+            draw, kind = _DRAWN[report["protocol"]["name"]]
+            draw(settings, place.path / results.picture_name(name, kind), learner)
+    return paths
+
+
+def _own_protocols(settings, place, learner, sizes, protocols, recorded):
+    """The recipe's files with their protocols, and its protocol at each of the asked sizes."""
+    if recorded is None:
+        return results.own_files(protocols), protocols
+    with recorded() as recipe:
+        step = _chosen_step(place, recipe)
+
+        def protocol(shots):
+            return _protocol(recipe, place, learner, step, shots)[1]
+
+        own = results.own_files([protocol(shots) for shots in recipe.evaluate.shots or (None,)])
+        return own, [protocol(shots) for shots in sizes]
+
+
+def _chosen_step(place: WorkDir, settings: Settings) -> int | None:
+    """The step that a recipe's evaluation looks at; None where it has no checkpoint yet."""
+    try:
+        return place.chosen_step(settings.evaluate.checkpoint)
+    except RecipeError:
+        return None
+
+
+def _protocol(settings, place, learner, step, shots):
+    """The stream of an evaluation, and everything that its numbers may depend on."""
+    options = settings.evaluate
+    stream = building.held_out_stream(settings, options.split, options.seed, shots)
+    report = {
+        "protocol": evaluation.protocol(learner, stream, **_asked(settings, place, learner, step)),
+        "results": options.normalizations,
+    }
+    if _calibrates(options, learner):
+        report["calibration"] = None
+    return stream, results.protocol_of(report)
+
+
+def _asked(settings, place, learner, step) -> dict:
+    """What a recipe asks of an evaluation, as evaluation.json says it."""
+    options = settings.evaluate
+    steps = learner.test_inner_steps if options.inner_steps is None else options.inner_steps
+    asked = {
+        "recipe": settings.recipe,
+        "split": options.split,
+        "tasks": options.tasks,
+        "inner_steps": steps,
+        "seed": options.seed,
+        "train_seed": settings.train.seed,
+        "checkpoint": options.checkpoint,
+        "step": step,
+    }
+    if options.ensemble > 1:
+        ranked = place.checkpoints().ranking()[: options.ensemble]
+        asked["ensemble"] = [each["step"] for each in ranked]
+    return asked
 
 
 def _report(settings, place, learner, step, shots, stop) -> dict:
     """The result with support sets of a size, and its protocol."""
-    options, answering, members = settings.evaluate, learner, {}
+    options, answering = settings.evaluate, learner
     if options.ensemble > 1:
         answering = Ensemble(learner, place.checkpoints(), options.ensemble)
-        members = {"ensemble": answering.steps}
-    stream = building.held_out_stream(settings, options.split, options.seed, shots)
+    stream, _ = _protocol(settings, place, learner, step, shots)
+    asked = _asked(settings, place, learner, step)
     how = {
-        "inner_steps": (
-            learner.test_inner_steps if options.inner_steps is None else options.inner_steps
-        ),
+        "inner_steps": asked["inner_steps"],
         "tasks_per_batch": options.tasks_per_batch,
         "report": lambda done: _leave_if(stop),
     }
-    results = evaluation.evaluate_learner(
+    found = evaluation.evaluate_learner(
         answering, stream, options.tasks, normalizations=options.normalizations, **how
     )
-    report = evaluation.report_of(
-        learner,
-        stream,
-        results,
-        recipe=settings.recipe,
-        split=options.split,
-        tasks=options.tasks,
-        inner_steps=how["inner_steps"],
-        seed=options.seed,
-        train_seed=settings.train.seed,
-        checkpoint=options.checkpoint,
-        step=step,
-        **members,
-    )
+    report = evaluation.report_of(learner, stream, found, **asked)
     if _calibrates(options, learner):
         report["calibration"] = calibration.calibrate(learner, stream, options.tasks, **how)
     return report
@@ -144,8 +199,11 @@ def draw_learning_curve(settings: Settings, place: WorkDir) -> None:
         pictures.learning_curve(rows, place.path / "learning_curve.png", settings.recipe)
 
 
-# What is drawn of adaptation, by the name of the tasks.
-_DRAWN = {"sinusoid": sinusoids.draw_adaptation, "navigation": policies.draw_paths}
+# What is drawn of adaptation, by the name of the tasks, and the name of the picture.
+_DRAWN = {
+    "sinusoid": (sinusoids.draw_adaptation, "adaptation"),
+    "navigation": (policies.draw_paths, "paths"),
+}
 
 
 def export(settings: Settings, learner, folder, normalization=None) -> Path:
@@ -224,6 +282,7 @@ _FILES = {
     "calibration.png": "how right predictions are for how sure they are",
     "evaluation_*shot.json": "the same with other support sizes",
     "evaluation_*shot.png": "drawn by inner step",
+    "evaluation-*.json": "results by other protocols",
     "adaptation.png": "truth, support points, before and after adaptation",
     "paths.png": "paths before and after an update",
     "export/[0-9]*": "SavedModel for TensorFlow Serving",

@@ -45,13 +45,19 @@ class Follower:
     def begin(self, run_record: dict, training: Training) -> None:
         pass
 
-    def write_row(self, done: Progressed, tasks_per_second: float) -> None:
+    def write_row(self, done: Progressed, tasks_per_second: float, validation=None) -> None:
         pass
 
     def save(self, training: Training) -> None:
         """Leaves it to the chief: parameters and counters are the same on every worker."""
 
     def validate(self, training: Training) -> None:
+        """Leaves it to the chief, and waits for it in the next step."""
+
+    def keep_best(self, training: Training, validation: None) -> None:
+        """Leaves it to the chief."""
+
+    def validate_again(self, training: Training) -> None:
         """Leaves it to the chief, and waits for it in the next step."""
 
     def finish(self, training: Training, stop: StopRequest) -> None:

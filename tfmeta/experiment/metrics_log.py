@@ -11,12 +11,15 @@ from tfmeta.experiment.files import write_text
 from tfmeta.recipe import RecipeError
 
 NAME = "metrics.csv"
+VALIDATION = "val_"  # begins the names of columns of validation values
 
 
 class MetricsLog:
-    """Rows `step,loss,<metrics>,tasks_per_second,seconds`.
+    """Rows `step,loss,<metrics>,tasks_per_second,seconds,val_<metric>,...`.
 
     Opened at the step of a checkpoint, it first cuts the rows after that step: they come again.
+    The columns `val_*` hold means over validation tasks after the last inner step. They are there
+    from the first validation on, and empty in rows of steps that were not validated.
 
     Args:
         workdir: the run's work directory.
@@ -26,26 +29,68 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: Path, columns: list[str], step: int, tensorboard: bool = True):
+        self._path = workdir / NAME
+        rows = [row for row in read_rows(self._path) if int(row["step"]) <= step]
         self.columns = ["step", *columns, "tasks_per_second", "seconds"]
-        path = workdir / NAME
-        rows = [row for row in read_rows(path) if int(row["step"]) <= step]
-        lines = [",".join(self.columns)]
-        lines += [",".join(row[column] for column in self.columns) for row in rows]
-        write_text(path, "\n".join(lines) + "\n")
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        self.columns += [name for name in (rows[0] if rows else ()) if name.startswith(VALIDATION)]
+        self._file = None
+        self._rewrite(rows)
         self._events = (
             tf.summary.create_file_writer(str(workdir / "events")) if tensorboard else None
         )
 
     def write(
-        self, step: int, values: Mapping[str, float], tasks_per_second: float, seconds: float
-    ):
-        """Adds a row; numbers are written with all their digits."""
+        self,
+        step: int,
+        values: Mapping[str, float],
+        tasks_per_second: float,
+        seconds: float,
+        validation: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Adds a row; numbers are written with all their digits.
+
+        Args:
+            step: the meta-step that is done.
+            values: means since the last row, by name.
+            tasks_per_second: since the last row.
+            seconds: of training, over all sessions.
+            validation: means over validation tasks by metric, None where not finite; or None
+                where nothing was validated at this step.
+        """
         measured = {"step": step, **values, "tasks_per_second": round(tasks_per_second, 2)}
         measured["seconds"] = round(seconds, 3)
-        self._file.write(",".join(str(measured[name]) for name in self.columns) + "\n")
+        measured |= self._validated(validation)
+        self._file.write(self._line(measured))
         self._file.flush()
         self.event(step, {**values, "tasks_per_second": tasks_per_second})
+
+    def amend(self, step: int, validation: Mapping[str, float | None]) -> None:
+        """Writes validation values into the row of a step, where there is one."""
+        added = self._validated(validation)
+        rows = read_rows(self._path)
+        for row in rows:
+            if int(row["step"]) == step:
+                row |= {name: _text(value) for name, value in added.items()}
+        self._rewrite(rows)
+
+    def _validated(self, validation) -> dict[str, float | None]:
+        """The values under their columns, which are added to the file where they are new."""
+        named = {f"{VALIDATION}{name}": value for name, value in (validation or {}).items()}
+        new = [name for name in named if name not in self.columns]
+        if new:
+            self.columns += new
+            self._rewrite(read_rows(self._path))
+        return named
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        if self._file:
+            self._file.close()
+        lines = [",".join(self.columns) + "\n", *map(self._line, rows)]
+        write_text(self._path, "".join(lines))
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+
+    def _line(self, row: Mapping[str, object]) -> str:
+        return ",".join(_text(row.get(name)) for name in self.columns) + "\n"
 
     def event(self, step: int, values: Mapping[str, float]) -> None:
         """Writes values to TensorBoard only."""
@@ -65,6 +110,10 @@ class MetricsLog:
         self._file.close()
         if self._events:
             self._events.close()
+
+
+def _text(value) -> str:
+    return "" if value is None else str(value)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """A run's learner, back from its work directory."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from tfmeta import config
 from tfmeta.experiment import building, finish
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.files import disk_errors
-from tfmeta.experiment.workdir import EVALUATION, WorkDir
+from tfmeta.experiment.workdir import WorkDir
 from tfmeta.recipe import Recipe, RecipeError, Source, differences, explained, parse_recipe
 from tfmeta.settings import Settings
 
@@ -41,21 +42,30 @@ def restore(workdir, checkpoint: str | None = None):
 
 
 def evaluate(workdir, params: Sequence[str] = ()) -> list[dict]:
-    """Evaluates a run; writes evaluation.json and its picture, prints the table.
+    """Evaluates a run, prints tables, and writes a report and a picture for each support size.
+
+    The recipe's protocol is evaluation.json. With `params` that change the protocol the files are
+    named by what differs (`evaluation-shots=3,inner_steps=2.json`), and evaluation.json stays.
 
     Args:
         workdir: of the run.
         params: bindings such as "evaluate.tasks = 2000".
 
     Returns:
-        The reports, that of evaluation.json first.
+        The reports, in the order of the support sizes.
     """
     with opened(workdir, params) as run:
         place = WorkDir(workdir)
+
+        def recorded():
+            return config.configured(_with_params(place.recipe(), run.settings.recipe, ()))
+
         with disk_errors(place.path):
-            reports = finish.evaluate(run.settings, place, run.learner, run.step)
-        print(f"\nwritten: {place.path / EVALUATION}")
-        return reports
+            paths = finish.evaluate(
+                run.settings, place, run.learner, run.step, recorded=recorded if params else None
+            )
+        print(f"\nwritten: {', '.join(map(str, paths))}")
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def export(workdir, export_dir, normalization: str | None = None, params: Sequence[str] = ()):

@@ -29,7 +29,7 @@ def _axes(title: str, x: str, y: str):
 
 
 def learning_curve(rows: list[dict[str, str]], path: Path, title: str) -> Path:
-    """Draws what metrics.csv says of loss (and accuracy) over meta-steps.
+    """Draws loss and accuracy of metrics.csv over meta-steps, of training and of validation.
 
     Args:
         rows: of metrics.csv.
@@ -39,19 +39,34 @@ def learning_curve(rows: list[dict[str, str]], path: Path, title: str) -> Path:
     steps = np.array([int(row["step"]) for row in rows])
     accuracy = next((name for name in ("accuracy", "query_accuracy") if name in rows[0]), None)
     figure, axes = _axes(title, "meta-step", "loss")
-    handles = _curve(axes, steps, [float(row["loss"]) for row in rows], "tab:blue", "loss")
     losses = np.array([float(row["loss"]) for row in rows])
+    handles = _curve(axes, steps, losses, "tab:blue", "loss")
+    handles += _validation_curve(axes, rows, "val_loss", "tab:blue", "loss")
     if (losses > 0).all() and losses.max() > 20 * losses.min():
         axes.set_yscale("log")
-    if accuracy:
+    if accuracy or "val_accuracy" in rows[0]:
         right = axes.twinx()
         right.set_ylabel("accuracy")
         right.set_ylim(0, 1)
         right.spines[["top"]].set_visible(False)
-        values = [float(row[accuracy]) for row in rows]
-        handles += _curve(right, steps, values, "tab:orange", "accuracy")
+        if accuracy:
+            values = [float(row[accuracy]) for row in rows]
+            handles += _curve(right, steps, values, "tab:orange", "accuracy")
+        handles += _validation_curve(right, rows, "val_accuracy", "tab:orange", "accuracy")
+    elif "val_return" in rows[0]:
+        right = axes.twinx()
+        right.set_ylabel("return")
+        handles += _validation_curve(right, rows, "val_return", "tab:orange", "return")
     axes.legend(handles=handles, loc="center right")
     return _save(figure, path)
+
+
+def _validation_curve(axes, rows, column, colour, label):
+    """A dashed line with a mark for each validated step; none where there is no value."""
+    points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
+    style = {"color": colour, "linestyle": "--", "marker": "o", "markersize": 4}
+    name = f"validation {label}"
+    return axes.plot(*zip(*points, strict=True), label=name, **style) if points else []
 
 
 def _curve(axes, steps, values, colour, label):

@@ -6,15 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.experiment import building, pictures
-from tfmeta.experiment.workdir import WorkDir
 from tfmeta.settings import Settings
 
 _PICTURE_TASKS = 3
 _PICTURE_TRAJECTORIES = 10
 
 
-def draw_paths(settings: Settings, place: WorkDir, learner) -> None:
-    """Writes paths.png: trajectories in held-out navigation tasks before and after an update.
+def draw_paths(settings: Settings, path: Path, learner) -> None:
+    """Writes a picture: trajectories in held-out navigation tasks before and after an update.
 
     There is none of a policy that does not adapt, such as an oracle's.
     """
@@ -28,7 +27,7 @@ def draw_paths(settings: Settings, place: WorkDir, learner) -> None:
     steps = np.arange(learner.environment.horizon + 1)[:, None]
     reach = learner.environment.speed * steps
     best = [np.clip(goal, -reach, reach) for goal in goals]
-    pictures.paths(positions, goals, np.asarray(best), place.path / "paths.png")
+    pictures.paths(positions, goals, np.asarray(best), path)
 
 
 def _positions(trajectories):

@@ -124,7 +124,7 @@ class _Run:
         training, log = self.training, self.settings.log
         steps, chunk = self.settings.train.steps, 1
         if training.step and self._validation_due():
-            self.role.validate(training)
+            self.role.validate_again(training)
         while training.step < steps:
             until = min(
                 steps, *(training.step // n * n + n for n in self._intervals(log.checkpoint_every))
@@ -141,12 +141,15 @@ class _Run:
             if before == training.began:
                 self.progress.start(done.step)  # What compiling took says nothing of the rest.
             self.progress.update(done.step, done.values, self._tasks_per_second(done))
-            if self._due(log.every) or done.step == steps:
-                self._write_row(done)
+            due = self._validation_due()
+            # The row comes before the checkpoint: on resumption rows up to it are kept.
+            validation = self.role.validate(training) if due else None
+            if self._due(log.every) or due or done.step == steps:
+                self._write_row(done, validation)
             if self._due(log.checkpoint_every) or done.step == steps or self.stop.agreed:
                 self.role.save(training)
-            if self._validation_due():
-                self.role.validate(training)
+            if due:
+                self.role.keep_best(training, validation)
             if self.stop.agreed:
                 raise Stopped
 
@@ -230,8 +233,8 @@ class _Run:
         tasks = (done.step - step) * self.settings.train.tasks_per_step
         return tasks / max(done.seconds - seconds, 1e-9)
 
-    def _write_row(self, done) -> None:
-        self.role.write_row(done, self._tasks_per_second(done))
+    def _write_row(self, done, validation) -> None:
+        self.role.write_row(done, self._tasks_per_second(done), validation)
         self._row_began = (done.step, done.seconds)
         self.training.reset()
 

@@ -1,10 +1,11 @@
 """What the end of a run shows of sinusoids: the network before and after adaptation."""
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
 from tfmeta.experiment import building, pictures
-from tfmeta.experiment.workdir import WorkDir
 from tfmeta.settings import Settings
 from tfmeta.tasks.sinusoid import sinusoid_curve, sinusoid_parameters
 
@@ -13,8 +14,8 @@ _PICTURE_STEPS = (0, 1, 10)
 _PICTURE_POINTS = 200
 
 
-def draw_adaptation(settings: Settings, place: WorkDir, learner) -> None:
-    """Writes adaptation.png: truth, support points, the network before and after adaptation."""
+def draw_adaptation(settings: Settings, path: Path, learner) -> None:
+    """Writes a picture: truth, support points, the network before and after adaptation."""
     options = settings.evaluate
     stream = building.held_out_stream(
         settings, options.split, options.seed, building.first_shots(settings)
@@ -47,4 +48,4 @@ def draw_adaptation(settings: Settings, place: WorkDir, learner) -> None:
         "truth": np.asarray(truth)[..., 0],
         "predictions": {step: outputs.numpy()[:, step, :, 0] for step in _PICTURE_STEPS},
     }
-    pictures.sinusoid_adaptation(curves, place.path / "adaptation.png")
+    pictures.sinusoid_adaptation(curves, path)
