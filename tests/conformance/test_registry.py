@@ -1,0 +1,61 @@
+"""No public learner is missing from the registry, and what the registry says of one is true."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tfmeta
+from tests.conformance import registry
+
+
+def public_learners():
+    """Public classes of learners, without their public base classes."""
+    classes = [
+        value
+        for module in (tfmeta, tfmeta.learners)
+        for value in (getattr(module, name) for name in module.__all__)
+        if inspect.isclass(value) and issubclass(value, tfmeta.MetaLearner)
+    ]
+    return {value for value in classes if value is not tfmeta.MetaLearner}
+
+
+def test_every_public_learner_is_registered():
+    assert public_learners() == {entry.cls for entry in registry.LEARNERS.values()}
+
+
+def test_one_entry_of_a_class_is_no_variant():
+    first = [entry.cls for entry in registry.LEARNERS.values() if not entry.variant]
+    assert len(first) == len(set(first)) == len(public_learners())
+
+
+@pytest.mark.parametrize("name", registry.LEARNERS)
+def test_traits_of_parameters_state_and_samples_are_true(name):
+    entry = registry.LEARNERS[name]
+    learner = entry.compiled()
+    network = learner.network
+    own = {id(v) for v in learner.parameter_variables} - {id(v) for v in network.variables}
+    assert bool(own) == entry.own_parameters
+    state = {id(v) for v in learner.state_variables} - {id(v) for v in network.variables}
+    assert bool(state) == entry.own_state
+    assert hasattr(learner, "predictive") == entry.samples
+    assert hasattr(learner, "compare") == (not entry.gradient_steps)
+    assert hasattr(learner, "_embedding") == entry.embedding
+    assert learner.training_ways == (registry.CLASSES if entry.joint else registry.OUTPUTS)
+
+
+@pytest.mark.parametrize("name", registry.some(quick=("maml", "reptile", "fine_tuning")))
+def test_a_batch_of_its_kind_trains_every_learner(name):
+    entry = registry.LEARNERS[name]
+    learner = entry.compiled(parallel="sequential", fit={"run_eagerly": True})
+    gradient, _ = learner.meta_gradient(*entry.batch(tasks=1))
+    assert all(np.isfinite(g).all() for g in gradient)
+    assert any(np.any(g != 0) for g in gradient)
+
+
+def test_learners_are_chosen_by_traits_and_others_than_the_quick_ones_are_slow():
+    chosen = registry.some(quick=("bfa",), samples=True, variant=False)
+    assert chosen[1] == "bfa"
+    assert [p.values[0] for p in chosen if p != "bfa"] == ["bmaml", "platipus", "llama"]
+    with pytest.raises(ValueError, match="maml"):
+        registry.some(quick=("maml",), samples=True)
