@@ -71,7 +71,7 @@ def rest(server, method, path, body=None, headers=None):
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
-        return response.status, response.read().decode()
+        return response.status, response.read().decode("utf-8", "surrogateescape")
     finally:
         connection.close()
 

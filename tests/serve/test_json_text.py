@@ -6,6 +6,7 @@
 
 import json
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -34,6 +35,20 @@ def test_bytes_are_base64_where_the_name_says_so():  # test:897
         [{"b64": "dGY="}, {"b64": "c2VydmluZw=="}],
     ]
     assert json.loads(answer_body({"text": texts}, rows=False))["outputs"][0] == ["hello", "world"]
+
+
+def test_strings_leave_as_the_bytes_they_are():  # source:939, RapidJSON's writer.h at v1.1.0
+    texts = np.array([b"\xff\xfe", "\u00e9".encode(), b'"\\/\x00\x1b\n\x7f'], object)
+    assert answer_body({"text": texts}, rows=True) == (
+        b'{\n    "predictions": ["\xff\xfe", "\xc3\xa9", "\\"\\\\/\\u0000\\u001B\\n\x7f"]\n}'
+    )
+    assert error_body("a \udcff b") == b'{\n    "error": "a \xff b"\n}'
+
+
+def test_nothing_of_a_type_that_json_lacks_is_nothing():  # source:975
+    assert json.loads(answer_body({"y": np.zeros((0, 2), np.float16)}, rows=True)) == {
+        "predictions": []
+    }
 
 
 def test_floats_have_six_digits_where_those_are_enough():  # test:924
@@ -84,7 +99,18 @@ def test_several_outputs_are_objects_by_name():  # test:1011
             {"a": np.zeros(2, np.float32), "b": np.zeros(3, np.float32)},
             "Tensor name: b has inconsistent batch size: 3 expecting: 2",  # source:992
         ),
-        ({"tensor": np.zeros(2, np.complex64)}, "Failed to write JSON value for tensor type: comp"),
+        *(
+            (
+                {"tensor": np.zeros(2, dtype)},
+                f"Failed to write JSON value for tensor type: {name}",  # source:964
+            )
+            for dtype, name in (
+                (np.complex64, "complex64"),
+                (np.float16, "half"),
+                (ml_dtypes.bfloat16, "bfloat16"),
+                (np.uint16, "uint16"),
+            )
+        ),
     ],
 )
 def test_rows_need_outputs_of_one_length_and_a_type(outputs, message):

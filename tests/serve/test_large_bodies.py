@@ -11,7 +11,7 @@ import pytest
 from serving_clients import rest, rest_predict, wait_until
 
 import tfmeta.serve
-from tfmeta.serve import json_text
+from tfmeta.serve import json_reading
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.large_work import LARGE_BYTES, on_large
 
@@ -28,22 +28,27 @@ def server(half_plus_two, tmp_path_factory):
         yield running
 
 
+OBJECT = "Missing a comma or '}' after an object member."
+ARRAY = "Missing a comma or ']' after an array element."
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b'{"a":"' + b"x" * MEBIBYTE + b'" 1}', "Missing a comma or } after an object member."),
-        (b'{"a":"' + b"\\n" * MEBIBYTE + b'" 1}', "Missing a comma or } after an object member."),
-        (b'{"a":[' + b"1," * MEBIBYTE + b"1 2]}", "Missing a comma or ] after an array element."),
-        (b'{"a":[' + b'"]",' * 99 + b"[[]],{} 2]}", "Missing a comma or ] after an array element."),
-        (b'{"a":[{"[":[1]}]' + b" " * MEBIBYTE + b"2}", "Missing a comma or } after an object m"),
+        (b'{"a":"' + b"x" * MEBIBYTE + b'" 1}', OBJECT),
+        (b'{"a":"' + b"\\n" * MEBIBYTE + b'" 1}', OBJECT),
+        (b'{"a":[' + b"1," * MEBIBYTE + b"1 2]}", ARRAY),
+        (b'{"a":[' + b'"]",' * 99 + b"[[]],{} 2]}", ARRAY),
+        (b'{"a":[{"[":[1]}]' + b" " * MEBIBYTE + b"2}", OBJECT),
+        (b'{"a":["' + b"1e400" * (MEBIBYTE // 8) + b'" 2]}', ARRAY),
     ],
-    ids=["string", "escapes", "numbers", "brackets", "spaces"],
+    ids=["string", "escapes", "numbers", "brackets", "spaces", "exponents"],
 )
 def test_a_mistake_in_a_large_body_takes_no_more_memory_than_the_body(body, words):
     tracemalloc.start()
     try:
         with pytest.raises(ServingError, match=words):
-            json_text.parse(body)
+            json_reading.parse(body)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -92,7 +97,7 @@ def test_work_on_a_large_body_is_not_interrupted_by_the_collector(fails):
 
 def test_the_error_of_a_large_body_does_not_hold_it():
     with pytest.raises(ServingError) as caught:
-        on_large(LARGE_BYTES, lambda: json_text.parse(b'{"inputs": [1, 2}'))
+        on_large(LARGE_BYTES, lambda: json_reading.parse(b'{"inputs": [1, 2}'))
     assert caught.value.__context__ is None, "Python's own error holds the document"
 
 

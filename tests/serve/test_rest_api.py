@@ -5,6 +5,7 @@ Each cites where TF Serving's behaviour is written down (tensorflow/serving at 9
 `model_servers/http_rest_api_util.cc`, `guide` is `g3doc/api_rest.md`.
 """
 
+import http.client
 import json
 
 import numpy as np
@@ -61,8 +62,28 @@ def test_the_answer_of_the_guide_is_the_same_text(served):  # guide:469
 
 
 def test_paths_take_any_case(served):  # util:31, "(?i)"
-    status, answer = rest(served, "POST", f"/V1/Models/{HALF}:PREDICT", '{"instances": [2.0]}')
+    status, answer = rest(served, "POST", f"/V1/Models/{HALF}:predict", '{"instances": [2.0]}')
     assert (status, json.loads(answer)) == (200, {"predictions": [3.0]})
+
+
+def test_methods_are_compared_exactly(served):  # http_rest_api_handler.cc:82, 99
+    for method in ("PREDICT", "Classify", "regresS"):
+        path = f"/v1/models/{HALF}:{method}"
+        status, answer = rest(served, "POST", path, '{"instances": [2.0]}')
+        assert (status, json.loads(answer)) == (400, {"error": f"Malformed request: POST {path}"})
+    status, answer = rest(served, "GET", f"/v1/models/{HALF}/METADATA")
+    assert (status, json.loads(answer)) == (200, AVAILABLE)
+
+
+def test_bytes_that_are_not_utf8_go_there_and_back(served):
+    body = b'{"signature_name": "echo", "instances": ["\xff\xfe", "\xc3\xa9"]}'
+    connection = http.client.HTTPConnection("127.0.0.1", served.rest_port, timeout=60)
+    connection.request("POST", f"/v1/models/{HALF}:predict", body)
+    answer = connection.getresponse().read()
+    connection.close()
+    assert b'"text": "\xff\xfe"' in answer
+    assert b'"text_bytes": {"b64": "//4="}' in b" ".join(answer.split())
+    assert b'"text": "\xc3\xa9"' in answer
 
 
 @pytest.mark.parametrize("where", ["", "/versions/123", "/labels/canary"])

@@ -2,7 +2,7 @@
 
 Each cites where TF Serving's behaviour is written down: a line of its repository
 (tensorflow/serving at 9d981c5), `test` standing for `util/json_tensor_test.cc` and `source` for
-`util/json_tensor.cc`.
+`util/json_tensor.cc`; `reader` is RapidJSON's `reader.h` at v1.1.0, which it is built with.
 """
 
 import types
@@ -23,6 +23,7 @@ STRING, INT64, HALF, BOOL = (
 )
 MIXED = {"int_tensor": INT32, "str_tensor": STRING}
 NAN, INFINITY = float("nan"), float("inf")
+LONE_AND_PAIR = b"\xed\xb2\x80" + "\N{GRINNING FACE}".encode()
 LARGEST = "1.7976931348623157e308"
 
 
@@ -81,6 +82,13 @@ ACCEPTED = [
     ("source:350", '{"inputs": 7}', {"d": INT64}, 7, False),
     ("source:349", '{"inputs": [[], []]}', {"d": FLOAT}, [[], []], False),
     ("source:483", '{"inputs": [NaN, Infinity, -Infinity]}', {"d": FLOAT}, None, False),
+    ("reader:1189", '{"inputs": [-NaN, Inf, -Inf]}', {"d": FLOAT}, None, False),
+    ("reader:1314", '{"inputs": [0.0001e312, 2e308]}', {"d": DOUBLE}, [1e308, INFINITY], False),
+    ("reader:1303", '{"inputs": [1e-400, 1e-99999999999]}', {"d": DOUBLE}, [0.0, 0.0], False),
+    ("reader:857", '{"inputs": "1e400 -NaN Inf"}', {"d": STRING}, b"1e400 -NaN Inf", False),
+    ("reader:880", '{"inputs": "\\udc80\\ud83d\\ude00"}', {"d": STRING}, LONE_AND_PAIR, False),
+    ("reader:898", b'{"inputs": "\xff\xc3\xa9"}', {"d": STRING}, b"\xff\xc3\xa9", False),
+    ("reader:502", b'{"inputs": 1} 1e400 "\\ud800"', {"d": INT64}, 1, False),
     ("source:316", '{"inputs": 9223372036854775807}', {"d": INT64}, 2**63 - 1, False),
     ("source:321", '{"inputs": [true, false]}', {"d": BOOL}, [True, False], False),
 ]
@@ -116,6 +124,9 @@ def test_names_that_the_signature_lacks_are_ignored_in_columns():  # source:631
     assert list(arrays) == ["d"]
 
 
+BIG = "Number too big to be stored in double."
+HEX = "Incorrect hex digit after \\u escape in string."
+PAIR = "The surrogate pair in string is invalid."
 REFUSED = [
     # (source, request, inputs, message or its start)
     ("source:475", "", {"d": INT32}, "JSON Parse error: The document is empty"),
@@ -129,21 +140,45 @@ REFUSED = [
         "source:487",
         '{"inputs": [1, 2}',
         {"d": FLOAT},
-        "JSON Parse error: Missing a comma or ] after an array element. at offset: 16",
+        "JSON Parse error: Missing a comma or ']' after an array element. at offset: 16",
     ),
     (
         "source:487",
         '{"inputs": [1, 2]',
         {"d": FLOAT},
-        "JSON Parse error: Missing a comma or } after an object member. at offset: 17",
+        "JSON Parse error: Missing a comma or '}' after an object member. at offset: 17",
     ),
     (
         "source:487",
         '{"inputs": "x',
         {"d": STRING},
-        "JSON Parse error: Missing a closing quotation mark in string. at offset: 11",
+        "JSON Parse error: Missing a closing quotation mark in string. at offset: 13",
     ),
     ("source:498", "[1, 2]", {"d": FLOAT}, "JSON Value: [1, 2] Is not object"),
+    *(
+        (source, body, {"d": FLOAT}, f"JSON Parse error: {words} at offset: {offset}")
+        for source, body, words, offset in (
+            ("reader:1318", '{"inputs": [1e400]}', BIG, 12),
+            ("reader:1318", '{"inputs": ["e309", 1, -1.5E+0400]}', BIG, 23),
+            ("reader:1318", '{"ignored": 1e309, "inputs": [1]}', BIG, 12),
+            ("reader:1235", f'{{"inputs": [{"9" * 310}]}}', BIG, 12),
+            ("reader:1235", f'{{"inputs": [1, {"9" * 5000}]}}', BIG, 15),
+            ("reader:1247", '{"inputs": [1.]}', "Miss fraction part in number.", 14),
+            ("reader:1323", '{"inputs": [1e]}', "Miss exponent in number.", 14),
+            ("reader:1323", '{"inputs": [Inf, 2.5e-]}', "Miss exponent in number.", 22),
+            ("reader:1202", '{"inputs": [-]}', "Invalid value.", 13),
+            ("reader:714", '{"inputs": [nul]}', "Invalid value.", 15),
+            ("reader:1752", '{"inputs": [1,]}', "Invalid value.", 14),
+            ("reader:1722", '{"inputs": 1,}', "Missing a name for object member.", 13),
+            ("reader:1812", '{"inputs" [1]}', "Missing a colon after a name of object member.", 10),
+            ("reader:884", '{"inputs": "\\q"}', "Invalid escape character in string.", 12),
+            ("reader:895", '{"inputs": "\n"}', "Invalid escape character in string.", 12),
+            ("reader:768", '{"inputs": "\\u12g4"}', HEX, 12),
+            ("reader:874", '{"inputs": "\\ud800"}', PAIR, 12),
+            ("reader:874", '{"a": "\u00e9\\ud800", "b": 1e400}', PAIR, 9),
+            ("reader:1808", " ", "The document is empty.", 1),
+        )
+    ),
     (
         "source:280, test:654",
         '{"signature_name": 5, "instances": [[1,2]]}',

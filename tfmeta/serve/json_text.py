@@ -1,7 +1,7 @@
-"""JSON as TF Serving reads and writes it, which is RapidJSON's way.
+"""JSON of answers, written as TF Serving writes it: by RapidJSON.
 
-What is read may carry NaN and Infinity and anything behind the document; what is written is
-indented by four, lists on one line, floats as short as they can be and still be the same number.
+It is indented by four, lists on one line, floats as short as they can be and still be the same
+number. Strings leave as the bytes they are, UTF-8 or not.
 """
 
 import base64
@@ -10,93 +10,24 @@ import re
 
 import numpy as np
 
-from tfmeta.serve.errors import invalid, too_large
+from tfmeta.serve.errors import invalid
+from tfmeta.serve.tensor_protos import array_type_name
 
 _LONGEST_SHOWN = 256
-# A list or object of a few bytes takes a hundred of memory, and is work for the interpreter.
-_BYTES_A_CONTAINER = 8
-# Up to the next bracket, or to the end, past strings. Possessive: what only reads on keeps no
-# place to come back to, which took a hundred bytes a character.
-_BRACKETS = re.compile(r'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{}]|\Z)', re.DOTALL)
-# What Python's parser says of a mistake, and RapidJSON's words for it.
-_WORDS = {
-    "Expecting value": "Invalid value.",
-    "Expecting property name enclosed in double quotes": "Missing a name for object member.",
-    "Illegal trailing comma before end of object": "Missing a name for object member.",
-    "Illegal trailing comma before end of array": "Invalid value.",
-    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
-    "Unterminated string starting at": "Missing a closing quotation mark in string.",
-    "Invalid \\escape": "Invalid escape character in string.",
-    "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
-    "Invalid control character at": "Invalid encoding in string.",
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool")
+_SPECIAL = re.compile(r'[\x00-\x1f"\\]')
+_ESCAPED = {
+    **{chr(code): f"\\u{code:04X}" for code in range(32)},
+    **{"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"},
 }
 
 
-def check_containers(body, most_bytes):
-    """Refuses a body of more lists and objects than one of `most_bytes` may have.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT.
-    """
-    most, found = most_bytes // _BYTES_A_CONTAINER, body.count(b"[") + body.count(b"{")
-    if found > most:
-        raise too_large(
-            f"A request must hold at most {most} lists and objects. Received: {found}. Send less "
-            "in one request, or start the server with a higher --max_message_bytes."
-        )
+def _quoted(text):
+    return '"' + _SPECIAL.sub(lambda found: _ESCAPED[found[0]], text) + '"'
 
 
-def parse(body) -> dict:
-    """The object that a body of bytes holds.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT with RapidJSON's words for what is wrong, and where.
-    """
-    whole = body.decode("utf-8", "surrogateescape")
-    text = whole.lstrip("\ufeff \t\r\n")
-    if not text:
-        raise invalid("JSON Parse error: The document is empty")
-    try:
-        value, _ = _DECODER.raw_decode(text)
-    except json.JSONDecodeError as error:
-        words = _words(error, text)
-        end = len(whole) - len(text) + error.pos
-        offset = len(whole[:end].encode("utf-8", "surrogateescape"))
-        raise invalid(f"JSON Parse error: {words} at offset: {offset}") from None
-    except RecursionError:
-        raise invalid("JSON Parse error: Terminate parsing due to nesting.") from None
-    except ValueError:  # a number of thousands of digits
-        raise invalid("JSON Parse error: Number too big to be stored in double.") from None
-    if not isinstance(value, dict):
-        raise invalid(f"JSON Value: {debug_string(value)} Is not object")
-    return value
-
-
-def _first_of_each(members):
-    """An object that keeps the first of members of one name, as RapidJSON's FindMember does."""
-    value = dict(members)
-    if len(value) < len(members):
-        value = {}
-        for name, item in members:
-            value.setdefault(name, item)
-    return value
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
-
-
-def _words(error, text):
-    if error.msg != "Expecting ',' delimiter":
-        return _WORDS.get(error.msg, "Invalid value.")
-    depth = []
-    for found in _BRACKETS.finditer(text, 0, error.pos):
-        if found[1] in ("[", "{"):
-            depth.append(found[1])
-        elif found[1] and depth:
-            depth.pop()
-    if depth and depth[-1] == "{":
-        return "Missing a comma or } after an object member."
-    return "Missing a comma or ] after an array element."
+def _encoded(text):
+    return text.encode("utf-8", "surrogateescape")
 
 
 def debug_string(value) -> str:
@@ -114,7 +45,7 @@ def _shown(value, depth):
     if isinstance(value, dict) and value and depth < _LONGEST_SHOWN:
         for position, (key, item) in enumerate(value.items()):
             yield "{" if position == 0 else ","
-            yield "\n" + "    " * (depth + 1) + json.dumps(key, ensure_ascii=False) + ": "
+            yield "\n" + "    " * (depth + 1) + _quoted(key) + ": "
             yield from _shown(item, depth + 1)
         yield "\n" + "    " * depth + "}"
     elif isinstance(value, list) and depth < _LONGEST_SHOWN:
@@ -127,15 +58,14 @@ def _shown(value, depth):
     elif value and isinstance(value, list | dict):
         yield "..."
     elif isinstance(value, str):
-        yield json.dumps(value[: 2 * _LONGEST_SHOWN], ensure_ascii=False)
+        yield _quoted(value[: 2 * _LONGEST_SHOWN])
     else:
         yield json.dumps(value)
 
 
 def error_body(message) -> bytes:
     """The body of an error."""
-    text = json.dumps({"error": message}, indent=4, ensure_ascii=False)
-    return text.encode("utf-8", "replace")
+    return _encoded(f'{{\n    "error": {_quoted(message)}\n}}')
 
 
 def answer_body(outputs, rows) -> bytes:
@@ -152,7 +82,7 @@ def answer_body(outputs, rows) -> bytes:
     if not rows:
         columns = {name: _array_text(value, name) for name, value in outputs.items()}
         inner = next(iter(columns.values())) if len(columns) == 1 else _object(columns, 1)
-        return f'{{\n    "outputs": {inner}\n}}'.encode()
+        return _encoded(f'{{\n    "outputs": {inner}\n}}')
     length = None
     for name, value in outputs.items():
         if value.ndim == 0:
@@ -173,12 +103,12 @@ def answer_body(outputs, rows) -> bytes:
         ", " if len(texts) == 1 and next(iter(outputs.values())).ndim == 1 else ",\n        "
     )
     start, end = ("[", "]") if separator == ", " else ("[\n        ", "\n    ]")
-    return f'{{\n    "predictions": {start}{separator.join(lines)}{end}\n}}'.encode()
+    return _encoded(f'{{\n    "predictions": {start}{separator.join(lines)}{end}\n}}')
 
 
 def _object(members, depth):
     space = "\n" + "    " * (depth + 1)
-    inner = ",".join(f"{space}{json.dumps(name)}: {text}" for name, text in members.items())
+    inner = ",".join(f"{space}{_quoted(name)}: {text}" for name, text in members.items())
     return "{" + inner + "\n" + "    " * depth + "}"
 
 
@@ -205,17 +135,19 @@ def _leaf_texts(values, name):
     kind = values.dtype.kind
     if kind == "f" and values.dtype.itemsize in (4, 8):
         return _decimals(values)
-    if kind in "iub":
+    if values.dtype.name in _INTEGERS:
         return [json.dumps(value) for value in values.tolist()]
     if kind in "OS":
         return [_string(value, name) for value in values.tolist()]
-    raise invalid(f"Failed to write JSON value for tensor type: {values.dtype.name}")
+    if not len(values):
+        return []
+    raise invalid(f"Failed to write JSON value for tensor type: {array_type_name(values.dtype)}")
 
 
 def _string(value, name):
     if name.endswith("_bytes"):
         return json.dumps({"b64": base64.b64encode(value).decode()})
-    return json.dumps(value.decode("utf-8", "replace"), ensure_ascii=False)
+    return _quoted(value.decode("utf-8", "surrogateescape"))
 
 
 def _decimals(values):

@@ -24,7 +24,8 @@ from tfmeta.serve import logs, metrics
 from tfmeta.serve.api_key import NO_KEY, key_agrees
 from tfmeta.serve.errors import Code, ServingError, invalid
 from tfmeta.serve.grpc_services import SIGNATURE_DEF, metadata_response, status_response
-from tfmeta.serve.json_text import answer_body, check_containers, error_body
+from tfmeta.serve.json_reading import check_containers
+from tfmeta.serve.json_text import answer_body, error_body
 from tfmeta.serve.large_work import on_large
 from tfmeta.serve.model_server import ModelSpec
 from tfmeta.serve.rest_body import Bodies, unpacked
@@ -36,6 +37,7 @@ _GET = re.compile(
     _NAMED.replace("/([^/:]+)(", "(?:/([^/:]+))?(", 1) + r"(?:/(metadata))?",
     re.IGNORECASE | re.ASCII,
 )
+_METHODS = ("classify", "regress", "predict")
 _VERSION_DIGITS = len(str(2**63))
 # RFC 9112, 3.2.2: a target may name the server too.
 _ABSOLUTE = re.compile("https?://[^/?]*", re.IGNORECASE)
@@ -237,7 +239,12 @@ def _parse(verb, path):
         None if version is None else _version(version),
         None if label is None else urllib.parse.unquote(label),
     )
-    return _Call(verb, (method or "status").lower(), spec, path)
+    # The pattern ignores case, and what follows compares exactly (http_rest_api_handler.cc:82).
+    if verb == "POST" and method not in _METHODS:
+        raise invalid(f"Malformed request: {verb} {path}")
+    if verb == "GET" and method != "metadata":
+        method = "status"
+    return _Call(verb, method, spec, path)
 
 
 def _version(digits):

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.serve.errors import Code, ServingError, invalid
-from tfmeta.serve.json_text import debug_string, parse
+from tfmeta.serve.json_reading import parse
+from tfmeta.serve.json_text import debug_string
 from tfmeta.serve.tensor_protos import type_name
 
 _INTEGERS = {
@@ -240,10 +241,7 @@ def _json_type(value):
 
 def _bytes(value):
     if isinstance(value, str):
-        try:
-            return value.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from None
+        return value.encode("utf-8", "surrogateescape")
     if not _is_base64(value):
         raise invalid(f"JSON Value: {debug_string(value)} not formatted correctly for base64 data")
     text = re.sub(r"\s", "", value["b64"]).rstrip("=")

@@ -41,6 +41,11 @@ def type_name(dtype) -> str:
     return _NAMES.get(dtype.name, dtype.name)
 
 
+def array_type_name(dtype) -> str:
+    """The same for NumPy's type of an array; half-precision and strings included."""
+    return "string" if dtype.kind in "OSU" else type_name(tf.dtypes.as_dtype(dtype))
+
+
 def to_array(proto, name, most_bytes) -> np.ndarray:
     """The array of a `TensorProto`.
 
