@@ -47,7 +47,8 @@ class Learner:
             queries are classes below `CLASSES`, and its head is no part of training.
         gradient_steps: whether adaptation is by gradient steps (else by comparison).
         samples: whether adaptation gives several weights, as `predictive` shows.
-        own_parameters: whether it learns more than the network's weights.
+        own_parameters: whether it learns variables other than the network's weights, beside
+            them or, as particles, in place of them.
         own_state: whether it carries state beside the network's.
         second_order: whether its meta-gradient needs second derivatives of the network.
         random: whether adaptation draws by its key (minibatches, masks, noise).
@@ -264,12 +265,20 @@ register(
     oracle="displacement",
     exact={"coefficients": (1,)},
 )
-register("bmaml", tfmeta.BMAML, {**STEP, "particles": 2}, samples=True, second_order=True)
+register(
+    "bmaml",
+    tfmeta.BMAML,
+    {**STEP, "particles": 2},
+    samples=True,
+    own_parameters=True,
+    second_order=True,
+)
 register(
     "bfa",
     tfmeta.BFA,
     {**STEP, "particles": 3, "temperature": 0.1, "noise": 0.7},
     samples=True,
+    own_parameters=True,
     second_order=True,
     oracle="objective",
 )
