@@ -19,6 +19,7 @@ import keras
 import gin
 from tfmeta import learners, networks, rl, tasks
 from tfmeta import settings as names
+from tfmeta.learners.arguments import signature_of
 from tfmeta.recipe import (
     Binding,
     Macro,
@@ -70,24 +71,6 @@ def _is_for_recipes(value) -> bool:
     return inspect.isfunction(value)
 
 
-def _signature(target) -> inspect.Signature:
-    """The named parameters of a function, or of a class and the bases its `**kwargs` go to."""
-    if not inspect.isclass(target):
-        return inspect.signature(target)
-    parameters: dict[str, inspect.Parameter] = {}
-    for cls in target.__mro__:
-        if cls is keras.Model or "__init__" not in vars(cls):
-            continue
-        own = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        for parameter in own:
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                parameters.setdefault(parameter.name, parameter)
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
-            break
-    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]
-    return inspect.Signature(keywords)
-
-
 @functools.cache
 def register() -> tuple[str, ...]:
     """Tells gin the names that recipes may use, once; returns them."""
@@ -100,7 +83,7 @@ def register() -> tuple[str, ...]:
 
         build.__name__ = build.__qualname__ = name
         build.__doc__ = target.__doc__
-        build.__signature__ = _signature(target)
+        build.__signature__ = signature_of(target)
         gin.external_configurable(build, name=name, module=_MODULE)
     return tuple(found)
 

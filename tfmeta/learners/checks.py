@@ -150,84 +150,6 @@ def check_compiled(learner):
     check_weights(learner)
 
 
-def check_tasks(learner, task):
-    """Raises a ValueError where shapes show that a batch is not one of tasks for this network."""
-    check_compiled(learner)
-    targets = task.support.targets
-    for name, inputs in (
-        ("support_x", task.support.inputs),
-        ("query_x", None if task.query is None else task.query.inputs),
-    ):
-        for tensor, expected in _with_expected_shapes(learner.network, inputs):
-            _check_inputs(name, tensor, expected)
-    if targets.shape.rank is not None and targets.shape.rank < 2:
-        raise ValueError(
-            "Tasks come in batches: support_y is [tasks, examples, ...]. "
-            f"Received: shape {tuple(targets.shape)}. Batch the stream with `.batch(tasks)`."
-        )
-    _check_lengths("support", task.support)
-    if task.query is not None and task.query.inputs is not None:
-        _check_lengths("query", task.query)
-        tasks = [_first(examples).shape[:1] for examples in (task.support, task.query)]
-        if not tasks[0].is_compatible_with(tasks[1]):
-            raise ValueError(
-                "support_x and query_x must hold as many tasks as each other. "
-                f"Received: {tasks[0][0]} and {tasks[1][0]}."
-            )
-    if targets.shape[1] == 0:
-        raise ValueError(
-            "A support set must hold an example. Received: support_y of shape "
-            f"{tuple(targets.shape)}. Give the tasks 1 shot or more."
-        )
-
-
-def check_query_targets(task):
-    """Raises a ValueError where there is nothing to compare the answers to queries with."""
-    if task.query.targets is None:
-        raise ValueError(
-            "Training and evaluating need query targets. Received: tasks without query_y. Pass "
-            "((support_x, support_y, query_x), query_y)."
-        )
-
-
-def _first(examples):
-    return keras.tree.flatten(examples.inputs)[0]
-
-
-def _check_lengths(name, examples):
-    inputs = _first(examples).shape[:2]
-    for part, tensor in (("y", examples.targets), ("weights", examples.weights)):
-        if tensor is not None and not inputs.is_compatible_with(tensor.shape[:2]):
-            raise ValueError(
-                f"{name}_x and {name}_{part} must hold as many tasks and examples as each other. "
-                f"Received: {tuple(inputs)} and {tuple(tensor.shape[:2])}."
-            )
-
-
-def _with_expected_shapes(network, inputs):
-    if inputs is None:
-        return []
-    tensors = keras.tree.flatten(inputs)
-    expected = getattr(network, "inputs", None)
-    if not expected or len(expected) != len(tensors):
-        return []
-    return zip(tensors, [tuple(spec.shape)[1:] for spec in expected], strict=True)
-
-
-def _check_inputs(name, tensor, expected):
-    shape = tuple(tensor.shape)
-    matches = len(shape) == len(expected) + 2 and all(
-        a is None or b is None or a == b for a, b in zip(shape[2:], expected, strict=True)
-    )
-    if tensor.shape.rank is not None and not matches:
-        raise ValueError(
-            f"{name} must have the shape [tasks, examples, "
-            f"{', '.join(map(str, expected))}], that of the network's inputs. "
-            f"Received: {shape}. Batch the stream with `.batch(tasks)`, or build the network for "
-            "these inputs."
-        )
-
-
 def label_assertions(learner, task, ways):
     """Assertions that integer labels are below `ways`; empty where none apply."""
     if ways is None:
@@ -252,19 +174,3 @@ def label_assertions(learner, task, ways):
         if assertion is not None:
             assertions.append(assertion)
     return assertions
-
-
-def check_ends(x, steps, name, verb):
-    """Raises a ValueError for a stream without an end and without a number of steps."""
-    if steps is None and is_endless(x):
-        raise ValueError(
-            f"{verb} an endless stream of tasks needs `{name}`. Received: {name}=None. "
-            f"Give the stream a `count=`, or pass `{name}=`."
-        )
-
-
-def is_endless(x) -> bool:
-    """Whether `x` is a `tf.data.Dataset` without an end."""
-    return isinstance(x, tf.data.Dataset) and (
-        x.cardinality().numpy() == tf.data.INFINITE_CARDINALITY
-    )

@@ -3,38 +3,93 @@
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import checks
+from tfmeta.learners import batch_checks, stream_checks, thread_advice
+from tfmeta.learners.arrays import batch_tensors
+from tfmeta.learners.errors import in_words
+from tfmeta.learners.guards import (
+    GuardedStep,
+    assert_outside_xla,
+    checked_task,
+    with_assertions,
+)
 
 
 class Fitting:
-    """Mixin before `keras.Model`: `fit`, `evaluate` and their steps on one batch."""
+    """Mixin before `keras.Model`: `fit`, `evaluate`, `predict` and their steps on one batch."""
 
     def evaluate(self, x=None, y=None, batch_size=None, *, steps=None, **options):
-        """As `keras.Model.evaluate`; an endless stream needs `steps`."""
-        checks.check_ends(x, steps, "steps", "Evaluating")
-        self._prepare_metrics(x, y)
-        return super().evaluate(x, y, batch_size, steps=steps, **options)
+        """As `keras.Model.evaluate`; an endless stream needs `steps`.
+
+        Warns where the loss is not finite, and says whether the weights are.
+        """
+        stream_checks.check_ends(x, steps, "steps", "Evaluating on")
+        self._prepare(x, y, options.get("sample_weight"))
+        with in_words():
+            results = super().evaluate(x, y, batch_size, steps=steps, **options)
+        batch_checks.warn_if_diverged(self, results)
+        return results
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
         """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`."""
-        checks.check_ends(x, options.get("steps_per_epoch"), "steps_per_epoch", "Fitting on")
-        validation = options.get("validation_data"), options.get("validation_steps")
-        checks.check_ends(*validation, "validation_steps", "Validating on")
+        steps = options.get("steps_per_epoch")
+        stream_checks.check_ends(x, steps, "steps_per_epoch", "Fitting on")
+        validation = options.get("validation_data")
+        stream_checks.check_ends(
+            _inputs_of(validation),
+            options.get("validation_steps"),
+            "validation_steps",
+            "Validating on",
+        )
         if isinstance(x, tf.data.Dataset):
             # A stream has its order; Keras warns that it would not shuffle it.
             options.setdefault("shuffle", False)
-        self._prepare_metrics(x, y)
-        return super().fit(x, y, batch_size, epochs, **options)
+        self._prepare(x, y, options.get("sample_weight"))
+        if self.jit_compile and isinstance(x, tf.data.Dataset):
+            x = with_assertions(self, x)
+        if isinstance(validation, (tuple, list)):
+            self._check_arrays(*keras.utils.unpack_x_y_sample_weight(validation))
+        if options.get("verbose", "auto"):
+            thread_advice.advise(self, x)
+        with in_words():
+            return super().fit(x, y, batch_size, epochs, **options)
+
+    def predict(self, x, batch_size=None, *, steps=None, **options):
+        """As `keras.Model.predict`: raw outputs [T, Q, ...]; an endless stream needs `steps`."""
+        stream_checks.check_ends(x, steps, "steps", "Predicting on")
+        self._check_arrays(x)
+        with in_words():
+            return super().predict(x, batch_size, steps=steps, **options)
 
     def train_on_batch(self, x, y=None, *arguments, **options):
         """As `keras.Model.train_on_batch`: one meta-step."""
-        self._prepare_metrics(x, y)
-        return super().train_on_batch(x, y, *arguments, **options)
+        x, y, _ = batch_tensors(x, y)
+        self._prepare(x, y)
+        with in_words():
+            return super().train_on_batch(x, y, *arguments, **options)
 
     def test_on_batch(self, x, y=None, *arguments, **options):
         """As `keras.Model.test_on_batch`, on one batch of tasks."""
-        self._prepare_metrics(x, y)
-        return super().test_on_batch(x, y, *arguments, **options)
+        x, y, _ = batch_tensors(x, y)
+        self._prepare(x, y)
+        with in_words():
+            return super().test_on_batch(x, y, *arguments, **options)
+
+    def predict_on_batch(self, x):
+        """As `keras.Model.predict_on_batch`: raw outputs [T, Q, ...]."""
+        with in_words():
+            return super().predict_on_batch(batch_tensors(x)[0])
+
+    def make_train_function(self, force=False):
+        """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
+        self._make_guarded("train_function", super().make_train_function, force, trains=True)
+
+    def make_test_function(self, force=False):
+        """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
+        self._make_guarded("test_function", super().make_test_function, force, trains=True)
+
+    def make_predict_function(self, force=False):
+        """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
+        self._make_guarded("predict_function", super().make_predict_function, force, trains=False)
 
     def build_metrics(self, element_spec):
         """Makes the metrics' variables for batches of this spec.
@@ -52,8 +107,45 @@ class Fitting:
                 keras.KerasTensor(targets.shape, targets.dtype.name), outputs
             )
 
-    def _prepare_metrics(self, x, y):
+    def _make_guarded(self, name, make, force, *, trains):
+        if getattr(self, name) is not None and not force:
+            return
+
+        def keras_function():
+            make(force=True)
+            made = getattr(self, name)
+            setattr(self, name, guarded)
+            return made
+
+        guarded = GuardedStep(self, keras_function, trains=trains)
+        setattr(self, name, guarded)
+
+    def _prepare(self, x, y, sample_weight=None):
         if isinstance(x, tf.data.Dataset):
+            checked_task(self, x.element_spec, trains=True)
             self.build_metrics(x.element_spec)
-        elif hasattr(y, "shape"):
-            self.build_metrics((x, y))
+        else:
+            self._check_arrays(x, y, sample_weight)
+            if hasattr(y, "shape"):
+                self.build_metrics((x, y))
+
+    def _check_arrays(self, x, y=None, sample_weight=None):
+        """Checks arrays as a whole, before Keras says in its own words that sizes differ."""
+        if isinstance(x, tf.data.Dataset) or not _holds_arrays(x):
+            return
+        if sample_weight is not None and not hasattr(sample_weight, "shape"):
+            sample_weight = tf.convert_to_tensor(sample_weight)
+        task = checked_task(self, (x, y, sample_weight), trains=False)
+        if self.jit_compile:
+            with in_words():
+                assert_outside_xla(self, [task])
+
+
+def _inputs_of(validation):
+    """What a stream's end is asked of; arrays come as a tuple, a stream by itself."""
+    return None if isinstance(validation, (tuple, list)) else validation
+
+
+def _holds_arrays(x) -> bool:
+    leaves = tf.nest.flatten(x) if isinstance(x, (tuple, list, dict)) else [x]
+    return bool(leaves) and all(leaf is None or hasattr(leaf, "shape") for leaf in leaves)

@@ -5,11 +5,13 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.inner import optimizers
-from tfmeta.learners import checks
+from tfmeta.learners import batch_checks, checks
 from tfmeta.learners.adapted_model import AdaptedModel
+from tfmeta.learners.arguments import check_arguments
+from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.fitting import Fitting
 from tfmeta.learners.meta_steps import MetaSteps
-from tfmeta.learners.pure_functions import PureFunctions, support_examples
+from tfmeta.learners.pure_functions import PureFunctions
 from tfmeta.tasks.task import Task, unpack_tasks
 
 
@@ -43,6 +45,10 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
     Raises:
         ValueError: if an argument is out of its range, or the network is not built.
     """
+
+    def __new__(cls, *arguments, **options):
+        check_arguments(cls, options)
+        return super().__new__(cls, *arguments, **options)
 
     def __init__(
         self,
@@ -153,8 +159,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
 
     def call(self, inputs, training=None):
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
-        task = unpack_tasks(keras.tree.map_structure(tf.convert_to_tensor, inputs))
-        checks.check_tasks(self, task)
+        task = unpack_tasks(*batch_tensors(inputs))
+        batch_checks.check_tasks(self, task)
 
         def answer(weights, state, one):
             query = one.query
@@ -178,7 +184,7 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         """
         steps = self._steps(inner_steps)
         support = support_examples(support_x, support_y, support_weights)
-        checks.check_tasks(self, Task(support, None))
+        batch_checks.check_tasks(self, Task(support, None))
         return self._compiled("task_weights", self._task_weights, steps)(support)
 
     def meta_gradient(self, x, y, sample_weight=None):
@@ -193,11 +199,10 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             List of tensors (mean over tasks, order of `parameter_variables`), and the query
             outputs [T, Q, ...].
         """
-        data = keras.tree.map_structure(
-            lambda t: None if t is None else tf.convert_to_tensor(t), (x, y, sample_weight)
-        )
-        checks.check_tasks(self, unpack_tasks(*data))
-        return self._compiled("meta_gradient", self._meta_gradient)(*data)
+        task = unpack_tasks(*batch_tensors(x, y, sample_weight))
+        batch_checks.check_tasks(self, task)
+        batch_checks.check_query_targets(task)
+        return self._compiled("meta_gradient", self._meta_gradient)(task)
 
     def adaptation_curve(self, x, inner_steps=None, normalization=None):
         """Query outputs after 0, 1, ..., n inner steps.
@@ -211,8 +216,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             Query outputs [T, n + 1, Q, ...] and support losses [T, n + 1].
         """
         steps = self._steps(inner_steps)
-        task = unpack_tasks(keras.tree.map_structure(tf.convert_to_tensor, x))
-        checks.check_tasks(self, task)
+        task = unpack_tasks(*batch_tensors(x))
+        batch_checks.check_tasks(self, task)
         if normalization is not None:
             checks.check_options(normalization=normalization)
         return self._compiled("curve", self._curve, steps, normalization)(task)
@@ -230,6 +235,7 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             keeps the learner's normalisation.
         """
         support = support_examples(support_x, support_y)
+        batch_checks.check_one_task(self, support)
         many = keras.tree.map_structure(lambda t: None if t is None else t[tf.newaxis], support)
         weights = self.task_weights(many.inputs, many.targets, inner_steps)
         return AdaptedModel(self, [weight[0] for weight in weights], support)

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from tfmeta.inner import finite_assertions
-from tfmeta.learners import checks, ways
+from tfmeta.learners import batch_checks, checks, ways
+from tfmeta.learners.guards import GuardedFunction, shape_assertions
 from tfmeta.learners.pure_functions import mean_over_tasks
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
@@ -30,9 +31,9 @@ class MetaSteps:
             scalars: "loss", ...).
         """
         task = _unpacked(data)
-        checks.check_tasks(self, task)
-        checks.check_query_targets(task)
-        with tf.control_dependencies(checks.label_assertions(self, task, self.training_ways)):
+        batch_checks.check_tasks(self, task)
+        batch_checks.check_query_targets(task)
+        with tf.control_dependencies(self._assertions(task, self.training_ways)):
             gradients, outputs, state, logs = self._batch_gradient(task, task_index)
         return gradients, state, {**logs, **self._query_metrics(task, outputs)}
 
@@ -60,8 +61,8 @@ class MetaSteps:
     def test_step(self, data):
         """Adapts to each task and measures its query set, for `evaluate`."""
         task = _unpacked(data)
-        checks.check_tasks(self, task)
-        checks.check_query_targets(task)
+        batch_checks.check_tasks(self, task)
+        batch_checks.check_query_targets(task)
 
         outputs, losses = self._map_adapted(
             task, lambda weights, state, one: self._query(weights, state, one)[:2]
@@ -110,9 +111,8 @@ class MetaSteps:
 
         return self._map_adaptation(one, task)
 
-    def _meta_gradient(self, x, y, sample_weight):
-        task = unpack_tasks(x, y, sample_weight)
-        with tf.control_dependencies(checks.label_assertions(self, task, self.training_ways)):
+    def _meta_gradient(self, task):
+        with tf.control_dependencies(self._assertions(task, self.training_ways)):
             gradients, outputs, _, _ = self._batch_gradient(task, 0)
         return gradients, outputs
 
@@ -134,8 +134,11 @@ class MetaSteps:
 
     def _map_adaptation(self, function, task, keys=None):
         keys = self.task_keys(0, _count(task)) if keys is None else keys
-        with tf.control_dependencies(checks.label_assertions(self, task, self.ways)):
+        with tf.control_dependencies(self._assertions(task, self.ways)):
             return self._map(function, (task, keys))
+
+    def _assertions(self, task, ways):
+        return [*shape_assertions(task), *checks.label_assertions(self, task, ways)]
 
     def _map(self, function, tasks):
         return map_tasks(
@@ -194,12 +197,7 @@ class MetaSteps:
         checks.check_compiled(self)
         key = (name, *static)
         if key not in self._functions:
-            self._functions[key] = tf.function(
-                functools.partial(function, *static),
-                autograph=False,
-                jit_compile=bool(self.jit_compile),
-                reduce_retracing=True,
-            )
+            self._functions[key] = GuardedFunction(self, functools.partial(function, *static))
         return self._functions[key]
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfmeta.learners import checks
+from tfmeta.learners import batch_checks, checks
+from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.likelihood import Likelihood, log_mean_exp
 from tfmeta.learners.meta_learner import MetaLearner
-from tfmeta.learners.pure_functions import support_examples
 from tfmeta.learners.weight_samples import WeightSamples
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
@@ -94,7 +94,7 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
             List of tensors [T, n, *shape], order of `network.trainable_variables`.
         """
         support = support_examples(support_x, support_y)
-        checks.check_tasks(self, Task(support, None))
+        batch_checks.check_tasks(self, Task(support, None))
         count = self.samples if samples is None else checks.check_samples(samples)
         function = self._compiled(
             "task_samples", self._task_samples, self._steps(inner_steps), count
@@ -150,8 +150,8 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
         return dataclasses.replace(servable, sample=sample, samples=self.samples, noise=noise)
 
     def _sampled_outputs(self, x, samples, inner_steps, seed):
-        task = unpack_tasks(tf.nest.map_structure(tf.convert_to_tensor, x))
-        checks.check_tasks(self, task)
+        task = unpack_tasks(*batch_tensors(x))
+        batch_checks.check_tasks(self, task)
         count = self.samples if samples is None else checks.check_samples(samples)
         function = self._compiled("sampled_outputs", self._outputs, self._steps(inner_steps), count)
         return function(task, self._keys(seed, task.support))

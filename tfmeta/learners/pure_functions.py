@@ -6,12 +6,10 @@ compiled. Lists of tensors follow the learner's `parameter_variables` and `state
 
 from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import normalization as modes
-from tfmeta.tasks.task import Examples
 
 
 class Adaptation(NamedTuple):
@@ -308,15 +306,3 @@ def mean_over_tasks(stacked, previous):
         tf.reduce_mean(new, axis=0) if new.dtype.is_floating else old
         for new, old in zip(stacked, previous, strict=True)
     ]
-
-
-def support_examples(support_x, support_y, support_weights=None) -> Examples:
-    """`Examples` of tensors, from arrays, nested lists of numbers, or dicts of arrays."""
-    has_arrays = any(hasattr(leaf, "shape") for leaf in keras.tree.flatten(support_x))
-    return Examples(
-        keras.tree.map_structure(tf.convert_to_tensor, support_x)
-        if has_arrays
-        else tf.convert_to_tensor(support_x),
-        tf.convert_to_tensor(support_y),
-        None if support_weights is None else tf.convert_to_tensor(support_weights),
-    )

@@ -1,0 +1,71 @@
+"""Named arguments of classes, and what to say where one is not known."""
+
+import difflib
+import inspect
+
+# What other libraries call an argument.
+_SYNONYMS = {
+    "alpha": "inner_rate",
+    "fast_lr": "inner_rate",
+    "lr": "inner_rate",
+    "learning_rate": "inner_rate",
+    "adaptation_steps": "inner_steps",
+    "num_inner_steps": "inner_steps",
+    "num_steps": "inner_steps",
+    "steps": "inner_steps",
+    "second_order": "first_order",
+    "model": "network",
+    "batch_norm": "normalization",
+}
+
+
+def signature_of(target) -> inspect.Signature:
+    """The named parameters of a function, or of a class and the bases its `**options` go to.
+
+    Args:
+        target: a function or a class. Bases outside of tfmeta and of the user's code, such as
+            `keras.Model`, are left out.
+    """
+    if not inspect.isclass(target):
+        return inspect.signature(target)
+    parameters: dict[str, inspect.Parameter] = {}
+    for cls in target.__mro__:
+        if cls.__module__.startswith("keras.") or "__init__" not in vars(cls):
+            continue
+        own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        for parameter in own:
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                parameters.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
+            break
+    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]
+    return inspect.Signature(keywords)
+
+
+def check_arguments(cls: type, names) -> None:
+    """Raises a TypeError for names that no constructor of a class takes.
+
+    Args:
+        cls: a learner's class.
+        names: of the keyword arguments that it got.
+
+    Raises:
+        TypeError: with the nearest names, and all there are.
+    """
+    known = list(signature_of(cls).parameters)
+    unknown = [name for name in names if name not in known]
+    if not unknown:
+        return
+    close = [
+        name
+        for asked in unknown
+        for name in dict.fromkeys(
+            [_SYNONYMS.get(asked), *difflib.get_close_matches(asked, known, n=2, cutoff=0.6)]
+        )
+        if name in known
+    ]
+    hint = f" Did you mean {' or '.join(f'{name}=' for name in close[:3])}?" if close else ""
+    raise TypeError(
+        f"{cls.__name__} must get arguments that it has. Received: "
+        f"{', '.join(f'{name}=' for name in unknown)}.{hint} Arguments: {', '.join(known)}."
+    )

@@ -1,0 +1,170 @@
+"""What a batch of tasks must be, checked by shapes and types on every call."""
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfmeta.learners import checks
+from tfmeta.learners.arrays import check_numbers
+
+
+def check_tasks(learner, task):
+    """Raises a ValueError where shapes or types show that a batch is not one of tasks.
+
+    Args:
+        learner: a compiled `MetaLearner`.
+        task: a `Task` of tensors, arrays or specs, with a leading axis of tasks.
+    """
+    checks.check_compiled(learner)
+    targets = _shape(task.support.targets)
+    sets = [("support", task.support)]
+    if task.query is not None and task.query.inputs is not None:
+        sets.append(("query", task.query))
+    _check_depth(learner, task.support)
+    for name, examples in sets:
+        for tensor, expected in _with_expected_shapes(learner.network, name, examples.inputs):
+            _check_inputs(f"{name}_x", _shape(tensor), expected)
+        if examples.targets is not None:
+            check_numbers(examples.targets, f"{name}_y")
+        _check_lengths(name, examples)
+    if len(sets) > 1:
+        tasks = [_first(examples)[:1] for _, examples in sets]
+        if not tasks[0].is_compatible_with(tasks[1]):
+            raise ValueError(
+                "support_x and query_x must hold as many tasks as each other. "
+                f"Received: {tasks[0][0]} and {tasks[1][0]}."
+            )
+    if targets.rank is not None and targets[1] == 0:
+        raise ValueError(
+            "A support set must hold an example. Received: support_y of shape "
+            f"{tuple(targets)}. Give the tasks 1 shot or more."
+        )
+
+
+def check_one_task(learner, support):
+    """Raises a ValueError unless a support set is that of one task, without an axis of tasks.
+
+    Args:
+        learner: a compiled `MetaLearner`.
+        support: `Examples` of tensors or arrays.
+    """
+    checks.check_compiled(learner)
+    shape, expected = _first(support), _expected_shapes(learner.network)
+    if expected and shape.rank == len(expected[0]) + 2:
+        raise ValueError(
+            "`adapt` takes one task: support_x is "
+            f"[{', '.join(map(str, ('examples', *expected[0])))}]. Received: shape "
+            f"{tuple(shape)}, a batch of {shape[0]} tasks. Pass one of them: "
+            "learner.adapt(support_x[0], support_y[0]); or let learner.predict or "
+            "learner.task_weights adapt to all."
+        )
+    if _shape(support.targets).rank == 0:
+        raise ValueError(
+            "`adapt` takes one target an example: support_y is [examples, ...]. Received: a single "
+            "number. Pass a list of targets."
+        )
+
+
+def check_query_targets(task):
+    """Raises a ValueError where there is nothing to compare the answers to queries with."""
+    if task.query.targets is None:
+        raise ValueError(
+            "Training and evaluating need query targets. Received: tasks without query_y. Pass "
+            "((support_x, support_y, query_x), query_y)."
+        )
+
+
+def warn_if_diverged(learner, results):
+    """Warns where an evaluation's loss is not finite, and says whether the weights are.
+
+    Args:
+        learner: the `MetaLearner`.
+        results: what `evaluate` gives: a number, a list whose first is the loss, or a dict.
+    """
+    loss = results["loss"] if isinstance(results, dict) else np.ravel(results)[0]
+    if np.isfinite(loss):
+        return
+    broken = [
+        path
+        for path, variable in zip(learner.parameter_paths, learner.parameter_variables, strict=True)
+        if not np.isfinite(np.asarray(variable.numpy(), "float64")).all()
+    ]
+    if broken:
+        shown = ", ".join(broken[:3]) + (" ..." if len(broken) > 3 else "")
+        said = (
+            f"{len(broken)} of the {len(learner.parameter_paths)} trained weights are not finite "
+            f"({shown}): the learner diverged in training. Go back to an earlier checkpoint, and "
+            "train with a lower outer rate or meta_gradient_clip."
+        )
+    else:
+        said = (
+            "All trained weights are finite, so adapting to at least one task diverged, or its "
+            "data are not finite. Lower inner_rate, or take fewer inner steps; "
+            "learner.adaptation_curve gives each task's losses by step."
+        )
+    warnings.warn(f"The loss of these tasks is not finite: {loss}. {said}", stacklevel=4)
+
+
+def _check_depth(learner, support):
+    """Raises a ValueError for one task where a batch of tasks is asked for, with what to do."""
+    shape, targets = _first(support), _shape(support.targets)
+    expected = _expected_shapes(learner.network)
+    one = bool(expected) and shape.rank == len(expected[0]) + 1
+    if not one and (targets.rank is None or targets.rank > 1):
+        return
+    sizes = ", ".join(map(str, expected[0])) if expected else "..."
+    raise ValueError(
+        f"Tasks come in batches: support_x is [tasks, examples, {sizes}], support_y "
+        f"[tasks, examples, ...]. Received: shapes {tuple(shape) if shape.rank else shape} and "
+        f"{tuple(targets) if targets.rank is not None else targets}, one task. Batch a stream with "
+        "`.batch(tasks)`, or add the axis: support_x[np.newaxis]; learner.adapt takes one task."
+    )
+
+
+def _shape(tensor):
+    return tf.TensorShape(tensor.shape)
+
+
+def _first(examples):
+    return _shape(keras.tree.flatten(examples.inputs)[0])
+
+
+def _check_lengths(name, examples):
+    inputs = _first(examples)[:2]
+    for part, tensor in (("y", examples.targets), ("weights", examples.weights)):
+        if tensor is not None and not inputs.is_compatible_with(_shape(tensor)[:2]):
+            raise ValueError(
+                f"{name}_x and {name}_{part} must hold as many tasks and examples as each other. "
+                f"Received: {tuple(inputs)} and {tuple(_shape(tensor)[:2])}."
+            )
+
+
+def _expected_shapes(network):
+    """Shapes of an example's inputs, where the network says them."""
+    return [tuple(spec.shape)[1:] for spec in getattr(network, "inputs", None) or ()]
+
+
+def _with_expected_shapes(network, name, inputs):
+    tensors = keras.tree.flatten(inputs)
+    expected = _expected_shapes(network)
+    if not expected:
+        return []
+    if len(expected) != len(tensors):
+        raise ValueError(
+            f"{name}_x must have as many parts as the network has inputs, {len(expected)}. "
+            f"Received: {len(tensors)}. Pass a dict or list of arrays, as the network takes them."
+        )
+    return zip(tensors, expected, strict=True)
+
+
+def _check_inputs(name, shape, expected):
+    matches = shape.is_compatible_with([None, None, *expected])
+    if not matches:
+        raise ValueError(
+            f"{name} must have the shape [tasks, examples, "
+            f"{', '.join(map(str, expected))}], that of the network's inputs. "
+            f"Received: {tuple(shape)}. Batch the stream with `.batch(tasks)`, or build the "
+            "network for these inputs."
+        )

@@ -1,0 +1,231 @@
+"""What stands in front of a compiled function: a batch is checked before it is traced.
+
+`tf.function` keeps its traces, and relaxes sizes to unknown ones after the second shape. So what a
+trace sees of a batch depends on the batches before it. Here a batch, or the specification of a
+stream, is looked at on every call, and each kind of batch gets a compiled function of its own, in
+which ranks, types and the sizes of an example stay known.
+"""
+
+import itertools
+
+import keras
+import tensorflow as tf
+
+from tfmeta.learners import batch_checks, checks
+from tfmeta.learners.errors import in_words
+from tfmeta.tasks.task import Examples, Task, unpack_tasks
+
+
+def signature(learner, arguments) -> str:
+    """What tells kinds of arguments apart: structure, types, ranks, and sizes of an example.
+
+    Numbers of tasks and of examples are left out, and what the network leaves open too.
+
+    Args:
+        learner: a `MetaLearner`.
+        arguments: any structure of tensors, arrays or specs; `Task` and `Examples` in it are
+            known by their fields.
+    """
+    if isinstance(arguments, Task):
+        return f"Task({signature(learner, arguments.support)}, {signature(learner, arguments[1])})"
+    if isinstance(arguments, Examples):
+        inputs = _described(arguments.inputs, any(None in s for s in _input_shapes(learner)))
+        targets = _described(arguments.targets, None in _output_shape(learner))
+        return f"Examples({inputs}, {targets}, {_described(arguments.weights, False)})"
+    if isinstance(arguments, (tuple, list)):
+        return f"({', '.join(signature(learner, each) for each in arguments)})"
+    return _described(arguments, False)
+
+
+def checked_task(learner, data, *, trains: bool) -> Task:
+    """The `Task` of a batch or of its specification, after all checks of shapes and types.
+
+    Args:
+        learner: a compiled `MetaLearner`.
+        data: `(x, y, sample_weight)` or its first parts, of tensors, arrays or specs.
+        trains: whether query targets are needed.
+
+    Raises:
+        ValueError: the rule, what was received, and what to do.
+    """
+    data = data if isinstance(data, tuple) else (data,)
+    task = unpack_tasks(*(tf.nest.map_structure(_without_optional, part) for part in data))
+    batch_checks.check_tasks(learner, task)
+    if trains:
+        batch_checks.check_query_targets(task)
+    return task
+
+
+class GuardedStep:
+    """One of Keras' `train_function`, `test_function` and `predict_function`, behind the checks.
+
+    Args:
+        learner: the `MetaLearner`.
+        make: zero-argument function that makes one of Keras' functions, of an iterator over
+            batches (`predict_function`: of a list of batches).
+        trains: whether batches need query targets.
+    """
+
+    def __init__(self, learner, make, *, trains: bool):
+        self._learner, self._make, self._trains = learner, make, trains
+        self._functions = {}
+        self._spec = self._function = None
+
+    def __call__(self, batches):
+        spec = getattr(batches, "element_spec", None)
+        if spec is None:
+            batches = iter(batches)
+            first = next(batches)
+            batches = [first, *itertools.islice(batches, self._learner.steps_per_execution - 1)]
+            for batch in batches:
+                function = self._function_for(batch)
+            return function(batches)
+        # A stream's specification is looked at once: it is the same object at every step.
+        if spec is not self._spec:
+            self._function, self._spec = self._function_for(spec), spec
+        return self._function(batches)
+
+    def _function_for(self, data):
+        if any(hasattr(leaf, "_value_specs") for leaf in tf.nest.flatten(data)):
+            data = tf.nest.map_structure(_of_first_replica, data)
+        task = checked_task(self._learner, data, trains=self._trains)
+        key = signature(self._learner, task)
+        if key not in self._functions:
+            self._functions[key] = self._make()
+        return self._functions[key]
+
+
+class GuardedFunction:
+    """A function of a learner, compiled once for each kind of arguments (`signature`).
+
+    Args:
+        learner: the `MetaLearner`.
+        function: of structures of tensors.
+    """
+
+    def __init__(self, learner, function):
+        self._learner, self._function, self._compiled = learner, function, {}
+
+    def __call__(self, *arguments):
+        key = signature(self._learner, arguments)
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(
+                self._function,
+                autograph=False,
+                jit_compile=bool(self._learner.jit_compile),
+                reduce_retracing=True,
+            )
+        with in_words():
+            if self._learner.jit_compile:
+                assert_outside_xla(self._learner, arguments)
+            return self._compiled[key](*arguments)
+
+
+def assert_outside_xla(learner, arguments) -> None:
+    """Checks the labels of concrete tasks, since a function that XLA compiles has no assertions."""
+    for part in arguments:
+        if isinstance(part, Examples):
+            part = Task(part, Examples(None))
+        if isinstance(part, Task):
+            checks.label_assertions(learner, part, learner.training_ways)
+
+
+def with_assertions(learner, stream) -> tf.data.Dataset:
+    """A stream of batches whose labels and sizes are checked as they are drawn, outside of XLA."""
+
+    def check(*batch):
+        data = batch if len(batch) > 1 else batch[0]
+        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        with tf.control_dependencies(
+            [
+                *shape_assertions(task),
+                *checks.label_assertions(learner, task, learner.training_ways),
+            ]
+        ):
+            return tf.nest.map_structure(tf.identity, data)
+
+    return stream.map(check)
+
+
+def shape_assertions(task) -> list:
+    """Assertions, within a graph, of what `batch_checks.check_tasks` could not know of sizes.
+
+    Args:
+        task: a `Task` of tensors with a leading axis T.
+
+    Returns:
+        Operations that the use of the task must depend on; none where all sizes are known.
+    """
+    assertions = []
+    for name, examples in (("support", task.support), ("query", task.query)):
+        if examples is None or examples.inputs is None:
+            continue
+        inputs = tf.nest.flatten(examples.inputs)[0]
+        for part, tensor in (("y", examples.targets), ("weights", examples.weights)):
+            assertions += _equal_sizes(
+                f"{name}_x and {name}_{part} must hold as many tasks and examples as each other. "
+                "Received:",
+                inputs,
+                tensor,
+                2,
+            )
+    if task.query is not None and task.query.inputs is not None:
+        first = [tf.nest.flatten(part.inputs)[0] for part in task]
+        assertions += _equal_sizes(
+            "support_x and query_x must hold as many tasks as each other. Received:", *first, 1
+        )
+    if task.support.targets.shape[1:2].as_list() == [None]:
+        shape = tf.shape(task.support.targets)
+        message = (
+            "A support set must hold an example. Give the tasks 1 shot or more. Received support_y "
+            "of shape:"
+        )
+        assertions.append(tf.debugging.Assert(shape[1] > 0, [message, shape]))
+    return [assertion for assertion in assertions if assertion is not None]
+
+
+def _equal_sizes(message, one, other, axes):
+    if other is None or one.shape.rank is None or other.shape.rank is None:
+        return []
+    known = one.shape[:axes].is_fully_defined() and other.shape[:axes].is_fully_defined()
+    if known or min(one.shape.rank, other.shape.rank) < axes:
+        return []
+    sizes = [tf.shape(tensor)[:axes] for tensor in (one, other)]
+    same = tf.reduce_all(tf.equal(*sizes))
+    return [tf.debugging.Assert(same, [message, sizes[0], "and", sizes[1]])]
+
+
+def _described(structure, varies):
+    """Types and shapes of a structure; with `varies`, of an example's sizes only how many."""
+
+    def describe(leaf):
+        if leaf is None or not hasattr(leaf, "shape"):
+            return type(leaf).__name__
+        shape = tf.TensorShape(leaf.shape)
+        if shape.rank is None:
+            return f"{tf.as_dtype(leaf.dtype).name}[?]"
+        sizes = [None if varies else size for size in shape[2:]]
+        kind = "ragged " if isinstance(leaf, (tf.RaggedTensor, tf.RaggedTensorSpec)) else ""
+        return f"{kind}{tf.as_dtype(leaf.dtype).name}{shape.rank}{sizes}"
+
+    return str(tf.nest.map_structure(describe, structure))
+
+
+def _input_shapes(learner):
+    inputs = getattr(learner.network, "inputs", None)
+    return [tuple(each.shape)[1:] for each in inputs] if inputs else [(None,)]
+
+
+def _output_shape(learner):
+    shape = getattr(learner.network, "output_shape", None)
+    return shape[1:] if isinstance(shape, tuple) else (None,)
+
+
+def _without_optional(leaf):
+    """Keras gives a part that is None to `tf.data` as an optional without a value."""
+    return None if isinstance(leaf, (tf.OptionalSpec, tf.experimental.Optional)) else leaf
+
+
+def _of_first_replica(leaf):
+    specs = getattr(leaf, "_value_specs", None)
+    return specs[0] if specs else leaf
