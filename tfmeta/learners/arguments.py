@@ -3,6 +3,8 @@
 import difflib
 import inspect
 
+import keras
+
 # What other libraries call an argument.
 _SYNONYMS = {
     "alpha": "inner_rate",
@@ -23,14 +25,13 @@ def signature_of(target) -> inspect.Signature:
     """The named parameters of a function, or of a class and the bases its `**options` go to.
 
     Args:
-        target: a function or a class. Bases outside of tfmeta and of the user's code, such as
-            `keras.Model`, are left out.
+        target: a function or a class. What `keras.Model` takes is left out.
     """
     if not inspect.isclass(target):
         return inspect.signature(target)
     parameters: dict[str, inspect.Parameter] = {}
     for cls in target.__mro__:
-        if cls.__module__.startswith("keras.") or "__init__" not in vars(cls):
+        if cls is keras.Model or "__init__" not in vars(cls):
             continue
         own = list(inspect.signature(cls.__init__).parameters.values())[1:]
         for parameter in own:
