@@ -3,9 +3,9 @@
     python -m tfmeta.export --workdir=W --export_dir=E --normalization=inductive
     python -m benchmarks.demo_model --export_dir=E
 
-The newest version becomes `tfmeta/serve/demo/model/1/`: graph and weights as they are; of the
-warmup records only such as the page's requests, since those of the other signatures are most of
-an export's size.
+The newest version becomes `tfmeta/serve/demo/model/1/`: graph and weights as they are; warmup
+records of the page's requests and of `serving_default`, since the records of the other signatures
+are most of an export's size.
 """
 
 import json
@@ -69,23 +69,29 @@ def _check(description):
 
 
 def write_warmup(path):
-    """Writes records of the page's requests: each number of classes once, one query."""
+    """Writes records of requests with one query: the page's for each number of classes, and one
+    of the default signature, which most other clients send."""
     random = np.random.default_rng(0)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for classes in CLASSES:
             drawings = np.float32(random.random((classes + 1, 28, 28, 1)) < 0.1)
-            log = prediction_log_pb2.PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.signature_name = SIGNATURE
-            for name, value in {
+            task = {
                 "support_inputs": drawings[:-1],
                 "support_targets": np.arange(classes, dtype=np.int32),
                 "query_inputs": drawings[-1:],
-                "inner_steps": np.int32(5),
-                "inner_rate_scale": np.float32(1),
-            }.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            writer.write(log.SerializeToString())
+            }
+            steps = {"inner_steps": np.int32(5), "inner_rate_scale": np.float32(1)}
+            writer.write(_record(SIGNATURE, {**task, **steps}))
+        writer.write(_record("serving_default", task))
+
+
+def _record(signature, inputs):
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return log.SerializeToString()
 
 
 def main(argv):

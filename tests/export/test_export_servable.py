@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from example_servables import classification, regression
 from request_pipe import OK
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 import tfmeta.export
@@ -53,9 +54,19 @@ def description(path):
 )
 def test_there_is_a_warmup_record_a_signature_and_a_server_answers_each(exported, served, name):
     found = records(exported(name).path)
-    assert {signature for signature, _ in found} == SIGNATURES
+    assert {signature for signature, _ in found} == SIGNATURES | {"serving_default"}
     for signature, request in found:
         assert served(name)(signature, request).code == OK
+
+
+def test_the_default_signature_is_warm_once_the_one_it_stands_for_is(exported):
+    text = pathlib.Path(exported("regression").path, "saved_model.pb").read_bytes()
+    (graph,) = saved_model_pb2.SavedModel.FromString(text).meta_graphs
+    definitions = graph.signature_def
+    # A session prepares a run by the names of its tensors.
+    assert definitions["serving_default"] == definitions["adapt_and_predict"]
+    loaded = tf.saved_model.load(exported("regression").path)
+    assert set(loaded.signatures) == SIGNATURES | {"serving_default"}
 
 
 def test_warmup_records_have_the_sizes_asked_for(tmp_path):

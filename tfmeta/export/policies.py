@@ -216,7 +216,11 @@ def export_policy(
         write_description(directory.path, _description(servable, limits, metadata))
         sizes = [(min(n, max_support), min(q, max_query)) for n, q in warmup_sizes]
         if sizes:
-            write_answered(directory.path, lambda run: _answered(run, signatures, sizes))
+            write_answered(
+                directory.path,
+                lambda run: _answered(run, signatures, sizes),
+                default=signatures.serving_default,
+            )
     return str(directory.path)
 
 

@@ -13,6 +13,7 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader  # withou
 
 from tfmeta.export.guards import broken_rule
 
+SERVING_DEFAULT = "serving_default"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MOST_RECORDS = 1000  # TensorFlow Serving refuses a version with more
 
@@ -33,19 +34,25 @@ def write_warmup(path, servable, signatures, sizes):
         signatures: its `Signatures`.
         sizes: (S, Q) pairs.
     """
-    if len(sizes) * len(signatures.functions) > MOST_RECORDS:
+    if len(sizes) * (len(signatures.functions) + 1) > MOST_RECORDS:
         raise ValueError(
             f"At most {MOST_RECORDS} warmup records are allowed, one a signature and size. "
             f"Received: {len(sizes)} sizes. Give those that most requests have."
         )
-    write_answered(path, lambda run: _answered(run, servable, signatures, sizes))
+    write_answered(
+        path,
+        lambda run: _answered(run, servable, signatures, sizes),
+        default=signatures.serving_default,
+    )
 
 
-def write_answered(path, answered):
+def write_answered(path, answered, *, default):
     """Writes the warmup file of the SavedModel in `path`.
 
     Args:
         path: directory of the finished SavedModel.
+        default: name of the signature that `serving_default` stands for; its requests get a second
+            record under that name, since a server may tell the two apart.
         answered: function of `run(signature, request) -> answer`, which is the model's, to the
             (signature, request) pairs that it answered.
     """
@@ -57,13 +64,18 @@ def write_answered(path, answered):
     with model, tf.io.TFRecordWriter(str(target)) as writer:
         for signature, request in answered(model.run):
             predict = predict_pb2.PredictRequest()
-            predict.model_spec.signature_name = signature
             for name, value in request.items():
                 predict.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            log = prediction_log_pb2.PredictionLog(
-                predict_log=prediction_log_pb2.PredictLog(request=predict)
-            )
-            writer.write(log.SerializeToString())
+            names = [signature]
+            if signature == default:
+                model.run(SERVING_DEFAULT, request)
+                names.append(SERVING_DEFAULT)
+            for name in names:
+                predict.model_spec.signature_name = name
+                log = prediction_log_pb2.PredictionLog(
+                    predict_log=prediction_log_pb2.PredictLog(request=predict)
+                )
+                writer.write(log.SerializeToString())
 
 
 def _answered(run, servable, signatures, sizes):
@@ -138,7 +150,9 @@ class _Session:
 
     def __init__(self, path):
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph)
+        config = tf.compat.v1.ConfigProto()
+        config.graph_options.place_pruned_graph = True  # a run prepares its own signature only
+        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         with self._graph.as_default():
             meta = SavedModelLoader(str(path)).load(self._session, ["serve"])
         self._signatures = meta.signature_def

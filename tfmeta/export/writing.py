@@ -12,7 +12,7 @@ from tfmeta.export.limits import Limits
 from tfmeta.export.signatures import Signatures
 from tfmeta.export.stock_graph import refuse_unservable
 from tfmeta.export.version_directory import new_version
-from tfmeta.export.warmup import usual_sizes, write_warmup
+from tfmeta.export.warmup import SERVING_DEFAULT, usual_sizes, write_warmup
 
 MODEL_FILE = "saved_model.pb"
 FINGERPRINT_FILE = "fingerprint.pb"
@@ -78,14 +78,17 @@ def export_servable(
 def save(signatures, path):
     """Saves the signatures into a directory, checks the graph and writes the shapes to be sent."""
     functions = dict(signatures.functions)
-    functions["serving_default"] = functions[signatures.serving_default]
+    functions[SERVING_DEFAULT] = functions[signatures.serving_default]
     tf.saved_model.save(signatures, str(path), signatures=functions)
     file = pathlib.Path(path) / MODEL_FILE
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for meta_graph in model.meta_graphs:
         refuse_unservable(meta_graph)
+        # The same tensors: what a server prepared to run the one it has ready for the other.
+        default = meta_graph.signature_def[signatures.serving_default]
+        meta_graph.signature_def[SERVING_DEFAULT].CopyFrom(default)
         for name, definition in meta_graph.signature_def.items():
-            name = signatures.serving_default if name == "serving_default" else name
+            name = signatures.serving_default if name == SERVING_DEFAULT else name
             if name in signatures.functions:
                 _state_shapes(definition.inputs, signatures.input_shapes[name])
                 _state_shapes(definition.outputs, signatures.output_shapes[name])

@@ -42,6 +42,8 @@ class ServedVersion:
             inter_op_parallelism_threads=inter_op_parallelism,
         )
         config.gpu_options.allow_growth = True
+        # Else the first run of each signature optimises the functions of all of them.
+        config.graph_options.place_pruned_graph = True
         self._session = NativeSession(path, config)
         self.signature_defs = self._session.signature_defs
         self._signatures = {

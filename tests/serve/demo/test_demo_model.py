@@ -39,19 +39,21 @@ def test_the_newest_version_is_shipped_in_the_place_of_the_old_one(tmp_path):
     assert size == sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
-def test_warmup_is_what_the_page_asks_with_each_number_of_classes(tmp_path):
+def test_warmup_is_what_the_page_asks_with_each_number_of_classes_and_the_default(tmp_path):
     demo_model.write_warmup(tmp_path / "records")
 
     seen = []
     for record in tf.data.TFRecordDataset(str(tmp_path / "records")):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         request = log.predict_log.request
-        assert request.model_spec.signature_name == "adapt_and_predict_with"
         arrays = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         assert arrays["query_inputs"].shape == (1, 28, 28, 1)
-        assert arrays["support_targets"].dtype == arrays["inner_steps"].dtype == "int32"
-        seen.append(len(arrays["support_inputs"]))
-    assert seen == [2, 3, 4, 5]
+        assert arrays["support_targets"].dtype == "int32"
+        seen.append((request.model_spec.signature_name, len(arrays["support_inputs"])))
+        if seen[-1][0] != "serving_default":
+            assert arrays["inner_steps"].dtype == "int32"
+    page = [("adapt_and_predict_with", classes) for classes in (2, 3, 4, 5)]
+    assert seen == [*page, ("serving_default", 5)]
 
 
 @pytest.mark.parametrize(
