@@ -174,13 +174,19 @@ class _RestApi:
             self._busy -= 1
 
     def _predict(self, spec, body, packed, deadline, gone):
-        with self._models.admitted(deadline), self._models.use(spec) as version:
+        with self._models.admitted(deadline), contextlib.ExitStack() as held:
             if gone.is_set():
                 raise ServingError(Code.CANCELLED, "The client is gone.")
             most = self._options.max_message_bytes
             body = unpacked(body, most) if packed else body
             check_containers(body, most)
-            signature_of = functools.partial(self._models.signature_of_rest, version)
+            version = None
+
+            def signature_of(name):  # once the document is read, as in TF Serving
+                nonlocal version
+                version = held.enter_context(self._models.use(spec))
+                return self._models.signature_of_rest(version, name)
+
             name, inputs, rows = on_large(len(body), lambda: predict_request(body, signature_of))
             outputs = self._models.run(spec, version, inputs, name, deadline=deadline)
             return answer_body(outputs, rows)
