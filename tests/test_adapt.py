@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -175,6 +176,23 @@ def test_a_regression_is_refused(support, flat, tmp_path):
     path = learner.export(tmp_path, warmup_sizes=[])
     with pytest.raises(ValueError, match=r"classifier of images.*a regression model"):
         folder_prediction.predict_folder(path, support, flat)
+
+
+def test_deep_images_of_both_folders_have_one_scale(tmp_path):
+    for name, values in (("support", (0, 4000)), ("query", (0, 200))):
+        for value in values:
+            folder = tmp_path / name / str(value)
+            folder.mkdir(parents=True)
+            Image.fromarray(np.full((4, 4), value, np.uint16)).save(folder / "1.png")
+    folders = tmp_path / "support", tmp_path / "query"
+
+    def brightest(preprocessing):
+        model = types.SimpleNamespace(description={"preprocessing": preprocessing})
+        both = folder_prediction._on_one_scale(model, *folders, (4, 4, 1))
+        return [int(each.images.max()) for each in both]
+
+    assert brightest({}) == [249, 12]  # of 4,095
+    assert brightest({"levels": {"integers": [0, 65535], "floats": [0, 1]}}) == [16, 1]
 
 
 def test_images_are_prepared_as_the_export_says():

@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from tfmeta.export import ExportedModel
+from tfmeta.tasks.brightness import Levels
 from tfmeta.tasks.image_folder import ImageFolder, load_image_folder
 
 TABLE_FILE = "predictions.csv"
@@ -71,8 +72,7 @@ def predict_folder(export_dir, support, query, inner_steps=None) -> FolderPredic
     """
     model = ExportedModel(export_dir)
     shape = _image_shape(model)
-    support = load_image_folder(support, shape)
-    query = load_image_folder(query, shape)
+    support, query = _on_one_scale(model, support, query, shape)
     _check_classes(model, support)
     labels = _labels_among(query, support.class_names)
     limit = model.description["limits"]["max_support"]
@@ -102,6 +102,18 @@ def predict_folder(export_dir, support, query, inner_steps=None) -> FolderPredic
         labels=labels,
         support_loss=answers[0]["support_loss"],
     )
+
+
+def _on_one_scale(model, support, query, shape) -> tuple[ImageFolder, ImageFolder]:
+    """Both folders' images; those of more than 8 bits have the model's black and white, or one."""
+    trained = model.description["preprocessing"].get("levels")
+    levels = Levels.of_json(trained) if trained else None
+    folders = [load_image_folder(path, shape, levels) for path in (support, query)]
+    found = [folder.levels for folder in folders if folder.levels]
+    if levels or not found or all(each == found[0] for each in found):
+        return tuple(folders)
+    joined = found[0].joined(found[-1])
+    return tuple(load_image_folder(path, shape, joined) for path in (support, query))
 
 
 def prepare(images, preprocessing) -> np.ndarray:

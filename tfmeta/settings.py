@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfmeta.learners.normalization import MODES
-from tfmeta.tasks.pool import SPLITS
+from tfmeta.tasks.splits import SPLITS
 
 CHECKPOINTS = ("last", "best")
 STRATEGIES = (None, "one_device", "mirrored", "multi_worker")

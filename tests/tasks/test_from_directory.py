@@ -1,5 +1,7 @@
 """Tasks from a folder a class."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,8 +67,54 @@ def test_a_folder_without_classes_is_refused(folder):
 
 
 def test_too_few_classes_for_the_ways_are_said_so(folder):
-    with pytest.raises(ValueError, match=r"animals test, which has 2\. Received: ways=5"):
+    where = r"\(of 10 classes 6 in train, 2 in validation, 2 in test\)"
+    with pytest.raises(ValueError, match=rf"animals test, which has 2 {where}\. Received: ways=5"):
         stream(folder, "test", ways=5)
+
+
+def test_folders_of_splits_divide_the_classes(folder, tmp_path):
+    root = tmp_path / "divided"
+    for label, split in enumerate(["train"] * 5 + ["val"] * 2 + ["TEST"] * 3):
+        (root / split).mkdir(parents=True, exist_ok=True)
+        (folder / f"kind{label}").rename(root / split / f"kind{label}")
+    counts = {s: stream(root, s).info["classes"] for s in ("train", "validation", "test", "all")}
+    assert counts == {"train": 5, "validation": 2, "test": 3, "all": 10}
+    (support_x, _, _), _ = next(iter(stream(root, "validation").batch(20)))
+    shown = set(np.rint(support_x.numpy()[..., 2, 2, 0].ravel() * 255).astype(int))
+    assert shown == {100, 120}
+    assert stream(root, "test").info["split_folders"]["test"] == "TEST"
+    (root / "validation" / "kind0").mkdir(parents=True)
+    (root / "train" / "kind0" / "0.png").rename(root / "validation" / "kind0" / "0.png")
+    with pytest.raises(ValueError, match=r"divided with val and validation, which are"):
+        stream(root)
+
+
+def test_folders_of_splits_may_lack_one_and_must_not_share_a_class_in_silence(folder, tmp_path):
+    root = tmp_path / "divided"
+    for split, kinds in (("train", (0, 1, 2)), ("test", (2, 3))):
+        for kind in kinds:
+            shutil.copytree(folder / f"kind{kind}", root / split / f"kind{kind}")
+    with pytest.warns(UserWarning, match=r"train and test share 1 classes, e\.g\. kind2"):
+        assert stream(root, "all", queries=1).info["classes"] == 4
+    with pytest.raises(ValueError, match=r"'validation' needs a folder.* with test, train\."):
+        stream(root, "validation")
+    with pytest.warns(UserWarning, match="share"):
+        (support_x, _, _), _ = next(iter(stream(root, "test", queries=1).batch(20)))
+    assert set(np.rint(support_x.numpy()[..., 2, 2, 0].ravel() * 255).astype(int)) == {40, 60}
+
+
+def test_deep_images_have_one_scale_in_all_splits_and_it_is_exported(folder):
+    for label in range(10):
+        for image in range(4):
+            values = np.full((5, 5), 400 * label, np.uint16)
+            Image.fromarray(values).save(folder / f"kind{label}" / f"{image}.png")
+    levels = {"integers": [0.0, 4095.0], "floats": [0.0, 1.0]}
+    shown = set()
+    for split in ("train", "validation", "test"):
+        tasks = stream(folder, split)
+        assert tasks.info["levels"] == levels
+        shown |= set(np.rint(next(iter(tasks.batch(50)))[0][0].numpy().ravel() * 255).astype(int))
+    assert shown == {round(400 * label * 255 / 4095) for label in range(10)}
 
 
 def test_a_class_with_too_few_images_is_named(folder):

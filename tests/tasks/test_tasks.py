@@ -7,11 +7,13 @@ import tfmeta.tasks
 
 PUBLIC = [
     "Examples",
+    "ImageFolder",
     "Task",
     "TaskStream",
     "from_arrays",
     "from_directory",
     "glyphs",
+    "load_image_folder",
     "mini_imagenet",
     "omniglot",
     "sinusoid",

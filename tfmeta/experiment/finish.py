@@ -238,6 +238,7 @@ def _preprocessing(info: dict) -> dict:
         "scale": SCALE,
         "invert": info.get("invert", False),
         "resize": RESIZE_FILTER.name.lower(),
+        **{name: info[name] for name in ("levels",) if name in info},
     }
 
 

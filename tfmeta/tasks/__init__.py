@@ -3,6 +3,7 @@
 from tfmeta.tasks.from_arrays import from_arrays
 from tfmeta.tasks.from_directory import from_directory
 from tfmeta.tasks.glyphs import glyphs
+from tfmeta.tasks.image_folder import ImageFolder, load_image_folder
 from tfmeta.tasks.mini_imagenet import mini_imagenet
 from tfmeta.tasks.omniglot import omniglot
 from tfmeta.tasks.sinusoid import sinusoid, sinusoid_parameters
@@ -11,11 +12,13 @@ from tfmeta.tasks.task import Examples, Task
 
 __all__ = [
     "Examples",
+    "ImageFolder",
     "Task",
     "TaskStream",
     "from_arrays",
     "from_directory",
     "glyphs",
+    "load_image_folder",
     "mini_imagenet",
     "omniglot",
     "sinusoid",

@@ -143,8 +143,9 @@ def _check_pool(pool, name, split, ways, shots, queries):
     classes = len(pool.class_names)
     if ways > classes:
         raise ValueError(
-            f"A task's ways must not exceed the classes of {name} {split}, which has {classes}. "
-            f"Received: ways={ways}. Lower ways, or give more classes."
+            f"A task's ways must not exceed the classes of {name} {split}, which has {classes}"
+            f"{f' ({pool.others})' if pool.others else ''}. Received: ways={ways}. Lower ways, or "
+            f"give more classes{', or pass split=' + repr('all') if pool.others else ''}."
         )
     fewest = int(np.argmin(pool.counts))
     if pool.counts[fewest] < shots + queries:

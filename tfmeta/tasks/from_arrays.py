@@ -3,7 +3,8 @@
 import numpy as np
 
 from tfmeta.tasks.episodes import classification_stream
-from tfmeta.tasks.pool import pool_of_labels, split_by_fractions
+from tfmeta.tasks.pool import pool_of_labels
+from tfmeta.tasks.splits import split_by_fractions
 from tfmeta.tasks.stream import TaskStream
 
 

@@ -11,7 +11,8 @@ import functools
 import numpy as np
 
 from tfmeta.tasks.episodes import classification_stream
-from tfmeta.tasks.pool import SPLITS, Pool
+from tfmeta.tasks.pool import Pool
+from tfmeta.tasks.splits import SPLITS
 from tfmeta.tasks.stream import TaskStream, check_choice, check_whole_number
 
 VERSION = 1

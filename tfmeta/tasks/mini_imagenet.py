@@ -17,7 +17,8 @@ from PIL import Image
 from tfmeta.tasks import mini_imagenet_files as files
 from tfmeta.tasks.cache import cached_pool, writable_directory
 from tfmeta.tasks.episodes import classification_stream
-from tfmeta.tasks.pool import SPLITS, Pool, pool_of_labels
+from tfmeta.tasks.pool import Pool, pool_of_labels
+from tfmeta.tasks.splits import SPLITS
 from tfmeta.tasks.stream import TaskStream, check_choice
 
 VERSION = "1.0.0"

@@ -15,7 +15,8 @@ from PIL import Image
 
 from tfmeta.tasks.cache import cached_pool
 from tfmeta.tasks.episodes import classification_stream
-from tfmeta.tasks.pool import SPLITS, Pool, pool_of_labels, split_classes
+from tfmeta.tasks.pool import Pool, pool_of_labels
+from tfmeta.tasks.splits import SPLITS, split_classes
 from tfmeta.tasks.stream import TaskStream, check_choice, check_whole_number
 
 VERSION = "3.0.0"  # of the TFDS data set

@@ -6,10 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfmeta.tasks.stream import check_choice
-
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass(frozen=True, eq=False)
 class Pool:
@@ -20,12 +16,14 @@ class Pool:
         counts: examples of each class, int [classes].
         class_names: a name for each class.
         known_sha256: sha256 of the bytes of `images` where it is known already.
+        others: where the data set's other classes are, for messages; empty where it has none.
     """
 
     images: np.ndarray
     counts: np.ndarray
     class_names: tuple[str, ...]
     known_sha256: str | None = field(default=None)
+    others: str = ""
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -68,72 +66,3 @@ def pool_of_labels(images: np.ndarray, labels: np.ndarray, class_names) -> Pool:
         images = images[order]
     counts = np.bincount(labels, minlength=len(class_names))
     return Pool(images, counts, tuple(str(name) for name in class_names))
-
-
-def split_classes(
-    classes: int, split: str, validation: int, test: int, shuffle_seed: int = 0
-) -> np.ndarray:
-    """Returns the classes of a split, by a fixed shuffle; splits share no class.
-
-    The shuffled classes are cut into train, validation and test, in this order.
-
-    Args:
-        classes: number of all classes.
-        split: "train", "validation" or "test".
-        validation: classes of validation.
-        test: classes of test.
-        shuffle_seed: another seed, another shuffle. The same on every machine and numpy
-            (`RandomState` is frozen).
-
-    Returns:
-        int [classes of the split].
-    """
-    check_choice("split", split, SPLITS)
-    order = np.random.RandomState(shuffle_seed).permutation(classes)
-    train = classes - validation - test
-    cuts = {
-        "train": order[:train],
-        "validation": order[train : train + validation],
-        "test": order[train + validation :],
-    }
-    return cuts[split]
-
-
-def split_by_fractions(
-    pool: Pool, split: str, validation_fraction: float, test_fraction: float, shuffle_seed: int
-) -> Pool:
-    """Returns the pool of a split whose size is a fraction of the classes, or all of it.
-
-    Args:
-        pool: all classes.
-        split: "train", "validation", "test", or "all".
-        validation_fraction: share of the classes kept for validation, rounded, and at least one
-            class unless it is 0.
-        test_fraction: the same for testing.
-        shuffle_seed: of the shuffle of the classes.
-    """
-    check_choice("split", split, (*SPLITS, "all"))
-    for name, fraction in (
-        ("validation_fraction", validation_fraction),
-        ("test_fraction", test_fraction),
-    ):
-        if not 0 <= fraction < 1:
-            raise ValueError(
-                f"{name} must be at least 0 and below 1. Received: {fraction!r}. "
-                "Pass the share of the classes, e.g. 0.2."
-            )
-    if split == "all":
-        return pool
-    classes = len(pool.class_names)
-    validation, test = (
-        max(1, round(fraction * classes)) if fraction else 0
-        for fraction in (validation_fraction, test_fraction)
-    )
-    sizes = {"train": classes - validation - test, "validation": validation, "test": test}
-    if sizes[split] < 1 or sizes["train"] < 0:
-        raise ValueError(
-            f"Split {split!r} must get at least one class. Received: {classes} classes, "
-            f"validation_fraction={validation_fraction}, test_fraction={test_fraction}. "
-            "Give more classes, change the fractions, or pass split='all'."
-        )
-    return pool.select(split_classes(classes, split, validation, test, shuffle_seed))
