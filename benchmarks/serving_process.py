@@ -1,6 +1,7 @@
 """An embedded server as a process, and the clients that the faults of `serving_faults` need."""
 
 import http.client
+import os
 import pathlib
 import re
 import signal
@@ -30,9 +31,12 @@ class ServerProcess:
     Args:
         base_path: of the model.
         flags: more flags.
+        program: what the interpreter runs.
+        environment: variables beside this process' own.
     """
 
-    def __init__(self, base_path, *flags):
+    def __init__(self, base_path, *flags, program=("-m", "tfmeta.serve"), environment=None):
+        self._program, self._environment = program, {**os.environ, **(environment or {})}
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self._flags = (f"--model_base_path={base_path}", f"--model_name={NAME}", *flags)
@@ -48,11 +52,12 @@ class ServerProcess:
         with open(full if full.exists() else "/dev/null", "w") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "tfmeta.serve", f"--port={self._port}"),
+                    *(sys.executable, *self._program, f"--port={self._port}"),
                     *("--rest_api_port=0", *self._flags),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=self._environment,
                 text=True,
             )
         self.address, port = _READY.fullmatch(self._process.stdout.readline().strip()).groups()
@@ -82,6 +87,12 @@ class ServerProcess:
         """Resident memory."""
         text = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
         return round(int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024, 1)
+
+    @property
+    def processor_seconds(self) -> float:
+        """Processor time that the process has used."""
+        fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1]
+        return sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def request(self, inputs, signature=""):
         """A PredictRequest of arrays."""

@@ -14,6 +14,7 @@ import time
 from tfmeta.serve import logs, version_directories
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.large_work import release_memory
+from tfmeta.serve.low_priority import at_low_priority, yield_processors
 from tfmeta.serve.served_version import ServedVersion
 from tfmeta.serve.warmup import warm
 
@@ -178,21 +179,29 @@ class ModelVersions:
             self._versions[number] = version
         self._set(version, LOADING)
         begin = time.monotonic()
-        served = None
         try:
-            served = ServedVersion(
-                path, self._options.intra_op_parallelism, self._options.inter_op_parallelism
-            )
-            warmed = self._warm(served, path)
+            if self.available():  # requests come first
+                served, warmed = at_low_priority(lambda: self._warmed_version(path))
+            else:
+                served, warmed = self._warmed_version(path)
         except Exception as error:
-            if served is not None:
-                served.close()
             self._failed(version, error)
-        else:
-            release_memory()  # what loading took
-            version.served = served
-        if version.served:
-            self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
+            return
+        version.served = served
+        self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
+
+    def _warmed_version(self, path):
+        """(`ServedVersion`, number of its warmup records)."""
+        served = ServedVersion(
+            path, self._options.intra_op_parallelism, self._options.inter_op_parallelism
+        )
+        try:
+            warmed = self._warm(served, path)
+        except BaseException:
+            served.close()
+            raise
+        release_memory()  # what loading took
+        return served, warmed
 
     def _warm(self, served, path):
         if not self._options.enable_model_warmup:
@@ -222,6 +231,7 @@ class ModelVersions:
             drain.join()
 
     def _drain(self, version):
+        yield_processors()
         with self._lock:
             while version.users:
                 self._unused.wait()

@@ -17,6 +17,7 @@ from tfmeta.serve.native_session import NativeSession
 from tfmeta.serve.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
+_CALLING_THREAD = -1
 _DISABLE_XLA = "_ZN10tensorflow21DisableXlaCompilationEv"
 
 
@@ -64,7 +65,7 @@ class ServedVersion:
             )
         return self._signatures[name]
 
-    def run(self, signature_name, inputs, output_filter=(), deadline=None) -> dict:
+    def run(self, signature_name, inputs, output_filter=(), deadline=None, own_thread=False):
         """Executes a signature.
 
         Args:
@@ -72,6 +73,7 @@ class ServedVersion:
             inputs: `{name: array}`.
             output_filter: names of outputs to compute; empty for all.
             deadline: `time.monotonic()` at which the run is given up, or None.
+            own_thread: whether operations run in the calling thread, and so at its priority.
 
         Returns:
             `{name: array}`, by name.
@@ -84,7 +86,9 @@ class ServedVersion:
         fetches = signature.fetches(output_filter)
         feeds = signature.feeds(inputs)
         try:
-            values = self._session.run(feeds, list(fetches.values()), _run_options(deadline))
+            values = self._session.run(
+                feeds, list(fetches.values()), _run_options(deadline, own_thread)
+            )
         except (TypeError, ValueError) as error:  # what the runtime has no type for
             raise invalid(str(error)) from None
         except RuntimeError as error:
@@ -97,13 +101,16 @@ class ServedVersion:
         release_memory()
 
 
-def _run_options(deadline):
-    if deadline is None:
-        return None
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the run.")
-    return tf.compat.v1.RunOptions(timeout_in_ms=max(1, round(left * 1000)))
+def _run_options(deadline, own_thread):
+    options = tf.compat.v1.RunOptions()
+    if own_thread:
+        options.inter_op_thread_pool = _CALLING_THREAD
+    if deadline is not None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the run.")
+        options.timeout_in_ms = max(1, round(left * 1000))
+    return options
 
 
 @functools.cache

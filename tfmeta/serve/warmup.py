@@ -45,7 +45,12 @@ def warm(served, path) -> int:
             name: to_array(proto, name, MOST_TENSOR_BYTES) for name, proto in request.inputs.items()
         }
         try:
-            served.run(request.model_spec.signature_name, inputs, list(request.output_filter))
+            served.run(
+                request.model_spec.signature_name,
+                inputs,
+                list(request.output_filter),
+                own_thread=True,
+            )
         except ServingError as error:
             raise ServingError(
                 error.code, f"Warmup record {count} at {file} failed: {error.message}"
