@@ -16,6 +16,7 @@ from example_servables import classification_request
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 
 from tfmeta.serve.errors import Code
+from tfmeta.serve.rest_protocol import MOST_TURNED_AWAY
 
 X = {"x": np.float32([1.0])}
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -244,6 +245,81 @@ def received_until_reset(connection):
 
 def open_connections(server):
     return server._rest._server.server_state.connections
+
+
+def test_the_deadline_covers_the_reading_of_the_answer(start, base_path, half_plus_two):
+    """A reader that takes a little now and then is never idle, and not endless either."""
+    server = start(base_path(half_plus_two), "model", rest_api_timeout_in_ms=600)
+    body = json.dumps({"signature_name": "echo", "inputs": ["x" * 12_000_000]}).encode()
+    head = f"POST /v1/models/model:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", server.rest_port))
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        begin, received = time.monotonic(), 0
+        while open_connections(server) and time.monotonic() < begin + 15:
+            received += len(connection.recv(4096))
+            time.sleep(0.01)  # the slowness is the attack
+        assert not open_connections(server)
+        assert received + received_until_reset(connection) < 20_000_000
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=30)
+    for _ in range(9):  # the deadline is of a request, not of its connection
+        connection.request("POST", "/v1/models/model:predict", b'{"instances": [1.0]}')
+        kept = connection.sock
+        assert connection.getresponse().read()
+        assert connection.sock is kept
+        time.sleep(0.2)
+    connection.close()
+
+
+def test_no_more_connections_are_held_than_allowed(hasty):
+    crowd = [connect(hasty) for _ in range(120)]
+    try:
+        wait_until(lambda: len(open_connections(hasty)) >= 20)
+        assert len(open_connections(hasty)) <= 20
+        held = sum(is_open(connection) for connection in crowd)
+        assert held <= 20 + MOST_TURNED_AWAY
+    finally:
+        for connection in crowd:
+            connection.close()
+    wait_until(lambda: rest(hasty, "GET", "/v1/models/model")[0] == 200)
+
+
+def is_open(connection):
+    """Whether the server holds a connection without an answer."""
+    connection.settimeout(0.005)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("chunked_first", [True, False])
+def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(served, chunked_first):
+    """A proxy that goes by the other length would take the rest for a request of its own."""
+    lengths = ["Transfer-Encoding: chunked", "Content-Length: 4"]
+    lines = lengths if chunked_first else lengths[::-1]
+    head = "POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: x\r\n" + "\r\n".join(lines)
+    inner = "GET /v1/models/half_plus_two HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(served) as connection:
+        connection.sendall(f"{head}\r\n\r\n0\r\n\r\n{inner}".encode())
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1, "what follows is no request"
+    assert b"connection: close" in answer.lower()
+    assert b"Transfer-Encoding. Received: both." in answer
+
+
+def test_who_asks_for_websocket_is_answered_without_a_warning(served, log_lines):
+    names = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    headers = {**names, "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    assert rest(served, "GET", "/v1/models/half_plus_two", None, headers)[0] == 200
+    assert "WARNING" not in log_lines()
 
 
 def test_beyond_the_connections_allowed_clients_are_turned_away(hasty):

@@ -7,6 +7,7 @@ import shutil
 import socket
 import tracemalloc
 
+import numpy as np
 import pytest
 from serving_clients import rest, rest_predict, wait_until
 
@@ -14,6 +15,7 @@ import tfmeta.serve
 from tfmeta.serve import json_reading
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.large_work import LARGE_BYTES, on_large
+from tfmeta.serve.rest_body import unpacked
 
 MEBIBYTE = 2**20
 MOST = 200_000
@@ -105,6 +107,20 @@ def test_a_gzip_body_is_unpacked(server):  # httpserver_interface.h: auto_uncomp
     body = gzip.compress(json.dumps({"instances": [1.0]}).encode())
     status, answer = rest(server, "POST", "/v1/models/model:predict", body, GZIPPED)
     assert (status, json.loads(answer)) == (200, {"predictions": [2.5]})
+
+
+def test_a_gzip_body_may_have_several_members(server):  # RFC 1952, 2.2
+    text = json.dumps({"instances": [1.0, 3.0]}).encode()
+    parts = (text[:5], b"", text[5:9], text[9:])
+    body = b"".join(map(gzip.compress, parts)) + b"\0" * 7
+    status, answer = rest(server, "POST", "/v1/models/model:predict", body, GZIPPED)
+    assert (status, json.loads(answer)) == (200, {"predictions": [2.5, 3.5]})
+    noise = np.random.default_rng(0).bytes(200_000)
+    assert unpacked(gzip.compress(noise) + gzip.compress(noise[:9]), 300_000) == noise + noise[:9]
+    with pytest.raises(ServingError, match="at most 399999 bytes"):
+        unpacked(gzip.compress(noise) * 2, 399_999)
+    assert unpacked(gzip.compress(b"") * 5000, 9) == b"", "work without end"
+    assert unpacked(gzip.compress(noise) + gzip.compress(noise)[:99], 10**6) == b""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import tensorflow as tf
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfmeta.serve import Server, ServerOptions, ServingError
+from tfmeta.serve import Server, ServerOptions, ServingError, version_directories
 from tfmeta.serve.configuration import ModelConfig
 from tfmeta.serve.models_config import read_models_config
 
@@ -319,6 +319,16 @@ def test_several_models_of_a_config_are_served(base_path, tmp_path, half_plus_tw
         assert rest_predict(server, "second", {"instances": [1.0]}, "/labels/stable")[1] == {
             "predictions": [3.5]
         }
+
+
+def test_a_wanted_version_that_is_not_there_is_said_in_the_log(log_lines):
+    config = ModelConfig("wanting", "/models/wanting", specific=(2, 7, 9))
+    for _ in range(3):
+        assert version_directories.aspired({1: "1", 7: "7"}, config) == [7]
+    lines = [line for line in log_lines().splitlines() if "version_missing" in line]
+    assert len(lines) == 2, "each once"
+    assert '"version": 2' in lines[0]
+    assert "Version 9 is wanted by the version policy" in lines[1]
 
 
 @pytest.mark.parametrize(

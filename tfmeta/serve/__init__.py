@@ -1,7 +1,8 @@
 """An embedded server of exported models, for development, tests and demos.
 
-It speaks TF Serving's gRPC and REST protocols, so that a client cannot tell the difference; in
-production use TF Serving. This room knows an exported directory, and nothing of what wrote it.
+It speaks TF Serving's gRPC and REST protocols, in its words; what a client can tell apart (limits
+that answer 429, Classify that answers 501) is listed in `export/SERVER.md`. In production use TF
+Serving. This package knows an exported directory, and nothing of what wrote it.
 """
 
 import importlib

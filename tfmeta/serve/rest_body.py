@@ -10,6 +10,9 @@ from tfmeta.serve.errors import Code, ServingError, too_large
 LARGEST_AT_ONCE = 4
 # ...beyond what each holds for nothing, so that large ones do not lock out the small.
 FREE_BYTES = 64 * 1024
+# A file of gzip is any number of members (RFC 1952, 2.2); empty ones of a few bytes are work.
+_MOST_MEMBERS = 1000
+_PIECE_BYTES = 64 * 1024
 _GZIP = 31  # zlib: a window of 32 KiB, behind gzip's header
 
 
@@ -69,22 +72,49 @@ class Bodies:
 
 
 def unpacked(body, most_bytes) -> bytes:
-    """What a gzip body holds; nothing where it is not one, as TF Serving has it.
+    """What a gzip body holds, all its members; nothing where it is not one, as in TF Serving.
 
     It unpacks by default (`auto_uncompress_input_` of its `httpserver_interface.h`), and goes on
-    with an empty body where that fails (`evhttp_request.cc:261`).
+    with an empty body where that fails (`evhttp_request.cc:261`). What follows the last member and
+    does not begin like one is left unread.
+
+    Args:
+        body: bytes of gzip.
+        most_bytes: most that it may hold.
 
     Raises:
         ServingError: INVALID_ARGUMENT (413) if it holds more than `most_bytes`.
     """
-    unpacker = zlib.decompressobj(_GZIP)
-    try:
-        text = unpacker.decompress(body, most_bytes + 1)
-    except zlib.error:
-        return b""
-    if len(text) > most_bytes:
-        raise too_large(_too_large_text(most_bytes))
-    return text if unpacker.eof else b""
+    texts, start = [], 0
+    for _ in range(_MOST_MEMBERS):
+        text, start = _member(body, start, most_bytes - sum(map(len, texts)))
+        if text is None:
+            raise too_large(_too_large_text(most_bytes))
+        if start is None:
+            return b""
+        texts.append(text)
+        if body[start : start + 2] != b"\x1f\x8b":
+            return b"".join(texts)
+    return b""
+
+
+def _member(body, start, most_bytes):
+    """(text, end) of the member of gzip that begins at a byte.
+
+    No text where it is larger than `most_bytes`, no end where it is not whole.
+    """
+    unpacker, parts, length = zlib.decompressobj(_GZIP), [], 0
+    while not unpacker.eof and start < len(body):
+        piece = body[start : start + _PIECE_BYTES]
+        try:
+            parts.append(unpacker.decompress(piece, most_bytes - length + 1))
+        except zlib.error:
+            return b"", None
+        length += len(parts[-1])
+        if length > most_bytes:
+            return None, None
+        start += len(piece) - len(unpacker.unused_data)
+    return b"".join(parts), start if unpacker.eof else None
 
 
 def _counted(size):

@@ -8,7 +8,7 @@ import uvicorn
 
 from tfmeta.serve import ports, tls
 from tfmeta.serve.configuration import ServerOptions
-from tfmeta.serve.rest_protocol import impatient_protocol
+from tfmeta.serve.rest_protocol import GRACE_SECONDS, impatient_protocol
 
 # An event loop looks every tenth of a second whether it is to end.
 CLOSING_SECONDS = 5.0
@@ -30,7 +30,11 @@ class RestServer:
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            http=impatient_protocol(options.client_timeout_seconds, options.max_connections),
+            http=impatient_protocol(
+                options.client_timeout_seconds,
+                options.max_connections,
+                options.rest_api_timeout_in_ms / 1000 + GRACE_SECONDS,
+            ),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -48,8 +48,23 @@ def find(base_path, model_name) -> dict:
 
 
 def aspired(found, config) -> list:
-    """The versions that a model's policy wants served, ascending."""
+    """The versions that a model's policy wants served, ascending.
+
+    A version that is wanted by its number and is not there is said in the log, once.
+
+    Args:
+        found: `{version: path}` of what is there.
+        config: `ModelConfig`.
+    """
     if config.specific:
+        for number in sorted(set(config.specific) - set(found)):
+            logs.warning_once(
+                "version_missing",
+                model=config.name,
+                version=number,
+                reason=f"Version {number} is wanted by the version policy and is not under "
+                f"{config.base_path}. It is served once it is there.",
+            )
         return [number for number in found if number in config.specific]
     return list(found)[-config.latest :] if config.latest else list(found)
 
