@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.recipe import RunError
 
@@ -45,14 +46,18 @@ class Ensemble:
             self._members.append(self._values())
         self._assign(own)
 
-    def adaptation_curve(self, x, inner_steps=None, normalization=None):
+    def adaptation_curve(self, x, inner_steps=None, normalization=None, sample_weight=None):
         """As `MetaLearner.adaptation_curve`, means over the members."""
         own, curves = self._values(), []
         for values in self._members:
             self._assign(values)
-            curves.append(self.learner.adaptation_curve(x, inner_steps, normalization))
+            curve = self.learner.adaptation_curve
+            curves.append(curve(x, inner_steps, normalization, sample_weight))
         self._assign(own)
-        return tuple(tf.reduce_mean(tf.stack(each), axis=0) for each in zip(*curves, strict=True))
+        outputs, losses = (
+            tf.reduce_mean(tf.stack(each), axis=0) for each in zip(*curves, strict=True)
+        )
+        return inner.with_mask(outputs, *inner.masks_of(curves[0][0])), losses
 
     def _values(self):
         return [variable.numpy() for variable in self._variables]

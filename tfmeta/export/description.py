@@ -32,6 +32,7 @@ def describe(servable, signatures, limits) -> dict:
             "inputs": inputs,
             "target": servable.target,
             "target_shape": servable.target_shape,
+            "ignore_class": servable.ignore_class,
             "link": servable.link,
             "normalization": servable.normalization,
             "needs_support": servable.needs_support,

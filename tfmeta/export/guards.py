@@ -117,16 +117,16 @@ class Guards:
                 advice="Check how the numbers were made.",
             )
 
-    def targets(self, name, tensor, target, ways):
+    def targets(self, name, tensor, target, ways, ignored=None):
         """Requires targets that the loss can take: see `target_rule`."""
-        rule = target_rule(name, target, ways)
+        rule = target_rule(name, target, ways, ignored)
         if rule is None:
             return
         advice = "Number the classes from 0; a network with more outputs takes more classes."
         self.require(
-            targets_agree(tensor, target, ways),
+            targets_agree(tensor, target, ways, ignored=ignored),
             rule,
-            worst_target(tensor, target, ways),
+            worst_target(tensor, target, ways, ignored),
             advice if target == "sparse" else "",
         )
 
@@ -140,19 +140,22 @@ def broken_rule(message) -> str:
     return words.replace("] [", " ").strip()
 
 
-def target_rule(name, target, ways):
+def target_rule(name, target, ways, ignored=None):
     """The sentence that says what targets must be, or None where any finite number is good."""
     return {
-        "sparse": f"{name} must be labels in [0, {ways}).",
+        "sparse": f"{name} must be labels in [0, {ways})"
+        + ("." if ignored is None else f", or the ignored {ignored}."),
         "one_hot": f"{name} must have rows of numbers from 0 to 1 that sum to 1.",
         "binary": f"{name} must be numbers from 0 to 1.",
     }.get(target)
 
 
-def targets_agree(tensor, target, ways, axes=None):
+def targets_agree(tensor, target, ways, axes=None, ignored=None):
     """Whether targets obey `target_rule`, reduced over `axes` (all by default)."""
     if target == "sparse":
         good = tf.logical_and(tensor >= 0, tensor < ways)
+        if ignored is not None:
+            good = tf.logical_or(good, tf.equal(tensor, ignored))
     elif target == "regression":
         good = tf.ones_like(tensor, tf.bool)
     else:
@@ -163,13 +166,15 @@ def targets_agree(tensor, target, ways, axes=None):
     return tf.reduce_all(good, axis=axes)
 
 
-def worst_target(tensor, target, ways):
+def worst_target(tensor, target, ways, ignored=None):
     """A target, or a row's sum, to show where the rule is broken."""
     flat = tf.reshape(tensor, [-1])
     if target == "one_hot":
         flat = tf.reshape(tf.reduce_sum(tensor, axis=-1), [-1])
     middle = {"sparse": (ways - 1) / 2, "one_hot": 1.0, "binary": 0.5}[target]
     distance = tf.abs(tf.cast(flat, tf.float64) - middle)
+    if ignored is not None:
+        distance = tf.where(tf.equal(flat, ignored), tf.zeros_like(distance), distance)
     return flat[tf.argmax(distance)]
 
 

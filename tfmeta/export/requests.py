@@ -63,6 +63,7 @@ class Requests:
                 request["support_targets"],
                 self._servable.target,
                 self._servable.ways,
+                self._servable.ignore_class,
             )
         return split(guards.passed(request))
 

@@ -59,6 +59,7 @@ class Servable:
         link: what makes predictions of logits: "softmax", "sigmoid", or "identity".
         from_logits: False where the network's outputs are probabilities already; logits are then
             their logarithm (softmax) or log-odds (sigmoid).
+        ignore_class: a sparse label that support targets may hold beside the classes, or None.
         inner_steps: the number of steps of the signatures that do not ask for one.
         inner_rate: the inner rate as metadata: a number, or a dict from patterns to numbers, or
             None where it is learned.
@@ -105,6 +106,7 @@ class Servable:
     sample: Callable | None = None
     samples: int | None = None
     noise: float | None = None
+    ignore_class: int | None = None
 
     def __post_init__(self):
         for name, allowed in (

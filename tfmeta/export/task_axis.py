@@ -66,10 +66,13 @@ def request_status(servable, support, targets, query):
     """Status int32 [T] by the values that were sent; the first rule broken counts."""
     labels = targets["support_targets"]
     per_task = tf.range(1, tf.rank(labels))
+    agree = targets_agree(
+        labels, servable.target, servable.ways, per_task, ignored=servable.ignore_class
+    )
     checks = (
         (_finite(support), SUPPORT_INPUTS_NOT_FINITE),
         (_finite(targets), SUPPORT_TARGETS_NOT_FINITE),
-        (targets_agree(labels, servable.target, servable.ways, per_task), SUPPORT_TARGETS_OUTSIDE),
+        (agree, SUPPORT_TARGETS_OUTSIDE),
         (_finite(query), QUERY_INPUTS_NOT_FINITE),
     )
     status = tf.zeros_like(checks[0][0], tf.int32)

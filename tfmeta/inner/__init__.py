@@ -14,7 +14,15 @@ from tfmeta.inner.gradients import (
 from tfmeta.inner.inexact import check_exactness
 from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
 from tfmeta.inner.loop import run_steps
-from tfmeta.inner.losses import SetLoss
+from tfmeta.inner.loss_kinds import LossKind, kind_of
+from tfmeta.inner.losses import (
+    SetLoss,
+    element_presence,
+    mask_of,
+    masks_of,
+    with_mask,
+    with_own_losses,
+)
 from tfmeta.inner.network import PureNetwork, relative_path
 from tfmeta.inner.optimizers import SGD, Adam
 from tfmeta.inner.selection import by_pattern, select
@@ -26,6 +34,7 @@ __all__ = [
     "DiagonalGaussian",
     "FullPrecision",
     "KroneckerPrecision",
+    "LossKind",
     "PureNetwork",
     "SetLoss",
     "all_finite",
@@ -33,15 +42,21 @@ __all__ = [
     "check_exactness",
     "conjugate_gradient",
     "dot",
+    "element_presence",
     "exact_derivatives",
     "finite_assertions",
     "gradient",
     "hessian_operator",
     "hessian_vector_product",
+    "kind_of",
     "kl_divergence",
+    "mask_of",
+    "masks_of",
     "portable_operations",
     "relative_path",
     "run_steps",
     "select",
     "svgd_direction",
+    "with_mask",
+    "with_own_losses",
 ]

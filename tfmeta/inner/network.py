@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.inner.exact import exact_derivatives
+from tfmeta.inner.losses import mask_of, with_mask
 
 # Layer attributes that make a layer random in training; 0 turns each off.
 _NOISE_ATTRIBUTES = ("rate", "stddev", "dropout", "recurrent_dropout")
@@ -50,12 +51,14 @@ class PureNetwork:
             inputs: tensor [N, ...] or dict of tensors.
             batch_statistics: whether layers run in training mode (normalise with the batch's
                 own statistics), else with their moving averages.
-            example_weights: tensor [N] or None; weight 0 leaves batch statistics.
+            example_weights: tensor [N], or [N, ...] with a weight an element, or None; examples
+                of weight 0 leave batch statistics.
             key: int32 [2] that seeds dropout, where it is on; None leaves dropout out.
 
         Returns:
-            outputs [N, ...] (float32 at least), the new state, and the list of the network's own
-            losses (weight and activity regularisation).
+            outputs [N, ...] (float32 at least, with the network's mask where it gives one: see
+            `mask_of`), the new state, and the list of the network's own losses (weight and
+            activity regularisation).
         """
         dropout = self.dropout and key is not None
         state = self._seeded(state, key)
@@ -63,7 +66,7 @@ class PureNetwork:
         with (
             self._lock,
             settings,
-            exact_derivatives(xla=self.xla, example_weights=example_weights),
+            exact_derivatives(xla=self.xla, example_weights=_of_examples(example_weights)),
         ):
             outputs, new_state, losses = self._stateless(
                 list(weights), state, inputs, batch_statistics or dropout
@@ -75,7 +78,7 @@ class PureNetwork:
                 "Take one of its outputs: keras.Model(inputs, outputs[0])."
             )
         if outputs.dtype in (tf.bfloat16, tf.float16):
-            outputs = tf.cast(outputs, tf.float32)
+            outputs = with_mask(tf.cast(outputs, tf.float32), mask_of(outputs))
         return outputs, [tf.convert_to_tensor(value) for value in new_state], losses
 
     def _stateless(self, weights, state, inputs, training):
@@ -102,6 +105,14 @@ class PureNetwork:
             folded = tf.random.experimental.stateless_fold_in(key, position)
             state[position] = tf.cast(folded, state[position].dtype)
         return state
+
+
+def _of_examples(weights):
+    """One weight an example: an example is absent where the weights of all its elements are 0."""
+    if weights is None or weights.shape.rank == 1:
+        return weights
+    axes = list(range(1, weights.shape.rank))
+    return tf.reduce_max(tf.cast(tf.not_equal(weights, 0), tf.float32), axis=axes)
 
 
 def relative_path(network, variable) -> str:

@@ -134,10 +134,16 @@ def _first(examples):
 def _check_lengths(name, examples):
     inputs = _first(examples)[:2]
     for part, tensor in (("y", examples.targets), ("weights", examples.weights)):
-        if tensor is not None and not inputs.is_compatible_with(_shape(tensor)[:2]):
+        if tensor is None:
+            continue
+        sizes = _shape(tensor)[:2]
+        if part == "weights" and name == "query" and (sizes.rank == 1 or sizes[1:] == [1]):
+            # Weights of tasks, [T] or [T, 1]; of one query a task, [T, 1] are those of queries.
+            sizes = tf.TensorShape([sizes[0], None])
+        if not inputs.is_compatible_with(sizes):
             raise ValueError(
                 f"{name}_x and {name}_{part} must hold as many tasks and examples as each other. "
-                f"Received: {tuple(inputs)} and {tuple(_shape(tensor)[:2])}."
+                f"Received: {tuple(inputs)} and {tuple(sizes)}."
             )
 
 

@@ -62,6 +62,10 @@ class ComparisonLearner(EmbeddingLearner):
         if targets.dtype.is_integer:
             targets = tf.one_hot(tf.reshape(targets, [-1]), self.ways)
         memberships = tf.cast(targets, dtype)
+        ignored = self.inner_loss_function.kind.ignore_class
+        if ignored is not None and examples.targets.dtype.is_integer:
+            counts = tf.not_equal(tf.reshape(examples.targets, [-1, 1]), ignored)
+            memberships *= tf.cast(counts, dtype)
         if examples.weights is None:
             return memberships
         return memberships * tf.cast(examples.weights, dtype)[:, tf.newaxis]

@@ -46,12 +46,11 @@ class EmbeddingLearner(MetaLearner):
             ValueError: for another loss.
         """
         super().compile(optimizer, loss, metrics, **options)
-        loss = self.loss_function.loss
-        kinds = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
-        if not isinstance(loss, kinds) or not loss.from_logits:
+        kind = self.loss_function.kind
+        if kind.link != "softmax" or not kind.from_logits:
             raise ValueError(
                 f"{type(self).__name__} tells classes apart, by logits. Received: loss "
-                f"{loss.name!r}. Compile with "
+                f"{self.loss_function.loss.name!r}. Compile with "
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True), or the "
                 "categorical one for one-hot targets."
             )

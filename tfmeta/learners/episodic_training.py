@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.learners.pure_functions import TaskGradient
 from tfmeta.tasks.task import Examples
 
@@ -31,7 +32,7 @@ class EpisodicTraining:
             memberships = self._memberships(task.support, embeddings.dtype)
             outputs = self.compare(query, support, memberships)
             loss = self.loss_function(task.query.targets, outputs, task.query.weights)
-            loss = tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
+            loss = inner.with_own_losses(loss, own_losses)
         gradient = self._gradient(tape, loss, parameters)
         state = self._with_network_state(state, [tf.stop_gradient(v) for v in network_state])
         return TaskGradient(gradient, outputs, state, {"loss": loss})
@@ -39,18 +40,18 @@ class EpisodicTraining:
 
 def _joined(task):
     """(support and query examples as one set without targets, size of the support set)."""
-    support, query = task
+    support, query = task.support, task.query
     inputs = keras.tree.map_structure(
         lambda one, other: tf.concat([one, tf.cast(other, one.dtype)], axis=0),
         support.inputs,
         query.inputs,
     )
-    sizes = [_size(part) for part in task]
+    sizes = [_size(part) for part in (support, query)]
     weights = None
     if support.weights is not None or query.weights is not None:
         parts = [
             tf.ones([size]) if part.weights is None else tf.cast(part.weights, tf.float32)
-            for part, size in zip(task, sizes, strict=True)
+            for part, size in zip((support, query), sizes, strict=True)
         ]
         weights = tf.concat(parts, axis=0)
     return Examples(inputs, None, weights), sizes[0]

@@ -1,10 +1,16 @@
 """Keras' loops over batches of tasks: what is checked and made before they begin."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks, stream_checks, thread_advice
+from tfmeta.learners import batch_checks, checks, stream_checks, thread_advice
 from tfmeta.learners.arrays import batch_tensors
+from tfmeta.learners.class_weights import (
+    ClassWeights,
+    split_off_validation,
+    with_class_weights,
+)
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.guards import (
     GuardedStep,
@@ -30,7 +36,10 @@ class Fitting:
         return results
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
-        """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`."""
+        """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`.
+
+        `class_weight` weights each query by its class, within its task.
+        """
         steps = options.get("steps_per_epoch")
         stream_checks.check_ends(x, steps, "steps_per_epoch", "Fitting on")
         validation = options.get("validation_data")
@@ -44,6 +53,9 @@ class Fitting:
             # A stream has its order; Keras warns that it would not shuffle it.
             options.setdefault("shuffle", False)
         self._prepare(x, y, options.get("sample_weight"))
+        if options.get("class_weight") is not None:
+            x, y, options = self._with_class_weights(x, y, options)
+            validation = options.get("validation_data")
         if self.jit_compile and isinstance(x, tf.data.Dataset):
             x = with_assertions(self, x)
         if isinstance(validation, (tuple, list)):
@@ -60,12 +72,14 @@ class Fitting:
         with in_words():
             return super().predict(x, batch_size, steps=steps, **options)
 
-    def train_on_batch(self, x, y=None, *arguments, **options):
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **options):
         """As `keras.Model.train_on_batch`: one meta-step."""
-        x, y, _ = batch_tensors(x, y)
-        self._prepare(x, y)
+        x, y, sample_weight = batch_tensors(x, y, sample_weight)
+        self._prepare(x, y, sample_weight)
+        if class_weight is not None:
+            sample_weight = self._class_weights(class_weight, sample_weight).of(y)
         with in_words():
-            return super().train_on_batch(x, y, *arguments, **options)
+            return super().train_on_batch(x, y, sample_weight, **options)
 
     def test_on_batch(self, x, y=None, *arguments, **options):
         """As `keras.Model.test_on_batch`, on one batch of tasks."""
@@ -102,10 +116,39 @@ class Fitting:
         if self._compile_metrics is None or self._compile_metrics.built:
             return
         if targets is not None and isinstance(output_shape, tuple):
-            outputs = keras.KerasTensor((*targets.shape[:2], *output_shape[1:]))
-            self._compile_metrics.build(
-                keras.KerasTensor(targets.shape, targets.dtype.name), outputs
+            # Metrics see all queries of a batch as one set.
+            outputs = keras.KerasTensor((None, *output_shape[1:]))
+            flat = keras.KerasTensor((None, *targets.shape[2:]), targets.dtype.name)
+            self._compile_metrics.build(flat, outputs)
+
+    def _class_weights(self, class_weight, sample_weight):
+        checks.check_compiled(self)
+        if sample_weight is not None:
+            raise ValueError(
+                "Queries have one weight. Received: class_weight and sample_weight. Multiply them "
+                "into one sample_weight [tasks, queries]."
             )
+        if not self.learns_from_queries:
+            raise ValueError(
+                f"class_weight weights queries, from which {type(self).__name__} does not learn. "
+                f"Received: class_weight={class_weight!r}. Pass support weights: "
+                "((support_x, support_y, query_x, support_weights), query_y)."
+            )
+        shape = getattr(self.network, "output_shape", None)
+        return ClassWeights(class_weight, self.loss_function.kind, shape)
+
+    def _with_class_weights(self, x, y, options):
+        """(x, y, options) of `fit`, class weights of training data as sample weights."""
+        options = dict(options)
+        weights = self._class_weights(options.pop("class_weight"), options.get("sample_weight"))
+        if y is None:
+            return with_class_weights(weights, x), None, options
+        share = options.pop("validation_split", 0.0)
+        if share and options.get("validation_data") is None:
+            x, y = keras.tree.map_structure(np.asarray, (x, y))
+            (x, y), options["validation_data"] = split_off_validation((x, y), share)
+        options["sample_weight"] = np.asarray(weights.of(y))
+        return x, y, options
 
     def _make_guarded(self, name, make, force, *, trains):
         if getattr(self, name) is not None and not force:

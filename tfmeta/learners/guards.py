@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfmeta.learners import batch_checks, checks
 from tfmeta.learners.errors import in_words
+from tfmeta.learners.task_weights import split_weights
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 
@@ -135,7 +136,7 @@ def with_assertions(learner, stream) -> tf.data.Dataset:
 
     def check(*batch):
         data = batch if len(batch) > 1 else batch[0]
-        task = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        task, _ = split_weights(unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data)))
         with tf.control_dependencies(
             [
                 *shape_assertions(task),

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.learners.pure_functions import TaskGradient
 
 
@@ -68,8 +69,9 @@ class JointTraining:
             )
             kernel, bias = parameters[self._weight_count :]
             outputs = tf.cast(embeddings, kernel.dtype) @ kernel + bias
+            outputs = inner.with_mask(outputs, inner.mask_of(embeddings))
             loss = self.loss_function(task.query.targets, outputs, task.query.weights)
-            loss = tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
+            loss = inner.with_own_losses(loss, own_losses)
         gradient = self._gradient(tape, loss, parameters)
         state = self._with_network_state(state, [tf.stop_gradient(v) for v in network_state])
         return TaskGradient(gradient, outputs, state, {"loss": loss})

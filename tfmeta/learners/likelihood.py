@@ -10,13 +10,15 @@ import math
 import keras
 import tensorflow as tf
 
-# By the function under a loss, which its class, its name and it itself have in common.
-_LINKS = {
-    keras.losses.sparse_categorical_crossentropy: "softmax",
-    keras.losses.categorical_crossentropy: "softmax",
-    keras.losses.binary_crossentropy: "sigmoid",
-    keras.losses.mean_squared_error: "identity",
-}
+from tfmeta import inner
+
+# The functions under losses that are likelihoods.
+_LIKELIHOODS = (
+    keras.losses.sparse_categorical_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.binary_crossentropy,
+    keras.losses.mean_squared_error,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,30 +29,33 @@ class Likelihood:
         link: "softmax", "sigmoid", or "identity" for a Gaussian around the output.
         from_logits: False where a classifier's outputs are probabilities already.
         noise: standard deviation of the Gaussian, in the unit of the targets.
+        kind: the loss's `inner.LossKind`, whose ignored class has no likelihood.
     """
 
     link: str
     from_logits: bool = True
     noise: float = 1.0
+    kind: inner.LossKind = dataclasses.field(default_factory=inner.LossKind)
 
     @classmethod
     def of(cls, loss, noise):
         """The likelihood whose negative logarithm a loss is.
 
         Args:
-            loss: a `keras.losses.Loss`.
+            loss: a `keras.losses.Loss`, its name, or its function.
             noise: standard deviation of the Gaussian of a squared error.
 
         Raises:
             ValueError: if the loss is no likelihood that is known here.
         """
-        link = _LINKS.get(getattr(loss, "fn", None) or getattr(loss, "function", None))
-        if link is None:
+        kind = inner.kind_of(loss)
+        if not any(kind.function is function for function in _LIKELIHOODS):
             raise ValueError(
-                "A probabilistic learner needs a loss that is a likelihood: a cross-entropy or "
-                f"the mean squared error. Received: {loss.name!r}. Compile with one of them."
+                "A probabilistic learner needs a loss that is a likelihood: a cross-entropy or the "
+                f"mean squared error. Received: {getattr(loss, 'name', loss)!r}. Compile with one "
+                "of them."
             )
-        return cls(link, bool(getattr(loss, "from_logits", False)), noise)
+        return cls(kind.link, kind.from_logits, noise, kind)
 
     def predictions(self, outputs):
         """Probabilities of raw outputs [..., Q, ...]; a regression's outputs as they are."""
@@ -59,7 +64,11 @@ class Likelihood:
         return tf.nn.softmax(outputs) if self.link == "softmax" else tf.sigmoid(outputs)
 
     def combined(self, outputs):
-        """Raw outputs [Q, ...] of the mean prediction of samples [n, Q, ...]."""
+        """Raw outputs [Q, ...] of the mean prediction of samples [n, Q, ...], with their mask."""
+        masks = [mask[0] for mask in inner.masks_of(outputs)]
+        return inner.with_mask(self._combined(outputs), *masks)
+
+    def _combined(self, outputs):
         if self.link == "identity" or not self.from_logits:
             return tf.reduce_mean(outputs, axis=0)
         if self.link == "softmax":
@@ -73,11 +82,12 @@ class Likelihood:
 
         Args:
             targets: [Q, ...], as the loss takes them.
-            outputs: raw outputs [n, Q, ...].
+            outputs: raw outputs [n, Q, ...], with their mask, if there is one.
 
         Returns:
-            [n, Q], summed over the axes of an output.
+            [n, Q], summed over the axes of an output; masked and ignored elements add nothing.
         """
+        presence = inner.element_presence(self.kind, targets[tf.newaxis], outputs)
         if self.link == "softmax" and targets.dtype.is_integer:
             if targets.shape.rank == outputs.shape.rank - 1:  # [Q, 1] for [n, Q, ways]
                 targets = tf.squeeze(targets, axis=-1)
@@ -86,9 +96,11 @@ class Likelihood:
         if targets.shape.rank == outputs.shape.rank - 2:  # [Q] for [n, Q, 1]
             targets = targets[..., tf.newaxis]
         values = self._elementwise(targets, outputs)
+        if presence is not None:
+            values = tf.reduce_sum(values, axis=-1) * presence
         return tf.reduce_sum(values, axis=list(range(2, values.shape.rank)))
 
-    def curvature_roots(self, outputs, weights=None):
+    def curvature_roots(self, outputs, weights=None, presence=None):
         """Directions d_k with sum_k d_k d_k^T the curvature of -log p at the outputs of a set.
 
         That of an output f is 1 / noise^2 for a Gaussian, p (1 - p) for a Bernoulli, and for a
@@ -97,6 +109,7 @@ class Likelihood:
         Args:
             outputs: logits, or a regression's outputs, [N, ...].
             weights: [N] or None; weights of the examples' log-likelihoods.
+            presence: `inner.element_presence` [N, ...] of the set, or None.
 
         Returns:
             [K, N, ...], K the number of entries of `outputs`.
@@ -115,6 +128,8 @@ class Likelihood:
         if weights is not None:
             repeats = tf.shape(flat)[0] // shape[0]
             root *= tf.sqrt(tf.repeat(tf.cast(weights, root.dtype), repeats))[:, None, None]
+        if presence is not None:
+            root *= tf.reshape(tf.cast(presence, root.dtype), [-1, 1, 1])
         # Row i's directions are 0 at every other row.
         rows = tf.eye(tf.shape(flat)[0], dtype=flat.dtype)
         directions = tf.einsum("ij,ick->ikjc", rows, root)

@@ -161,7 +161,8 @@ class LLAMA(ProbabilisticLearner):
 
         adapted = [weights[index] for index in self._adapted]
         outputs = outputs_of(adapted)
-        directions = self.likelihood.curvature_roots(outputs, support.weights)
+        presence = inner.element_presence(self.likelihood.kind, support.targets, outputs)
+        directions = self.likelihood.curvature_roots(outputs, support.weights, presence)
 
         def row(direction):
             with tf.GradientTape() as tape:

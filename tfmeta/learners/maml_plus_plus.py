@@ -127,19 +127,25 @@ class MAMLPlusPlus(MAML):
         bounds = sorted({self.first_order_steps, self.multi_step_loss_steps} - {0})
 
         def phase(begins):
-            return lambda: self._phase_gradient(
-                parameters,
-                task,
-                state,
-                key,
-                first_order=self.first_order or begins < self.first_order_steps,
-                multi_step=begins < self.multi_step_loss_steps and self.inner_steps > 1,
-            )
+            def gradient():
+                found = self._phase_gradient(
+                    parameters,
+                    task,
+                    state,
+                    key,
+                    first_order=self.first_order or begins < self.first_order_steps,
+                    multi_step=begins < self.multi_step_loss_steps and self.inner_steps > 1,
+                )
+                return found, inner.masks_of(found.query_outputs)
+
+            return gradient
 
         if not bounds:
-            return phase(0)()
+            return phase(0)()[0]
         passed = tf.reduce_sum(tf.cast(state[-1] >= tf.constant(bounds, tf.int64), tf.int32))
-        return tf.switch_case(passed, [phase(begins) for begins in (0, *bounds)])
+        found, masks = tf.switch_case(passed, [phase(begins) for begins in (0, *bounds)])
+        inner.with_mask(found.query_outputs, *masks)
+        return found
 
     def apply_meta_gradient(self, gradients, state):
         """As `MetaLearner`; counts the meta-step."""

@@ -12,6 +12,7 @@ from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.fitting import Fitting
 from tfmeta.learners.meta_steps import MetaSteps
 from tfmeta.learners.pure_functions import PureFunctions
+from tfmeta.learners.task_weights import split_weights
 from tfmeta.tasks.task import Task, unpack_tasks
 
 
@@ -140,8 +141,14 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             jit_compile: whether to compile steps by XLA (on a CPU that may be faster for small
                 dense networks and is slower for convolutional ones; `tfmeta.train` measures it).
             **options: of `keras.Model.compile`.
+
+        Raises:
+            ValueError: for a loss, an optimizer or `loss_weights` that a learner can't honour.
         """
         checks.check_loss(loss)
+        factor = checks.check_loss_weights(options.get("loss_weights"))
+        if "loss_weights" in options:
+            options["loss_weights"] = None if options["loss_weights"] is None else factor
         super().compile(
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
@@ -149,10 +156,13 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         checks.check_weights(self)
         if self.loss_function is None:  # Once a learner; compiling again changes no layer.
             checks.check_exactness(self)
-        self.loss_function = inner.SetLoss(loss)
-        self.inner_loss_function = inner.SetLoss(
-            loss if self.inner_loss is None else self.inner_loss
+        self.loss_function = inner.SetLoss(loss, factor)
+        self.inner_loss_function = (
+            self.loss_function if self.inner_loss is None else inner.SetLoss(self.inner_loss)
         )
+        for function in {self.loss_function, self.inner_loss_function}:
+            checks.check_class_axis(function, self.network)
+            checks.warn_of_logits(function, self.network)
         self._pure.xla = bool(jit_compile)
         self._functions = {}
         self.optimizer.build(self.parameter_variables)
@@ -204,23 +214,27 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         batch_checks.check_query_targets(task)
         return self._compiled("meta_gradient", self._meta_gradient)(task)
 
-    def adaptation_curve(self, x, inner_steps=None, normalization=None):
+    def adaptation_curve(self, x, inner_steps=None, normalization=None, sample_weight=None):
         """Query outputs after 0, 1, ..., n inner steps.
 
         Args:
             x: `(support_x, support_y, query_x)`, each with a leading axis T.
             inner_steps: n; None: `test_inner_steps`.
             normalization: another mode than the learner's, or None.
+            sample_weight: query weights [T, Q] or None; queries of weight 0 leave batch
+                statistics.
 
         Returns:
-            Query outputs [T, n + 1, Q, ...] and support losses [T, n + 1].
+            Query outputs [T, n + 1, Q, ...], with the network's mask where it gives one (as
+            Keras keeps it: `outputs._keras_mask`), and support losses [T, n + 1].
         """
         steps = self._steps(inner_steps)
-        task = unpack_tasks(*batch_tensors(x))
+        task, _ = split_weights(unpack_tasks(*batch_tensors(x, None, sample_weight)))
         batch_checks.check_tasks(self, task)
         if normalization is not None:
             checks.check_options(normalization=normalization)
-        return self._compiled("curve", self._curve, steps, normalization)(task)
+        (outputs, *masks), losses = self._compiled("curve", self._curve, steps, normalization)(task)
+        return inner.with_mask(outputs, *masks), losses
 
     def adapt(self, support_x, support_y, inner_steps=None):
         """Adapts to one task.

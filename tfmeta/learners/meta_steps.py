@@ -5,10 +5,17 @@ import functools
 import keras
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.inner import finite_assertions
 from tfmeta.learners import batch_checks, checks, ways
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
 from tfmeta.learners.pure_functions import mean_over_tasks
+from tfmeta.learners.task_weights import (
+    flat_queries,
+    mean_of_tasks,
+    split_weights,
+    total_weight,
+)
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
@@ -30,12 +37,12 @@ class MetaSteps:
             Gradients (list, mean over tasks, not clipped), new state (list), and logs (dict of
             scalars: "loss", ...).
         """
-        task = _unpacked(data)
+        task, weight = split_weights(_unpacked(data))
         batch_checks.check_tasks(self, task)
         batch_checks.check_query_targets(task)
         with tf.control_dependencies(self._assertions(task, self.training_ways)):
-            gradients, outputs, state, logs = self._batch_gradient(task, task_index)
-        return gradients, state, {**logs, **self._query_metrics(task, outputs)}
+            gradients, outputs, state, logs = self._batch_gradient(task, task_index, weight)
+        return gradients, state, {**logs, **self._query_metrics(task, outputs, weight)}
 
     def apply_meta_gradient(self, gradients, state):
         """Clips the meta-gradient, applies it, and assigns the new state."""
@@ -56,19 +63,23 @@ class MetaSteps:
         gradients, state, logs = self.compute_meta_gradient(data, index)
         with tf.control_dependencies(finite_assertions(logs["loss"], gradients, self.optimizer)):
             self.apply_meta_gradient(gradients, state)
-        return self._logged(logs, count)
+        _, weight = split_weights(task)
+        return self._logged(logs, total_weight(weight, count))
 
     def test_step(self, data):
         """Adapts to each task and measures its query set, for `evaluate`."""
-        task = _unpacked(data)
+        task, weight = split_weights(_unpacked(data))
         batch_checks.check_tasks(self, task)
         batch_checks.check_query_targets(task)
 
-        outputs, losses = self._map_adapted(
-            task, lambda weights, state, one: self._query(weights, state, one)[:2]
-        )
-        logs = {"loss": tf.reduce_mean(losses), **self._query_metrics(task, outputs)}
-        return self._logged(logs, tf.shape(task.support.targets)[0])
+        def measured(weights, state, one):
+            outputs, loss, _ = self._query(weights, state, one)
+            return outputs, loss, inner.masks_of(outputs)
+
+        outputs, losses, masks = self._map_adapted(task, measured)
+        metrics = self._query_metrics(task, inner.with_mask(outputs, *masks), weight)
+        logs = {"loss": mean_of_tasks(losses, weight), **metrics}
+        return self._logged(logs, total_weight(weight, tf.shape(task.support.targets)[0]))
 
     def _map_adapted(self, task, function):
         """Maps `function(adapted weights, state, task)` over tasks."""
@@ -81,25 +92,27 @@ class MetaSteps:
 
         return self._map_adaptation(one, task)
 
-    def _batch_gradient(self, task, task_index):
+    def _batch_gradient(self, task, task_index, weight=None):
         """(mean gradients, query outputs [T, Q, ...], new state, logs) of a batch of tasks."""
         parameters, state = self._values()
         tasks = (task, self.task_keys(task_index, _count(task)))
 
         def one(args, state):
             result = self.task_gradient(parameters, args[0], state, args[1])
-            return (result.gradient, result.query_outputs, result.logs), result.state
+            outputs = result.query_outputs
+            return (result.gradient, outputs, inner.masks_of(outputs), result.logs), result.state
 
         if self.chains_state:
-            (gradients, outputs, logs), new_state = chain_tasks(one, tasks, state)
+            results, new_state = chain_tasks(one, tasks, state)
         elif self.updates_state:
-            (gradients, outputs, logs), stacked = self._map(lambda args: one(args, state), tasks)
-            new_state = mean_over_tasks(stacked, state)
+            results, stacked = self._map(lambda args: one(args, state), tasks)
+            new_state = mean_over_tasks(stacked, state, weight)
         else:
-            gradients, outputs, logs = self._map(lambda args: one(args, state)[0], tasks)
-            new_state = state
-        means = [tf.reduce_mean(value, axis=0) for value in gradients]
-        return means, outputs, new_state, {k: tf.reduce_mean(v) for k, v in logs.items()}
+            results, new_state = self._map(lambda args: one(args, state)[0], tasks), state
+        gradients, outputs, masks, logs = results
+        means = [mean_of_tasks(value, weight) for value in gradients]
+        logs = {name: mean_of_tasks(value, weight) for name, value in logs.items()}
+        return means, inner.with_mask(outputs, *masks), new_state, logs
 
     def _task_weights(self, steps, support):
         task = Task(support, Examples(None))
@@ -112,8 +125,9 @@ class MetaSteps:
         return self._map_adaptation(one, task)
 
     def _meta_gradient(self, task):
+        task, weight = split_weights(task)
         with tf.control_dependencies(self._assertions(task, self.training_ways)):
-            gradients, outputs, _, _ = self._batch_gradient(task, 0)
+            gradients, outputs, _, _ = self._batch_gradient(task, 0, weight)
         return gradients, outputs
 
     def _curve(self, steps, mode, task):
@@ -123,7 +137,11 @@ class MetaSteps:
             task, key = args
 
             def answer(weights):
-                return self.query_outputs(weights, state, task.query.inputs, task.support, mode)
+                inputs, query_weights = task.query.inputs, task.query.weights
+                outputs = self.query_outputs(
+                    weights, state, inputs, task.support, mode, query_weights
+                )
+                return [outputs, *inner.masks_of(outputs)]
 
             adaptation = self.adapt_weights(
                 parameters, task.support, steps, state, key, observe=answer
@@ -177,16 +195,17 @@ class MetaSteps:
         high = tf.cast(indices // 2**31, tf.int32) + tf.constant(self.seed, tf.int32) * 7919
         return tf.stack([high, tf.cast(indices % 2**31, tf.int32)], axis=1)
 
-    def _query_metrics(self, task, outputs):
+    def _query_metrics(self, task, outputs, weight=None):
         """Updates the metrics given to `compile` and returns this batch's share of them."""
         metrics = self._compile_metrics
         if metrics is None or task.query.targets is None:
             return {}
+        targets, answers, weights = flat_queries(task, outputs, weight)
         if not metrics.built:
-            metrics.build(_symbolic(task.query.targets), _symbolic(outputs))
+            metrics.build(_symbolic(targets), _symbolic(answers))
         if outputs.shape[1] == 0:
             return {}
-        metrics.update_state(task.query.targets, outputs, task.query.weights)
+        metrics.update_state(targets, answers, weights)
         return dict(metrics.result())
 
     def _logged(self, logs, count):

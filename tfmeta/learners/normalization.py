@@ -9,6 +9,7 @@
 import keras
 import tensorflow as tf
 
+from tfmeta.inner import masks_of, with_mask
 from tfmeta.parallel import map_tasks
 
 MODES = ("transductive", "inductive", "running")
@@ -30,8 +31,8 @@ def query_outputs(
         parallel: how "inductive" maps over queries.
 
     Returns:
-        outputs [Q, ...], the network's next state (changed only by "running"), and the network's
-        own losses.
+        outputs [Q, ...] (with the network's mask where it gives one), the network's next state
+        (changed only by "running"), and the network's own losses.
     """
     if mode == "inductive" and depends_on_batch(pure.network):
         outputs, losses = _inductive(pure, weights, network_state, query_inputs, support, parallel)
@@ -86,7 +87,8 @@ def _inductive(pure, weights, network_state, query_inputs, support, parallel):
         )
         example_weights = support.weights
         if example_weights is not None:
-            example_weights = tf.concat([example_weights, [1.0]], axis=0)
+            one = tf.ones_like(example_weights[:1])
+            example_weights = tf.concat([example_weights, one], axis=0)
         outputs, _, losses = pure(
             weights,
             network_state,
@@ -94,10 +96,11 @@ def _inductive(pure, weights, network_state, query_inputs, support, parallel):
             batch_statistics=True,
             example_weights=example_weights,
         )
-        return outputs[-1], losses
+        return outputs[-1], [mask[-1] for mask in masks_of(outputs)], losses
 
-    outputs, losses = map_tasks(answer, query_inputs, parallel=parallel)
-    return outputs, [tf.reduce_mean(values) for values in losses]
+    outputs, masks, losses = map_tasks(answer, query_inputs, parallel=parallel)
+    losses = [tf.reduce_mean(values, axis=0) for values in losses]
+    return with_mask(outputs, *masks), losses
 
 
 def updated_averages(pure, weights, network_state, inputs, example_weights=None):

@@ -104,6 +104,9 @@ class PLATIPUS(ProbabilisticLearner):
             likelihood = self._set_log_likelihood(outputs, task.query)
             divergence = inner.kl_divergence(posterior, prior)
             count = tf.cast(tf.shape(outputs)[1], divergence.dtype)
+            if task.query.weights is not None:
+                total = tf.reduce_sum(tf.cast(task.query.weights, divergence.dtype))
+                count = tf.maximum(total, 1.0)
             objective = tf.reduce_mean(own - likelihood) + self.kl_weight * divergence / count
         gradient = inner.gradient(
             tape, objective, parameters, self.parameter_paths, what="variational bound"

@@ -76,9 +76,15 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
         return self._filled(shapes, [(self.samples, *shapes[i]) for i in self._adapted])
 
     def compile(self, optimizer="adam", loss=None, metrics=None, **options):
-        """As `MetaLearner.compile`; the loss must be a likelihood (`likelihood.Likelihood`)."""
+        """As `MetaLearner.compile`; the loss must be a likelihood (`likelihood.Likelihood`).
+
+        Raises:
+            ValueError: for a loss that is no likelihood, or is changed by label smoothing, by its
+                reduction, by `loss_weights`, or by a `call` of its own.
+        """
         super().compile(optimizer, loss, metrics, **options)
         self.likelihood = Likelihood.of(self.loss_function.loss, self.noise)
+        checks.check_likelihood(type(self).__name__, self.loss_function)
 
     def task_samples(self, support_x, support_y, samples=None, *, inner_steps=None, seed=None):
         """Samples of each task's weights.

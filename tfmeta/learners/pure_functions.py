@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import normalization as modes
+from tfmeta.learners.task_weights import mean_of_tasks
 
 
 class Adaptation(NamedTuple):
@@ -36,7 +37,8 @@ class TaskGradient(NamedTuple):
 
     Attributes:
         gradient: list of tensors, order of `parameter_variables`.
-        query_outputs: the adapted network's raw outputs [Q, ...].
+        query_outputs: the adapted network's raw outputs [Q, ...], with the network's mask where
+            it gives one (`inner.mask_of`).
         state: list of tensors, order of `state_variables`.
         logs: dict of scalars to average and report; "loss" is always there.
     """
@@ -58,6 +60,8 @@ class PureFunctions:
     first_order = True
     # Whether the meta-gradient needs second derivatives of the network.
     second_order = False
+    # Whether the meta-gradient is one of query losses, which weights of queries change.
+    learns_from_queries = True
     updates_state = False
     chains_state = False
 
@@ -239,7 +243,7 @@ class PureFunctions:
             key=key,
         )
         loss = self.inner_loss_function(examples.targets, outputs, examples.weights)
-        return tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
+        return inner.with_own_losses(loss, own_losses)
 
     def _support_losses(self, step_losses, weights, adapted, support, network_state):
         """Losses of the whole support set; those of the steps serve where they are the same."""
@@ -257,8 +261,7 @@ class PureFunctions:
             task.query.weights,
         )
         loss = self.loss_function(task.query.targets, outputs, task.query.weights)
-        loss = tf.add_n([loss, *(tf.cast(value, loss.dtype) for value in own_losses)])
-        return outputs, loss, new_state
+        return outputs, inner.with_own_losses(loss, own_losses), new_state
 
     def _filled(self, weights, adapted):
         """All weights, those that adapt replaced."""
@@ -300,9 +303,20 @@ class PureFunctions:
         return [self._pure.paths[index] for index in self._adapted]
 
 
-def mean_over_tasks(stacked, previous):
-    """Mean of state over tasks [T, ...]; integers (counters, seeds) keep their previous value."""
-    return [
-        tf.reduce_mean(new, axis=0) if new.dtype.is_floating else old
-        for new, old in zip(stacked, previous, strict=True)
-    ]
+def mean_over_tasks(stacked, previous, weight=None):
+    """Mean of state over tasks [T, ...]; integers (counters, seeds) keep their previous value.
+
+    Args:
+        stacked: list of tensors [T, ...].
+        previous: list of tensors, the state that all tasks started from.
+        weight: [T], the tasks' weights, or None. Without a task of a weight above 0 the state
+            stays as it was.
+    """
+
+    def mean(new, old):
+        if not new.dtype.is_floating:
+            return old
+        found = mean_of_tasks(new, weight)
+        return found if weight is None else tf.where(tf.reduce_any(weight > 0), found, old)
+
+    return [mean(new, old) for new, old in zip(stacked, previous, strict=True)]

@@ -31,6 +31,8 @@ class Reptile(MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    learns_from_queries = False
+
     def __init__(
         self,
         network,

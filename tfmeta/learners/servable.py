@@ -2,15 +2,10 @@
 
 import keras
 
+from tfmeta import inner
 from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks
 from tfmeta.tasks.task import Examples
-
-_CROSS_ENTROPIES = {
-    keras.losses.SparseCategoricalCrossentropy: ("sparse", "softmax"),
-    keras.losses.CategoricalCrossentropy: ("one_hot", "softmax"),
-    keras.losses.BinaryCrossentropy: ("binary", "sigmoid"),
-}
 
 
 def make_servable(
@@ -33,7 +28,8 @@ def make_servable(
     checks.check_compiled(learner)
     mode = learner.normalization if normalization is None else normalization
     checks.check_options(normalization=mode)
-    kind, target, link, from_logits = _kind(learner, output)
+    kind = _kind(learner, output)
+    target = _support_target(learner, kind)
     output_shape = tuple(_output(learner.network).shape)[1:]
     return Servable(
         parameters=learner.parameter_variables,
@@ -46,11 +42,12 @@ def make_servable(
         adapted=list(learner.adapted_indices),
         inputs=_inputs(learner.network),
         target=target,
-        target_shape=() if target == "sparse" else output_shape,
+        target_shape=output_shape[:-1] if target == "sparse" else output_shape,
         output_shape=output_shape,
-        kind=kind,
-        link=link,
-        from_logits=from_logits,
+        kind="classification" if kind.is_classification else "regression",
+        link=kind.link,
+        from_logits=kind.from_logits,
+        ignore_class=_ignored_in_support(learner),
         inner_steps=learner.test_inner_steps,
         inner_rate=learner.inner_rate,
         normalization=mode,
@@ -90,24 +87,34 @@ def _outputs_function(learner, mode):
 
 
 def _kind(learner, output):
-    """(kind, target, link, from_logits) by the loss."""
-    loss = learner.loss_function.loss
-    found = next((v for k, v in _CROSS_ENTROPIES.items() if isinstance(loss, k)), None)
-    if found is None and output == "classification":
+    """The `inner.LossKind` by which a learner is exported."""
+    loss_function = learner.loss_function
+    kind = loss_function.kind
+    if not kind.is_classification and output == "classification":
         raise ValueError(
             "A classifier is exported by its cross-entropy. "
-            f"Received: loss {loss.name!r} with output='classification'. Compile with a Keras "
-            "cross-entropy."
+            f"Received: loss {loss_function.loss.name!r} with output='classification'. Compile "
+            "with a Keras cross-entropy."
         )
-    if found is None or output == "regression":
-        if found is not None and found[0] == "sparse":
+    if output == "regression":
+        if kind.target == "sparse":
             raise ValueError(
                 "Sparse labels are no regression targets. Received: output='regression' with a "
                 "sparse cross-entropy. Leave `output` out."
             )
-        return "regression", "regression", "identity", True
-    target, link = found
-    return "classification", target, link, bool(loss.from_logits)
+        return inner.LossKind()
+    return kind
+
+
+def _support_target(learner, kind):
+    """What support targets are: what the inner loss takes, where that is a known cross-entropy."""
+    inner_kind = learner.inner_loss_function.kind
+    return (inner_kind if kind.is_classification and inner_kind.is_classification else kind).target
+
+
+def _ignored_in_support(learner):
+    """The label that a support set may hold beside the classes, or None."""
+    return learner.inner_loss_function.kind.ignore_class
 
 
 def _inputs(network):

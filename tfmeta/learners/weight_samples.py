@@ -5,6 +5,7 @@ A set of n weights is a list as any other, in which each weight that adapts has 
 
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.learners.pure_functions import Adaptation, mean_over_tasks
 from tfmeta.parallel import map_tasks
 
@@ -56,10 +57,13 @@ class WeightSamples:
     ):
         """Raw outputs [n, Q, ...] of each of n weights; arguments as `query_outputs`."""
         answer = super().query_outputs
-        return self._map_samples(
-            lambda one: answer(one, state, query_inputs, support, normalization, query_weights),
-            weights,
-        )
+
+        def one(sample):
+            outputs = answer(sample, state, query_inputs, support, normalization, query_weights)
+            return outputs, inner.masks_of(outputs)
+
+        outputs, masks = self._map_samples(one, weights)
+        return inner.with_mask(outputs, *masks)
 
     def query_outputs(self, weights, *arguments, **options):
         """Raw outputs [Q, ...] of the mean prediction; arguments as of `PureFunctions`."""
@@ -105,20 +109,20 @@ class WeightSamples:
         return tf.concat([step_losses, [tf.reduce_mean(last)]], axis=0)
 
     def _query_samples(self, weights, state, task):
-        """(outputs [n, Q, ...], the network's own losses [n], new network state)."""
+        """(outputs [n, Q, ...] with their mask, the network's own losses [n], new state)."""
         query, before = task.query, self._network_state(state)
 
         def one(sample):
             outputs, network_state, losses = self._answers(
                 sample, before, query.inputs, task.support, self.normalization, query.weights
             )
-            zero = tf.zeros([], outputs.dtype)
-            own = tf.add_n([zero, *(tf.cast(value, zero.dtype) for value in losses)])
+            own = inner.with_own_losses(tf.zeros([], outputs.dtype), losses)
             # Untouched state is a constant, which a map cannot return as it is.
-            return outputs, own, [tf.identity(value) for value in network_state]
+            state = [tf.identity(value) for value in network_state]
+            return outputs, inner.masks_of(outputs), own, state
 
-        outputs, own, states = self._map_samples(one, weights)
-        return outputs, own, mean_over_tasks(states, before)
+        outputs, masks, own, states = self._map_samples(one, weights)
+        return inner.with_mask(outputs, *masks), own, mean_over_tasks(states, before)
 
     def _query(self, weights, state, task):
         outputs, own, network_state = self._query_samples(weights, state, task)
@@ -129,6 +133,12 @@ class WeightSamples:
     def _set_log_likelihood(self, outputs, examples):
         """Mean over a set of log p(target | output), for each sample [n]."""
         values = self.likelihood.log_density(examples.targets, outputs)
+        if examples.weights is not None and examples.weights.shape.rank != 1:
+            raise ValueError(
+                f"{type(self).__name__} weights the likelihoods of whole examples. Received: "
+                f"weights of shape {tuple(examples.weights.shape)} a task. Pass sample_weight "
+                "[tasks, queries] and support weights [tasks, examples]."
+            )
         if examples.weights is None:
             return tf.reduce_mean(values, axis=1)
         weights = tf.cast(examples.weights, values.dtype)

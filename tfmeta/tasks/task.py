@@ -31,7 +31,7 @@ def unpack_tasks(x, y=None, sample_weight=None) -> Task:
     Args:
         x: `(support_x, support_y, query_x)` or `(support_x, support_y, query_x, support_weights)`.
         y: query targets [T, Q, ...], or None.
-        sample_weight: query weights [T, Q], or None.
+        sample_weight: query weights [T, Q] or [T, Q, ...], task weights [T] or [T, 1], or None.
 
     Raises:
         ValueError: if `x` has another number of parts.

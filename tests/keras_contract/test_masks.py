@@ -1,0 +1,117 @@
+"""Masks of outputs count in losses, gradients and metrics as stock Keras counts them."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfmeta
+from tests.keras_contract import stock
+
+LENGTHS = np.array([[2, 3, 6, 1], [4, 5, 1, 6]])
+STEPS, WORDS, CLASSES = 6, 20, 3
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def sequences(seed):
+    """Padded sequences of words and their tags, [T, N, L] each."""
+    rng = np.random.default_rng(seed)
+    padding = np.arange(STEPS) >= LENGTHS[:, :, None]
+    words = rng.integers(1, WORDS, (*LENGTHS.shape, STEPS))
+    tags = rng.integers(0, CLASSES, words.shape)
+    return np.where(padding, 0, words).astype("int32"), np.where(padding, 0, tags).astype("int32")
+
+
+def embedded(*layers):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((STEPS,), dtype="int32")
+    hidden = keras.layers.Embedding(WORDS, 4, mask_zero=True)(inputs)
+    for layer in layers:
+        hidden = layer(hidden)
+    return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+
+
+def masked_numbers():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((STEPS,), dtype="int32")
+    numbers = keras.layers.Embedding(WORDS, 4, embeddings_initializer="uniform")(inputs)
+    wide = keras.layers.Reshape((STEPS, 1))(keras.layers.Lambda(lambda x: x * 1.0)(inputs))
+    marked = keras.layers.Masking(0)(keras.layers.Concatenate()([wide, wide]))
+    hidden = keras.layers.Add()([keras.layers.Dense(4)(marked), numbers])
+    return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+
+
+def attention():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((STEPS,), dtype="int32")
+    hidden = keras.layers.Embedding(WORDS, 4, mask_zero=True)(inputs)
+    hidden = keras.layers.MultiHeadAttention(2, 2)(hidden, hidden)
+    return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+
+
+NETWORKS = {
+    "Embedding": lambda: embedded(keras.layers.Dense(4, "tanh")),
+    "GRU": lambda: embedded(keras.layers.GRU(3, return_sequences=True)),
+    "Bidirectional": lambda: embedded(
+        keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))
+    ),
+    "TimeDistributed": lambda: embedded(keras.layers.TimeDistributed(keras.layers.Dense(4))),
+    "MultiHeadAttention": attention,
+    "Masking": masked_numbers,
+}
+QUICK = ("Embedding",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NETWORKS]
+)
+def test_padded_steps_leave_losses_metrics_and_the_inner_step(name):
+    network = NETWORKS[name]()
+    (sx, sy), (qx, qy) = sequences(1), sequences(2)
+    flat_x, flat_y = stock.flat(qx), stock.flat(qy)
+    expected_loss = stock.mean_loss(network, LOSS, qx, qy)
+    expected = stock.metrics_of(network, ["accuracy"], flat_x, flat_y)
+    steps = [stock.step_of(network, LOSS, x, y, 0.5) for x, y in zip(sx, sy, strict=True)]
+    plain = keras.ops.mean(LOSS.call(flat_y, network(flat_x)))
+
+    learner = tfmeta.MAML(network, inner_rate=0.5, inner_steps=1, test_inner_steps=0)
+    learner.compile("sgd", LOSS, metrics=["accuracy"], run_eagerly=False)
+    found = learner.evaluate((sx, sy, qx), qy, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(expected_loss, abs=1e-6)
+    assert abs(found["loss"] - float(plain)) > 1e-4, "padding makes no difference here"
+    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
+    adapted = learner.task_weights(sx, sy, inner_steps=1)
+    for task, weights in enumerate(steps):
+        assert stock.difference([w[task] for w in adapted], weights) < 1e-6
+
+
+def test_an_example_s_weight_and_the_mask_multiply():
+    network = NETWORKS["Embedding"]()
+    (sx, sy), (qx, qy) = sequences(1), sequences(2)
+    weights = np.float32([[1, 2, 0, 3], [1, 1, 1, 5]])
+    learner = tfmeta.MAML(network, inner_rate=0.5, inner_steps=0)
+    learner.compile("sgd", LOSS, weighted_metrics=["accuracy"])
+    found = learner.evaluate((sx, sy, qx), qy, sample_weight=weights, verbose=0, return_dict=True)
+    counts = (qx > 0) * weights[:, :, None]
+    each = np.asarray(LOSS.call(qy, network(stock.flat(qx)).numpy().reshape(*qx.shape, CLASSES)))
+    by_hand = (each * counts).sum(axis=(1, 2)) / counts.sum(axis=(1, 2))
+    assert found["loss"] == pytest.approx(by_hand.mean(), abs=1e-6)
+    right = network(stock.flat(qx)).numpy().argmax(-1).reshape(qx.shape) == qy
+    assert found["accuracy"] == pytest.approx((right * counts).sum() / counts.sum(), abs=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["inductive", "running"])
+def test_masks_count_in_every_normalisation_mode(mode):
+    network = embedded(keras.layers.Dense(4, "tanh"), keras.layers.BatchNormalization())
+    (sx, sy), (qx, qy) = sequences(1), sequences(2)
+    learner = tfmeta.MAML(network, inner_rate=0.5, inner_steps=0, normalization=mode)
+    learner.compile("sgd", LOSS)
+    found = learner.evaluate((sx, sy, qx), qy, verbose=0)
+    if mode == "running":
+        assert found == pytest.approx(stock.mean_loss(network, LOSS, qx, qy), abs=1e-6)
+        return
+    one_by_one = []
+    for support, queries, tags in zip(sx, qx, qy, strict=True):
+        outputs = [network(np.concatenate([support, q[None]]), training=True)[-1] for q in queries]
+        each = np.asarray(LOSS.call(tags, np.stack(outputs)))
+        one_by_one.append((each * (queries > 0)).sum() / (queries > 0).sum())
+    assert found == pytest.approx(np.mean(one_by_one), abs=1e-6)

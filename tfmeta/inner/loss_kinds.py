@@ -1,0 +1,103 @@
+"""What a Keras loss says of its targets: labels or numbers, and how outputs become probabilities.
+
+A loss comes as a class, a name, a function, a partial of a function, or a wrapper around one. All
+of them end in the same function of `keras.losses`, and that function decides.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import keras
+
+# (targets, link from logits to probabilities) by the function under a loss.
+_FUNCTIONS = {
+    keras.losses.sparse_categorical_crossentropy: ("sparse", "softmax"),
+    keras.losses.categorical_crossentropy: ("one_hot", "softmax"),
+    keras.losses.categorical_focal_crossentropy: ("one_hot", "softmax"),
+    keras.losses.binary_crossentropy: ("binary", "sigmoid"),
+    keras.losses.binary_focal_crossentropy: ("binary", "sigmoid"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LossKind:
+    """What a loss expects of targets and outputs.
+
+    Attributes:
+        target: "sparse" (integer labels), "one_hot", "binary", or "regression".
+        link: what makes probabilities of logits: "softmax", "sigmoid", or "identity".
+        from_logits: whether a cross-entropy takes logits; True for a regression.
+        ignore_class: the label whose elements do not count, or None.
+        label_smoothing: of the labels, 0 where there is none.
+        axis: of the classes or of the mean, as the loss has it.
+        function: the function of `keras.losses` (or the user's own) under the loss, or None.
+    """
+
+    target: str = "regression"
+    link: str = "identity"
+    from_logits: bool = True
+    ignore_class: int | None = None
+    label_smoothing: float = 0.0
+    axis: int = -1
+    function: Callable | None = None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the loss is a cross-entropy."""
+        return self.link != "identity"
+
+    @property
+    def is_squared_error(self) -> bool:
+        """Whether the loss is the mean squared error."""
+        return self.function is keras.losses.mean_squared_error
+
+
+def kind_of(loss) -> LossKind:
+    """The kind of a loss.
+
+    Example:
+        >>> from tfmeta.inner import kind_of
+        >>> kind_of("binary_crossentropy").target
+        'binary'
+
+    Args:
+        loss: a `keras.losses.Loss`, its name, or a function of (targets, outputs).
+    """
+    function, options = _unwrapped(keras.losses.get(loss))
+    target, link = _known(function)
+    if target is None:
+        return LossKind(function=function)
+    return LossKind(
+        target,
+        link,
+        bool(options.get("from_logits", False)),
+        options.get("ignore_class"),
+        float(options.get("label_smoothing", 0.0)),
+        options.get("axis", -1),
+        function,
+    )
+
+
+def _known(function):
+    try:
+        return _FUNCTIONS.get(function, (None, None))
+    except TypeError:  # A callable object that has no hash.
+        return None, None
+
+
+def _unwrapped(loss):
+    """(the innermost function, its keyword arguments)."""
+    options = {}
+    while True:
+        if isinstance(loss, functools.partial):
+            options = {**loss.keywords, **options}
+            loss = loss.func
+        elif isinstance(loss, keras.losses.Loss):
+            options = {**getattr(loss, "_fn_kwargs", {}), **options}
+            wrapped = getattr(loss, "fn", None)
+            if wrapped is None:
+                return None, options
+            loss = wrapped
+        else:
+            return loss, options
