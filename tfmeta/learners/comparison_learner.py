@@ -62,7 +62,8 @@ class ComparisonLearner(EmbeddingLearner):
         if targets.dtype.is_integer:
             targets = tf.one_hot(tf.reshape(targets, [-1]), self.ways)
         memberships = tf.cast(targets, dtype)
-        ignored = self.inner_loss_function.kind.ignore_class
+        loss = self.inner_loss_function
+        ignored = None if loss is None else loss.kind.ignore_class
         if ignored is not None and examples.targets.dtype.is_integer:
             counts = tf.not_equal(tf.reshape(examples.targets, [-1, 1]), ignored)
             memberships *= tf.cast(counts, dtype)
