@@ -5,8 +5,10 @@ import sys
 import threading
 
 import pytest
+from serving_clients import Client, wait_until
 
-from tfmeta.serve.low_priority import NICENESS, at_low_priority
+from tfmeta.serve import low_priority
+from tfmeta.serve.c_api import api
 
 
 def niceness():
@@ -16,33 +18,31 @@ def niceness():
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
 def test_only_the_work_itself_yields():
     before = niceness()
-    assert at_low_priority(niceness) == min(before + NICENESS, 19)
+    assert low_priority.call(niceness) == min(before + low_priority.NICENESS, 19)
     assert niceness() == before
 
 
 def test_an_error_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
-        at_low_priority(lambda: 1 / 0)
+        low_priority.call(divmod, 1, 0)
 
 
 def test_a_swap_is_loaded_and_warmed_at_low_priority(
     start, base_path, half_plus_two, half_plus_three, monkeypatch
 ):
-    from serving_clients import Client, wait_until
-
-    from tfmeta.serve import model_versions
-
-    seen = []
-    warm = model_versions.warm
+    called = []
+    direct = low_priority.call
     monkeypatch.setattr(
-        model_versions,
-        "warm",
-        lambda *arguments: seen.append(threading.current_thread().name) or warm(*arguments),
+        low_priority,
+        "call",
+        lambda function, *rest: called.append(function) or direct(function, *rest),
     )
     server = start(base_path(half_plus_two), "model")
+    # The first version has the pools of threads made, which keep the priority of their maker.
+    assert not called
     with Client(server.grpc_address) as client:
         base_path(half_plus_three, 2)
-        wait_until(lambda: client.states("model").get(2) == "AVAILABLE")
-    # The first version has the pools of threads made, which keep the priority of their maker.
-    assert seen[0] != "low priority"
-    assert seen[1] == "low priority"
+        wait_until(lambda: client.states("model") == {2: "AVAILABLE", 1: "END"})
+    functions = api()
+    assert called[0] == functions.TF_LoadSessionFromSavedModel
+    assert called[-1] == functions.TF_DeleteGraph

@@ -1,4 +1,8 @@
-"""TensorFlow's C API by ctypes, out of the library that the imported `tensorflow` runs on."""
+"""TensorFlow's C API by ctypes, out of the library that the imported `tensorflow` runs on.
+
+Functions that may take long give the interpreter's lock up. The others keep it: each time a thread
+takes the lock back it may have to wait for all others that want it.
+"""
 
 import ctypes
 import functools
@@ -9,6 +13,25 @@ import tensorflow as tf
 from tfmeta.serve.errors import ServingError, of_number
 
 Pointer = ctypes.c_void_p
+_DISABLE_XLA = "_ZN10tensorflow21DisableXlaCompilationEv"
+_LONG = (
+    "TF_LoadSessionFromSavedModel",
+    "TF_SessionRun",
+    "TF_CloseSession",
+    "TF_DeleteSession",
+    "TF_DeleteGraph",
+)
+_MUCH = 2**20  # bytes whose copying takes long
+_copy_keeping_lock = ctypes.PyDLL(None).memmove
+_copy_keeping_lock.restype, _copy_keeping_lock.argtypes = None, [Pointer, Pointer, ctypes.c_size_t]
+
+
+def copy(target, source, size) -> None:
+    """Copies bytes from one address to another."""
+    if size < _MUCH:
+        _copy_keeping_lock(target, source, size)
+    else:
+        ctypes.memmove(target, source, size)
 
 
 class Port(ctypes.Structure):
@@ -44,26 +67,40 @@ class Status:
             raise ServingError(of_number(code), message)
 
 
+class CApi:
+    """The functions of TensorFlow's C API, by their names.
+
+    Args:
+        path: of libtensorflow_cc.
+    """
+
+    def __init__(self, path):
+        keeping, giving_up = ctypes.PyDLL(str(path)), ctypes.CDLL(str(path))
+        for name, result, arguments in _functions():
+            function = getattr(giving_up if name in _LONG else keeping, name)
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name, function)
+        self.disable_xla = getattr(giving_up, _DISABLE_XLA, None)
+
+
 @functools.cache
-def api() -> ctypes.CDLL:
+def api() -> CApi:
     """TensorFlow's C API, out of the library that the imported `tensorflow` runs on."""
     folder = pathlib.Path(tf.sysconfig.get_lib())
     for path in sorted(folder.glob("libtensorflow_cc.*")):
-        library = ctypes.CDLL(str(path))
-        if hasattr(library, "TF_LoadSessionFromSavedModel"):
-            _declare(library)
-            return library
+        if hasattr(ctypes.CDLL(str(path)), "TF_LoadSessionFromSavedModel"):
+            return CApi(path)
     raise ImportError(
         f"The server needs TensorFlow's C API. Received: no libtensorflow_cc with it in {folder}. "
         "Install tensorflow 2.19 to 2.21."
     )
 
 
-def _declare(library):
-    """Result and argument types: pointers have 64 bits, an int has not."""
+def _functions():
+    """(name, result type, argument types): pointers have 64 bits, an int has not."""
     pointer, integer, size, text = Pointer, ctypes.c_int, ctypes.c_size_t, ctypes.c_char_p
     buffer = ctypes.POINTER(Buffer)
-    for name, result, arguments in (
+    return (
         ("TF_NewStatus", pointer, []),
         ("TF_DeleteStatus", None, [pointer]),
         ("TF_GetCode", integer, [pointer]),
@@ -106,6 +143,4 @@ def _declare(library):
         ("TF_StringCopy", None, [pointer, text, size]),
         ("TF_StringGetDataPointer", pointer, [pointer]),
         ("TF_StringGetSize", size, [pointer]),
-    ):
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+    )

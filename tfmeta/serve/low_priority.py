@@ -1,4 +1,4 @@
-"""Work beside requests: in a thread of its own, which the others go before."""
+"""Calls beside requests: in a thread of its own, which the others go before."""
 
 import os
 import sys
@@ -7,22 +7,25 @@ import threading
 NICENESS = 10
 
 
-def at_low_priority(work):
-    """The result of a function, run in a thread that yields the processors to other threads.
+def call(function, *arguments):
+    """The result of a function, called in a thread that yields the processors to other threads.
 
-    Where threads have no priority of their own (beyond Linux) it is an ordinary thread. TensorFlow
-    starts its pools of threads with the priority of the first session's thread, so the first
-    session of a process must not be made here.
+    The function must give the interpreter's lock up, as those of `c_api` that take long do: a
+    thread that waits for a processor while it holds the lock would hold up all others. Where
+    threads have no priority of their own (beyond Linux) it is an ordinary thread. TensorFlow starts
+    its pools of threads with the priority of the first session's thread, so the first session of a
+    process must not be made here.
 
     Args:
-        work: zero-argument function; what it raises is raised here.
+        function: what to call; what it raises is raised here.
+        arguments: its arguments.
     """
     outcome = {}
 
     def run():
-        yield_processors()
+        _yield_processors()
         try:
-            outcome["result"] = work()
+            outcome["result"] = function(*arguments)
         except BaseException as error:
             outcome["error"] = error
 
@@ -34,8 +37,7 @@ def at_low_priority(work):
     return outcome["result"]
 
 
-def yield_processors():
-    """Lets other threads go before the calling one, until it ends."""
+def _yield_processors():
     if sys.platform != "linux":
         return
     own = threading.get_native_id()

@@ -11,10 +11,10 @@ import pathlib
 import threading
 import time
 
-from tfmeta.serve import logs, version_directories
+from tfmeta.serve import logs, low_priority, version_directories
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.large_work import release_memory
-from tfmeta.serve.low_priority import at_low_priority, yield_processors
+from tfmeta.serve.native_session import directly
 from tfmeta.serve.served_version import ServedVersion
 from tfmeta.serve.warmup import warm
 
@@ -180,34 +180,34 @@ class ModelVersions:
         self._set(version, LOADING)
         begin = time.monotonic()
         try:
-            if self.available():  # requests come first
-                served, warmed = at_low_priority(lambda: self._warmed_version(path))
-            else:
-                served, warmed = self._warmed_version(path)
+            # While there are requests to answer, they come first.
+            call = low_priority.call if self.available() else directly
+            served, warmed = self._warmed_version(path, call)
         except Exception as error:
             self._failed(version, error)
             return
         version.served = served
         self._set(version, AVAILABLE, seconds=time.monotonic() - begin, warmup_records=warmed)
 
-    def _warmed_version(self, path):
+    def _warmed_version(self, path, call):
         """(`ServedVersion`, number of its warmup records)."""
+        options = self._options
         served = ServedVersion(
-            path, self._options.intra_op_parallelism, self._options.inter_op_parallelism
+            path, options.intra_op_parallelism, options.inter_op_parallelism, call
         )
         try:
-            warmed = self._warm(served, path)
+            warmed = self._warm(served, path, call)
         except BaseException:
             served.close()
             raise
         release_memory()  # what loading took
         return served, warmed
 
-    def _warm(self, served, path):
+    def _warm(self, served, path, call):
         if not self._options.enable_model_warmup:
             return 0
         begin = time.monotonic()
-        records = warm(served, path)
+        records = warm(served, path, call)
         self._metrics.warmed(self._config.name, time.monotonic() - begin)
         return records
 
@@ -231,11 +231,10 @@ class ModelVersions:
             drain.join()
 
     def _drain(self, version):
-        yield_processors()
         with self._lock:
             while version.users:
                 self._unused.wait()
-        version.served.close()
+        version.served.close(low_priority.call)
         version.served = None
         self._set(version, END)
 

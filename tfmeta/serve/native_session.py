@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.serve.c_api import Pointer, Port, Status, api
+from tfmeta.serve.c_api import Pointer, Port, Status, api, copy
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.meta_graph import signature_definitions
 
@@ -20,6 +20,11 @@ TAG = b"serve"
 _VARIABLES = "variables/variables.index"
 _VARIABLE_TYPES = (b"VarHandleOp", b"VariableV2", b"Variable")
 _STRING_BYTES = 24  # sizeof(TF_TString)
+
+
+def directly(function, *arguments):
+    """Calls a function."""
+    return function(*arguments)
 
 
 class NativeSession:
@@ -36,6 +41,8 @@ class NativeSession:
     Args:
         path: version directory.
         config: `ConfigProto` of the session, or None for TensorFlow's own choices.
+        call: `call(function, *arguments)`, by which the runtime is called to load the version:
+            `low_priority.call` for a version that is not to hold up requests.
 
     Attributes:
         signature_defs: `{name: SignatureDef}` of the model.
@@ -44,7 +51,7 @@ class NativeSession:
         ServingError: with the runtime's code and message, if the directory cannot be loaded.
     """
 
-    def __init__(self, path, config=None):
+    def __init__(self, path, config=None, call=directly):
         self._api = api()
         self._session = self._graph = None
         options = self._api.TF_NewSessionOptions()
@@ -56,7 +63,8 @@ class NativeSession:
                     self._api.TF_SetConfig(options, text, len(text), status.pointer)
                     status.check()
                 self._graph = self._api.TF_NewGraph()
-                self._session = self._api.TF_LoadSessionFromSavedModel(
+                self._session = call(
+                    self._api.TF_LoadSessionFromSavedModel,
                     *(options, None, str(path).encode(), (ctypes.c_char_p * 1)(TAG), 1),
                     *(self._graph, buffer, status.pointer),
                 )
@@ -87,13 +95,14 @@ class NativeSession:
             return None
         return Port(found, int(index))
 
-    def run(self, feeds, fetches, options=None) -> list:
+    def run(self, feeds, fetches, options=None, call=directly) -> list:
         """Computes outputs.
 
         Args:
             feeds: list of (`Port`, array); strings as object arrays of bytes or text.
             fetches: list of `Port`.
             options: `RunOptions`, or None.
+            call: as of the constructor.
 
         Returns:
             Arrays, in the order of `fetches`; strings as object arrays of bytes.
@@ -111,7 +120,8 @@ class NativeSession:
             for _, value in feeds:
                 fed.append(_to_tensor(self._api, value))
             with Status(self._api) as status:
-                self._api.TF_SessionRun(
+                call(
+                    self._api.TF_SessionRun,
                     *(self._session, buffer),
                     *((Port * len(feeds))(*(port for port, _ in feeds)),),
                     *((Pointer * len(fed))(*fed), len(fed)),
@@ -141,16 +151,16 @@ class NativeSession:
                     f"{path}. The graph reads variable {name}, and {_VARIABLES} does not exist.",
                 )
 
-    def close(self):
-        """Frees the session and the graph; it may be called again."""
+    def close(self, call=directly):
+        """Frees the session and the graph; it may be called again. `call` as of the constructor."""
         session, self._session = self._session, None
         graph, self._graph = self._graph, None
         if session:
             with Status(self._api) as status:
-                self._api.TF_CloseSession(session, status.pointer)
-                self._api.TF_DeleteSession(session, status.pointer)
+                call(self._api.TF_CloseSession, session, status.pointer)
+                call(self._api.TF_DeleteSession, session, status.pointer)
         if graph:
-            self._api.TF_DeleteGraph(graph)
+            call(self._api.TF_DeleteGraph, graph)
 
 
 def _to_tensor(library, value):
@@ -171,7 +181,7 @@ def _to_tensor(library, value):
     dtype = tf.dtypes.as_dtype(value.dtype).as_datatype_enum
     tensor = library.TF_AllocateTensor(dtype, shape, value.ndim, value.nbytes)
     if value.nbytes:
-        ctypes.memmove(library.TF_TensorData(tensor), value.ctypes.data, value.nbytes)
+        copy(library.TF_TensorData(tensor), value.ctypes.data, value.nbytes)
     return tensor
 
 
@@ -194,5 +204,5 @@ def _to_array(library, tensor):
         )
     value = np.empty(shape, dtype.as_numpy_dtype)
     if value.nbytes:
-        ctypes.memmove(value.ctypes.data, place, value.nbytes)
+        copy(value.ctypes.data, place, value.nbytes)
     return value

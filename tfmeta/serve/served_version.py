@@ -13,12 +13,11 @@ import tensorflow as tf
 from tfmeta.serve.c_api import api
 from tfmeta.serve.errors import Code, ServingError, invalid
 from tfmeta.serve.large_work import release_memory
-from tfmeta.serve.native_session import NativeSession
+from tfmeta.serve.native_session import NativeSession, directly
 from tfmeta.serve.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
 _CALLING_THREAD = -1
-_DISABLE_XLA = "_ZN10tensorflow21DisableXlaCompilationEv"
 
 
 class ServedVersion:
@@ -28,6 +27,7 @@ class ServedVersion:
         path: version directory.
         intra_op_parallelism: threads of an operation; 0 for TensorFlow's choice.
         inter_op_parallelism: operations at once; 0 for TensorFlow's choice.
+        call: how the runtime is called to load the version (`NativeSession`).
 
     Attributes:
         signature_defs: `{name: SignatureDef}` of the model.
@@ -36,7 +36,7 @@ class ServedVersion:
         ServingError: if the directory holds no SavedModel that loads.
     """
 
-    def __init__(self, path, intra_op_parallelism=0, inter_op_parallelism=0):
+    def __init__(self, path, intra_op_parallelism=0, inter_op_parallelism=0, call=directly):
         disable_xla()
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=intra_op_parallelism,
@@ -45,7 +45,7 @@ class ServedVersion:
         config.gpu_options.allow_growth = True
         # Else the first run of each signature optimises the functions of all of them.
         config.graph_options.place_pruned_graph = True
-        self._session = NativeSession(path, config)
+        self._session = NativeSession(path, config, call)
         self.signature_defs = self._session.signature_defs
         self._signatures = {
             name: Signature(definition, self._session)
@@ -65,7 +65,7 @@ class ServedVersion:
             )
         return self._signatures[name]
 
-    def run(self, signature_name, inputs, output_filter=(), deadline=None, own_thread=False):
+    def run(self, signature_name, inputs, output_filter=(), deadline=None, call=directly):
         """Executes a signature.
 
         Args:
@@ -73,7 +73,8 @@ class ServedVersion:
             inputs: `{name: array}`.
             output_filter: names of outputs to compute; empty for all.
             deadline: `time.monotonic()` at which the run is given up, or None.
-            own_thread: whether operations run in the calling thread, and so at its priority.
+            call: how the runtime is called (`NativeSession`); unless directly, all operations run
+                in the thread that it is called in, and so at its priority.
 
         Returns:
             `{name: array}`, by name.
@@ -86,18 +87,17 @@ class ServedVersion:
         fetches = signature.fetches(output_filter)
         feeds = signature.feeds(inputs)
         try:
-            values = self._session.run(
-                feeds, list(fetches.values()), _run_options(deadline, own_thread)
-            )
+            options = _run_options(deadline, own_thread=call is not directly)
+            values = self._session.run(feeds, list(fetches.values()), options, call)
         except (TypeError, ValueError) as error:  # what the runtime has no type for
             raise invalid(str(error)) from None
         except RuntimeError as error:
             raise ServingError(Code.UNAVAILABLE, "The version was unloaded.") from error
         return dict(zip(fetches, values, strict=True))
 
-    def close(self):
-        """Frees the session and the graph."""
-        self._session.close()
+    def close(self, call=directly):
+        """Frees the session and the graph; `call` as of the constructor."""
+        self._session.close(call)
         release_memory()
 
 
@@ -116,9 +116,8 @@ def _run_options(deadline, own_thread):
 @functools.cache
 def disable_xla():
     """Disables XLA for this process, as TF Serving's `main.cc` does, so that its graphs match."""
-    function = getattr(api(), _DISABLE_XLA, None)
-    if function is not None:
-        function()
+    if api().disable_xla is not None:
+        api().disable_xla()
         return
     logging.getLogger("tfmeta.serve").warning(
         "XLA stays enabled: this TensorFlow has no libtensorflow_cc that disables it",

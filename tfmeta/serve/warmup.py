@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfmeta.serve.errors import Code, ServingError, invalid, of_tensorflow
+from tfmeta.serve.native_session import directly
 from tfmeta.serve.tensor_protos import to_array
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -18,12 +19,13 @@ MOST_RECORDS = 1000
 MOST_TENSOR_BYTES = 2**31
 
 
-def warm(served, path) -> int:
+def warm(served, path, call=directly) -> int:
     """Runs the warmup records of a version.
 
     Args:
         served: `ServedVersion`.
         path: its directory.
+        call: how the runtime is called (`NativeSession`).
 
     Returns:
         The number of records; 0 where the version has no warmup file.
@@ -49,7 +51,7 @@ def warm(served, path) -> int:
                 request.model_spec.signature_name,
                 inputs,
                 list(request.output_filter),
-                own_thread=True,
+                call=call,
             )
         except ServingError as error:
             raise ServingError(
