@@ -103,6 +103,29 @@ def test_tasks_that_diverged_are_counted_and_left_out():
     assert json.dumps(found, allow_nan=False)
 
 
+class EchoOfQueries(HalfOfWhoseTasksDiverge):
+    """A learner that predicts its query inputs."""
+
+    def predictive(self, x, inner_steps=None):
+        return types.SimpleNamespace(samples=x[2][:, tf.newaxis])
+
+
+def test_queries_that_fill_a_task_up_are_not_judged():
+    generator = np.random.default_rng(0)
+    sets = [(generator.normal(size=(n, 1)), generator.normal(size=(n, 1))) for n in (3, 8)]
+    stream = tfmeta.tasks.from_tasks(sets, shots=1, queries=7)
+    found = calibration.calibrate(EchoOfQueries(), stream, 2, tasks_per_batch=2)
+    means = []
+    for index in (0, 1):
+        (_, _, query_x, _), query_y, weights = stream.sample(index)
+        error = (query_y - query_x)[weights > 0]
+        means.append(np.mean(2 * error**2 + np.log(0.5) + 0.5 * np.log(2 * np.pi)))
+    assert found["negative_log_likelihood"]["mean"] == pytest.approx(np.mean(means), rel=1e-5)
+    assert found["levels"][-1]["observed"] * 9 == pytest.approx(
+        round(found["levels"][-1]["observed"] * 9)  # of 2 + 7 queries
+    )
+
+
 @pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
 def test_where_every_task_diverged_nothing_is_known(loss):
     if loss == "mse":

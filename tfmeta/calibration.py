@@ -27,7 +27,8 @@ def calibrate(
     Args:
         learner: a compiled learner; one that samples weights (`predictive`) is judged by its
             samples, another by its one answer.
-        stream: an endless stream of tasks, or one of enough tasks.
+        stream: an endless stream of tasks, or one of enough tasks; queries of weight 0 don't
+            count.
         tasks: number of tasks.
         noise: standard deviation of a regression's targets around an output; None: the learner's.
         inner_steps: None: `learner.test_inner_steps`.
@@ -52,20 +53,23 @@ def calibrate(
         )
     batches = stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch))
     found, measure = [], _classified if likelihood.link != "identity" else _regressed
-    for x, y in batches:
+    for x, y, *weights in batches:
         samples = sampled_predictions(learner, likelihood, x, inner_steps)
-        found.append(measure(samples, np.asarray(y), deviation))
+        judged, likelihoods = measure(samples, np.asarray(y), deviation)
+        counts = np.asarray(weights[0]) > 0 if weights else np.ones(likelihoods.shape[:2], bool)
+        found.append((judged, likelihoods, counts))
         if report:
             report(len(found) * tasks_per_batch)
-    judged, likelihoods = (np.concatenate(parts)[:tasks] for parts in zip(*found, strict=True))
-    finite = np.isfinite(likelihoods).all(axis=1)
-    found = {
-        "negative_log_likelihood": _mean(-likelihoods[finite].mean(axis=1)),
-        "diverged": int((~finite).sum()),
-    }
+    judged, likelihoods, counts = (
+        np.concatenate(parts)[:tasks] for parts in zip(*found, strict=True)
+    )
+    finite = np.isfinite(np.where(counts, likelihoods, 0.0)).all(axis=1)
+    means = np.mean(likelihoods, axis=1, where=counts)[finite]
+    found = {"negative_log_likelihood": _mean(-means), "diverged": int((~finite).sum())}
+    judged = judged[finite][counts[finite]]  # of all queries that count, one after another
     if likelihood.link == "identity":
-        return {**found, **coverage(judged[finite]), "noise": float(deviation)}
-    return {**found, **reliability(judged[finite][..., 0], judged[finite][..., 1])}
+        return {**found, **coverage(judged), "noise": float(deviation)}
+    return {**found, **reliability(judged[..., 0], judged[..., 1])}
 
 
 def _mean(values) -> dict:

@@ -61,13 +61,45 @@ def test_changing_the_arrays_afterwards_changes_no_task():
 
 
 @pytest.mark.parametrize(
+    ("inputs", "options", "dtype"),
+    [
+        (np.arange(40.0).reshape(40, 1), {}, "float64"),
+        (np.float32(np.arange(240).reshape(40, 3, 2)) / 100 - 1, {}, "float32"),  # windows
+        (np.float32(np.arange(240).reshape(40, 3, 2)) / 240, {"dtype": "float32"}, "float32"),
+        (np.arange(80).reshape(40, 2), {}, "int64"),
+        (np.uint8(np.arange(80).reshape(40, 2)), {}, "uint8"),
+        (np.uint8(np.arange(240).reshape(40, 3, 2)), {"dtype": "uint8"}, "uint8"),
+        (np.uint8(np.arange(240).reshape(40, 3, 2)), {"dtype": "float32"}, "float32"),
+        (np.arange(40) % 2 == 0, {}, "bool"),
+        (np.array([f"text {number}" for number in range(40)]), {}, "string"),
+        (np.array([f"text {number}" for number in range(40)], object), {}, "string"),
+    ],
+)
+def test_arrays_that_are_no_images_keep_values_and_type(inputs, options, dtype):
+    labels = np.repeat(np.arange(10), 4)
+    tasks = stream(inputs, labels, **options)
+    (support_x, support_y, query_x), query_y = tasks.sample(3)
+    assert (support_x.dtype.name, query_x.dtype.name) == (dtype, dtype)
+    assert support_x.shape[1:] == inputs.shape[1:]
+    assert "image_shape" not in tasks.info
+    flat = [str(v) for v in inputs.astype(support_x.numpy().dtype if dtype != "string" else str)]
+    shown = {}
+    for x, y in ((support_x, support_y), (query_x, query_y)):
+        for value, label in zip(x.numpy(), y.numpy(), strict=True):
+            text = value.decode() if dtype == "string" else str(value)
+            if dtype != "bool":
+                assert shown.setdefault(label, labels[flat.index(text)]) == labels[flat.index(text)]
+
+
+@pytest.mark.parametrize(
     ("images", "labels", "options", "message"),
     [
-        (np.zeros((6, 4, 4, 1), np.uint8), np.zeros(5), {}, r"labels \(5,\) for images \(6,"),
-        (np.zeros((6, 4), np.uint8), np.zeros(6), {}, r"\[N, height, width\].* \(6, 4\)"),
-        (np.zeros((6, 4, 4, 1), np.int64), np.zeros(6), {}, "uint8, or floats.* int64"),
-        (np.full((6, 4, 4, 1), 2.0), np.zeros(6), {}, r"in \[0, 1\]\. Received: .* 2\.0"),
-        (np.full((6, 4, 4, 1), np.nan), np.zeros(6), {}, r"in \[0, 1\]\. Received: .* nan"),
+        (np.zeros((6, 4, 4, 1), np.uint8), np.zeros(5), {}, r"labels \(5,\) for inputs \(6,"),
+        (np.zeros((6, 0), np.uint8), np.zeros(6), {}, r"not empty\. Received: uint8 \(6, 0\)"),
+        (np.full((6, 4, 4, 1), np.nan), np.zeros(6), {}, r"finite .* nan at \[0, 0, 0, 0\]"),
+        (np.array([1, None, "a"]), np.zeros(3), {}, r"inputs must be .* object \(3,\)"),
+        (np.zeros((3, 2)), [0, 1, None], {}, r"labels must be .* object \(3,\)"),
+        (np.zeros((3, 2)), [0, 1, np.nan], {}, r"labels must hold finite numbers.* at \[2\]"),
         (*numbered(), {"ways": 11}, r"arrays all, which has 10\. Received: ways=11"),
         (*numbered(), {"queries": 4}, r"1 \+ 4 examples\. Received: class 'class 0'"),
     ],

@@ -48,8 +48,12 @@ def test_fractions_are_rounded_and_leave_at_least_one_class():
 @pytest.mark.parametrize(
     ("split", "fractions", "message"),
     [
-        ("test", (0.2, 0.0), "Split 'test' must get at least one class. Received: 10 classes"),
-        ("train", (0.5, 0.5), "Split 'train' must get at least one class"),
+        (
+            "test",
+            (0.2, 0.0),
+            "Split 'test' must get at least one of the classes. Received: 10 classes",
+        ),
+        ("train", (0.5, 0.5), "Split 'train' must get at least one of the classes"),
         ("train", (1.0, 0.5), "validation_fraction must be at least 0 and below 1. Received: 1.0"),
         ("dev", (0.2, 0.2), "'train', 'validation', 'test', 'all'. Received: 'dev'"),
     ],

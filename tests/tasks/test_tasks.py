@@ -12,6 +12,7 @@ PUBLIC = [
     "TaskStream",
     "from_arrays",
     "from_directory",
+    "from_tasks",
     "glyphs",
     "load_image_folder",
     "mini_imagenet",

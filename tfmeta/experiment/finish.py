@@ -17,6 +17,7 @@ from tfmeta.recipe import RecipeError
 from tfmeta.settings import Settings
 from tfmeta.tasks.episodes import SCALE
 from tfmeta.tasks.image_folder import RESIZE_FILTER
+from tfmeta.tasks.task import Examples, unpack_tasks
 
 
 def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> None:
@@ -255,12 +256,15 @@ def check_export(settings: Settings, learner, directory: Path) -> str:
     signatures = tf.saved_model.load(str(directory)).signatures
     if "adapt_and_act" in signatures:
         return policies.check_export(learner, stream, directory, signatures["adapt_and_act"])
-    (support_x, support_y, query_x), query_y = stream.sample(0)
-    served = signatures["adapt_and_predict"]
-    answers = served(support_inputs=support_x, support_targets=support_y, query_inputs=query_x)
+    support, query = (_present(part) for part in unpack_tasks(*stream.sample(0)))
+    answers = signatures["adapt_and_predict"](
+        **_named("support_inputs", support.inputs),
+        support_targets=support.targets,
+        **_named("query_inputs", query.inputs),
+    )
     outputs = answers.get("logits", answers["predictions"])
     metrics = evaluation.query_metrics(
-        learner.loss, query_y.numpy()[None], outputs.numpy()[None, None]
+        learner.loss, query.targets.numpy()[None], outputs.numpy()[None, None]
     )
     name, value = next(iter(metrics.items()))
     loss = answers["support_loss"].numpy()
@@ -269,6 +273,21 @@ def check_export(settings: Settings, learner, directory: Path) -> str:
         f"adapt_and_predict: support loss {loss[0]:.3f} -> {loss[-1]:.3f} after {len(loss) - 1} "
         f"steps, query {name.replace('_', ' ')} {value[0, 0]:.3f}"
     )
+
+
+def _present(examples: Examples) -> Examples:
+    """The examples that count, without those that fill a set up."""
+    if examples.weights is None:
+        return examples
+    counts = examples.weights > 0
+    return tf.nest.map_structure(lambda tensor: tensor[counts], examples)
+
+
+def _named(name: str, inputs) -> dict:
+    """Inputs by the names of a signature's tensors."""
+    if not isinstance(inputs, dict):
+        return {name: inputs}
+    return {f"{name}_{key}": value for key, value in inputs.items()}
 
 
 _FILES = {

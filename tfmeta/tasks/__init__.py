@@ -2,6 +2,7 @@
 
 from tfmeta.tasks.from_arrays import from_arrays
 from tfmeta.tasks.from_directory import from_directory
+from tfmeta.tasks.from_tasks import from_tasks
 from tfmeta.tasks.glyphs import glyphs
 from tfmeta.tasks.image_folder import ImageFolder, load_image_folder
 from tfmeta.tasks.mini_imagenet import mini_imagenet
@@ -17,6 +18,7 @@ __all__ = [
     "TaskStream",
     "from_arrays",
     "from_directory",
+    "from_tasks",
     "glyphs",
     "load_image_folder",
     "mini_imagenet",

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.tasks.draws import choose, draw_key, random_bits
+from tfmeta.tasks.memory import on_host
 from tfmeta.tasks.pool import Pool
 from tfmeta.tasks.stream import TaskStream, check_choice, check_whole_number
 
@@ -38,7 +39,7 @@ def classification_stream(
     classes of task i do not depend on shots and queries.
 
     Args:
-        pool: the images of the split.
+        pool: the examples of the split.
         name: of the data set.
         split: of the data set; another split under the same seed draws other numbers.
         ways: classes a task.
@@ -77,7 +78,7 @@ def classification_stream(
         "queries": queries,
         "seed": seed,
         "classes": len(pool.class_names),
-        "image_shape": list(pool.image_shape),
+        **_shown(pool),
         "data_sha256": pool.sha256,
         "label_scope": label_scope,
         **(details or {}),
@@ -91,7 +92,7 @@ def classification_stream(
 def _block_sampler(pool, ways, shots, queries, rotate, label_scope, keys):
     """The function `(first, tasks) -> tasks` of a pool."""
     total, longest = len(pool.images), int(pool.counts.max())
-    images = _on_host(_with_rotations(pool.images) if rotate else pool.images)
+    images = on_host(_with_rotations(pool.images) if rotate else pool.images)
     starts, counts = tf.constant(pool.starts), tf.constant(pool.counts, tf.int32)
 
     def sample_block(first, tasks):
@@ -112,13 +113,22 @@ def _block_sampler(pool, ways, shots, queries, rotate, label_scope, keys):
             labels = order // max(part.shape[-1], 1)
             if label_scope == "split":
                 labels = tf.gather(classes, labels, batch_dims=1)
-            return tf.cast(tf.gather(images, positions), tf.float32) * SCALE, labels
+            examples = tf.gather(images, positions)
+            return (tf.cast(examples, tf.float32) * SCALE if pool.scaled else examples), labels
 
         support_x, support_y = gather_set(chosen[:, :, :shots], "support order")
         query_x, query_y = gather_set(chosen[:, :, shots:], "query order")
         return (support_x, support_y, query_x), query_y
 
     return sample_block
+
+
+def _shown(pool: Pool) -> dict:
+    """What the examples are, for `.info`: images have `image_shape`, by which exports go."""
+    shape = list(pool.image_shape)
+    if pool.scaled:
+        return {"image_shape": shape}
+    return {"input_shape": shape, "input_dtype": pool.images.dtype.name}
 
 
 def _with_rotations(images: np.ndarray) -> np.ndarray:
@@ -129,14 +139,6 @@ def _with_rotations(images: np.ndarray) -> np.ndarray:
             f"Received: {images.shape[1]} x {images.shape[2]}. Set rotations=None."
         )
     return np.concatenate([np.rot90(images, turns, axes=(1, 2)) for turns in range(4)])
-
-
-def _on_host(images: np.ndarray) -> tf.Tensor:
-    """A tensor in host memory that shares the array's memory (a memory map stays one)."""
-    with tf.init_scope(), tf.device("CPU:0"):
-        if images.flags.writeable and images.flags.c_contiguous and images.ctypes.data % 64 == 0:
-            return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
-        return tf.constant(images)
 
 
 def _check_pool(pool, name, split, ways, shots, queries):

@@ -1,4 +1,4 @@
-"""Few-shot classification tasks from arrays of labelled images."""
+"""Few-shot classification tasks from arrays of labelled examples."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from tfmeta.tasks.stream import TaskStream
 
 
 def from_arrays(
-    images,
+    inputs,
     labels,
     split: str = "all",
     ways: int = 5,
@@ -24,8 +24,16 @@ def from_arrays(
     test_fraction: float = 0.2,
     shuffle_seed: int = 0,
     name: str = "arrays",
+    dtype: str | None = None,
 ) -> TaskStream:
-    """A stream of few-shot classification tasks from images in memory.
+    """A stream of few-shot classification tasks from labelled examples in memory.
+
+    Images are kept as uint8 and shown as float32 in [0, 1]: uint8 [N, height, width, channels] or
+    [N, height, width], and floats of these shapes that lie in [0, 1]. Everything else (windows of
+    a sensor, rows of a table, word numbers, strings, floats beyond [0, 1]) keeps shape and type.
+    `dtype` keeps every array as it is, in that type: `dtype="float32"` for windows
+    [N, time, channels] in [0, 1], which would be taken for grey images, and for images whose 256
+    levels are too few.
 
     Example:
 
@@ -38,14 +46,13 @@ def from_arrays(
     (TensorShape([6, 8, 8, 3]), TensorShape([12]))
 
     Args:
-        images: [N, height, width, channels] or [N, height, width]; uint8, or floats in [0, 1]
-            (kept as uint8).
+        inputs: [N, ...], of numbers, booleans or strings.
         labels: [N]; whole numbers or strings, any.
         split: "all" for tasks of all classes; "train", "validation" or "test" for a part of them,
             by a fixed shuffle.
         ways: classes a task.
-        shots: support images a class.
-        queries: query images a class.
+        shots: support examples a class.
+        queries: query examples a class.
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
@@ -55,23 +62,25 @@ def from_arrays(
         test_fraction: share of the classes that is the test split.
         shuffle_seed: of the shuffle that divides the classes.
         name: what `.info` and messages call the data.
+        dtype: type of the inputs in the tasks, without scaling; None: as said above.
 
     Returns:
-        A `TaskStream` of images float32 [N, height, width, channels] in [0, 1] and labels
-        int32 [N].
+        A `TaskStream` of inputs [N, ...] (images float32 [N, height, width, channels] in [0, 1])
+        and labels int32 [N].
 
     Raises:
-        ValueError: for arrays that do not fit, too few classes, or a class with too few images.
+        ValueError: for arrays that do not fit, a value that is missing or not finite, too few
+            classes, or a class with too few examples.
     """
-    images = _as_bytes(np.asarray(images))
-    labels = np.asarray(labels)
-    if labels.shape != images.shape[:1]:
+    inputs, scaled = _kept(checked_array("inputs", inputs), dtype)
+    labels = checked_array("labels", labels)
+    if labels.shape != inputs.shape[:1]:
         raise ValueError(
-            "labels must hold one label an image. "
-            f"Received: labels {labels.shape} for images {images.shape}. Pass labels [N]."
+            "labels must hold one label an example. "
+            f"Received: labels {labels.shape} for inputs {inputs.shape}. Pass labels [N]."
         )
     class_names, positions = np.unique(labels, return_inverse=True)
-    pool = pool_of_labels(images, positions, class_names)
+    pool = pool_of_labels(inputs, positions, class_names, scaled)
     return classification_stream(
         split_by_fractions(pool, split, validation_fraction, test_fraction, shuffle_seed),
         name=name,
@@ -91,26 +100,42 @@ def from_arrays(
     )
 
 
-def _as_bytes(images: np.ndarray) -> np.ndarray:
-    """A copy as uint8 [N, height, width, channels], which no caller can change afterwards."""
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or 0 in images.shape:
+def checked_array(name: str, values, dtype: str | None = None) -> np.ndarray:
+    """An array of numbers, booleans or strings, without missing values.
+
+    Args:
+        name: of the argument, for messages.
+        values: array, or nested lists.
+        dtype: type to convert to, or None.
+
+    Raises:
+        ValueError: for another kind of values, or one that is missing or not finite.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
+        array = array.astype(str)
+    if array.dtype.kind not in "biufSU" or not array.ndim or 0 in array.shape:
         raise ValueError(
-            "images must be [N, height, width, channels] or [N, height, width], none of them 0. "
-            f"Received: {images.shape}. Reshape them."
+            f"{name} must be an array [N, ...] of numbers, booleans or strings, not empty. "
+            f"Received: {array.dtype} {array.shape}. Convert it, and leave out or fill in missing "
+            "values."
         )
-    if images.dtype == np.uint8:
-        return images.copy()
-    if not np.issubdtype(images.dtype, np.floating):
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        first = tuple(int(axis) for axis in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
-            f"images must be uint8, or floats in [0, 1]. Received: {images.dtype}. "
-            "Convert them, e.g. images.astype('uint8')."
+            f"{name} must hold finite numbers. Received: {array[first]} at {list(first)}. Leave "
+            "out or fill in missing values."
         )
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"Images of floats must lie in [0, 1]. Received: values from {low} to {high}. "
-            "Scale them, or pass uint8."
-        )
-    return np.rint(images * 255).astype(np.uint8)
+    return array if dtype is None else array.astype(dtype)
+
+
+def _kept(inputs: np.ndarray, dtype: str | None) -> tuple[np.ndarray, bool]:
+    """A copy, which no caller can change afterwards; whether it is of images to be scaled."""
+    if dtype is not None:
+        return inputs.astype(dtype), False
+    like_images = inputs.ndim in (3, 4)
+    in_unit = inputs.dtype.kind == "f" and inputs.min() >= 0 and inputs.max() <= 1
+    if not like_images or not (inputs.dtype == np.uint8 or in_unit):
+        return inputs.copy(), False
+    images = inputs[..., None] if inputs.ndim == 3 else inputs
+    return (np.rint(images * 255).astype(np.uint8) if in_unit else images.copy()), True

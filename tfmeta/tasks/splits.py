@@ -57,30 +57,54 @@ def split_by_fractions(
         test_fraction: the same for testing.
         shuffle_seed: of the shuffle of the classes.
     """
+    chosen, others = choose_split(
+        len(pool.class_names), split, validation_fraction, test_fraction, shuffle_seed
+    )
+    return dataclasses.replace(pool.select(chosen), others=others) if others else pool
+
+
+def choose_split(
+    count: int,
+    split: str,
+    validation_fraction: float,
+    test_fraction: float,
+    shuffle_seed: int,
+    kind: str = "classes",
+) -> tuple[np.ndarray, str]:
+    """Chooses the classes (or other sets) of a split by fractions.
+
+    Args:
+        count: number of all of them.
+        split: "train", "validation", "test", or "all".
+        validation_fraction: as of `split_by_fractions`.
+        test_fraction: as of `split_by_fractions`.
+        shuffle_seed: as of `split_by_fractions`.
+        kind: what they are, for messages.
+
+    Returns:
+        Their positions, and where the others are; an empty text for "all".
+    """
     check_choice("split", split, (*SPLITS, "all"))
     _check_fractions(validation_fraction, test_fraction)
     if split == "all":
-        return pool
-    classes = len(pool.class_names)
-    sizes = split_sizes(classes, validation_fraction, test_fraction)
+        return np.arange(count), ""
+    sizes = split_sizes(count, validation_fraction, test_fraction)
     if sizes[split] < 1 or sizes["train"] < 0:
         raise ValueError(
-            f"Split {split!r} must get at least one class. Received: {classes} classes, "
+            f"Split {split!r} must get at least one of the {kind}. Received: {count} {kind}, "
             f"validation_fraction={validation_fraction}, test_fraction={test_fraction}. "
-            "Give more classes, change the fractions, or pass split='all'."
+            f"Give more {kind}, change the fractions, or pass split='all'."
         )
     text = ", ".join(f"{size} in {name}" for name, size in sizes.items())
-    held_out = classes - sizes["train"]
-    if 2 * held_out >= classes > 2 * (validation_fraction + test_fraction) * classes:
+    held_out = count - sizes["train"]
+    if 2 * held_out >= count > 2 * (validation_fraction + test_fraction) * count:
         warnings.warn(
-            f"Half of the classes or more are kept from training. Received: {classes} classes, of "
+            f"Half of the {kind} or more are kept from training. Received: {count} {kind}, of "
             f"which {text}. Pass split='all' for all of them, or smaller fractions.",
-            stacklevel=3,
+            stacklevel=4,
         )
-    chosen = pool.select(
-        split_classes(classes, split, sizes["validation"], sizes["test"], shuffle_seed)
-    )
-    return dataclasses.replace(chosen, others=f"of {classes} classes {text}")
+    chosen = split_classes(count, split, sizes["validation"], sizes["test"], shuffle_seed)
+    return chosen, f"of {count} {kind} {text}"
 
 
 def split_sizes(count: int, validation_fraction: float, test_fraction: float) -> dict[str, int]:
