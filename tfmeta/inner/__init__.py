@@ -13,6 +13,7 @@ from tfmeta.inner.gradients import (
 )
 from tfmeta.inner.inexact import check_exactness
 from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
+from tfmeta.inner.layer_study import is_seed
 from tfmeta.inner.loop import run_steps
 from tfmeta.inner.loss_kinds import LossKind, kind_of
 from tfmeta.inner.losses import (
@@ -23,7 +24,7 @@ from tfmeta.inner.losses import (
     with_mask,
     with_own_losses,
 )
-from tfmeta.inner.network import PureNetwork, relative_path
+from tfmeta.inner.network import PureNetwork, refuse, relative_path
 from tfmeta.inner.optimizers import SGD, Adam
 from tfmeta.inner.selection import by_pattern, select
 from tfmeta.inner.svgd import svgd_direction
@@ -48,11 +49,13 @@ __all__ = [
     "gradient",
     "hessian_operator",
     "hessian_vector_product",
+    "is_seed",
     "kind_of",
     "kl_divergence",
     "mask_of",
     "masks_of",
     "portable_operations",
+    "refuse",
     "relative_path",
     "run_steps",
     "select",

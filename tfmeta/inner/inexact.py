@@ -10,20 +10,15 @@ import dataclasses
 
 import keras
 import tensorflow as tf
-from keras.src.backend.common import global_state
 from tensorflow.python.framework import ops
 
+from tfmeta.inner.input_specs import input_specs
 from tfmeta.inner.network import PureNetwork
-
-# Examples of the traced batch: any size would do.
-_EXAMPLES = 2
+from tfmeta.inner.traced_layers import CALLS, TracedLayers, called_nodes, library_of
 
 # Constant almost everywhere: that they have no derivative is right. Gradients that a program
 # stops itself are stopped on purpose.
 _FLAT = {"ZerosLike", "OnesLike", "StopGradient", "LinSpace", "Range", "PreventGradient"}
-
-# Calls of other functions: their bodies are looked through instead.
-_CALLS = {"PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient"}
 
 _REMEDIES = {
     "ResizeBilinearGrad": "Use interpolation='nearest', or a transposed convolution.",
@@ -87,11 +82,11 @@ def check_exactness(network, adapted=None):
         A list of `Finding`, one a layer and operation, in the order of the network.
     """
     findings = _stopped_by_design(network)
-    specs = _input_specs(network)
+    specs = input_specs(network)
     if specs is None:
         return findings
     graph, sources, targets, layers = _trace(network, specs, adapted)
-    library = {f.signature.name: f for f in graph.as_graph_def().library.function}
+    library = library_of(graph)
     for op in _between(graph, sources, targets):
         for operation, refused in _faults(op, library):
             layer = layers.of(op)
@@ -122,31 +117,12 @@ def _stopped_by_design(network):
     return findings
 
 
-def _input_specs(network):
-    """The structure of `tf.TensorSpec` that the network takes, or None where it is not known."""
-    structure = getattr(network, "_inputs_struct", None)
-    if structure is None:
-        structure = getattr(network, "inputs", None)
-    if isinstance(structure, (list, tuple)) and len(structure) == 1:
-        structure = structure[0]
-    if structure is not None:
-        return keras.tree.map_structure(lambda t: _spec(t.shape, t.dtype), structure)
-    shapes = list((getattr(network, "_build_shapes_dict", None) or {}).values())
-    if len(shapes) != 1 or not isinstance(shapes[0], (tuple, list)):
-        return None
-    return _spec(shapes[0], network.compute_dtype)
-
-
-def _spec(shape, dtype):
-    return tf.TensorSpec((_EXAMPLES, *shape[1:]), dtype)
-
-
 def _trace(network, specs, adapted):
     """Traces the gradient of a loss: its graph, what it is a function of, itself, and layers.
 
     Where an operation lacks even the first derivative, the loss stands in for the gradient.
     """
-    pure, layers = PureNetwork(network), _Layers()
+    pure, layers = PureNetwork(network), TracedLayers()
     found = {}
 
     def first_gradient(weights, state, inputs):
@@ -174,45 +150,6 @@ def _trace(network, specs, adapted):
     return concrete.graph, found["sources"], found["targets"], layers
 
 
-class _Layers:
-    """Which Keras layer made an operation, learned while the graph is traced."""
-
-    def __init__(self):
-        self._of_scope = {}
-
-    def watch(self, graph):
-        """Remembers, for this graph's name scopes, the innermost layer that is running."""
-        create = graph._create_op_internal
-
-        def create_op(*args, **kwargs):
-            op = create(*args, **kwargs)
-            running = [
-                scope.caller
-                for scope in global_state.get_global_attribute("name_scope_stack") or []
-                if isinstance(scope.caller, keras.layers.Layer)
-            ]
-            if running:
-                self._of_scope.setdefault(_scope(op.name), running[-1])
-            return op
-
-        graph._create_op_internal = create_op
-
-    def of(self, op):
-        """The layer of an operation, or of the one whose gradient it is; None if unknown."""
-        scope = _scope(op.name.removeprefix("gradient_tape/"))
-        while scope and scope not in self._of_scope:
-            scope = _scope(scope)
-        if scope or op.type not in _CALLS:
-            return self._of_scope.get(scope)
-        # The gradient of a called function has no scope, but it reads what the function left.
-        forward = [t.op for t in op.inputs if t.op.type == op.type]
-        return self.of(forward[0]) if forward else None
-
-
-def _scope(name):
-    return name.rpartition("/")[0]
-
-
 def _between(graph, sources, targets):
     """Operations through which the targets depend differentiably on the sources, in order."""
     reached, forward = {id(t) for t in sources}, []
@@ -235,9 +172,9 @@ def _carries_derivatives(tensor):
 
 def _faults(op, library):
     """The faulty operation types of an operation: itself, or what the functions it calls hold."""
-    called = [name for name in _called_types(op, library) if name in _REMEDIES]
+    called = [node.op for node in called_nodes(op, library) if node.op in _REMEDIES]
     faults = [(name, _registered(name) == "missing") for name in sorted(set(called))]
-    if op.type in _CALLS:
+    if op.type in CALLS:
         return faults
     try:
         dropped = ops.get_gradient_function(op) is None
@@ -251,24 +188,3 @@ def _registered(op_type):
         return "dropped" if ops.gradient_registry.lookup(op_type) is None else "exact"
     except LookupError:
         return "missing"
-
-
-def _called_types(op, library):
-    """Types of all operations in the functions that `op` calls, however deep."""
-    pending, seen, types = _function_names(op.node_def), set(), []
-    while pending:
-        name = pending.pop()
-        if name in seen or name not in library:
-            continue
-        seen.add(name)
-        for node in library[name].node_def:
-            types.append(node.op)
-            pending.extend(_function_names(node))
-    return types
-
-
-def _function_names(node):
-    values = node.attr.values()
-    return [value.func.name for value in values if value.HasField("func")] + [
-        function.name for value in values for function in value.list.func
-    ]

@@ -1,28 +1,30 @@
 """A Keras model as a pure function of its weights and state."""
 
-import contextlib
 import inspect
 import threading
 
 import keras
 import tensorflow as tf
+from keras.src.random.seed_generator import global_seed_generator
 
+from tfmeta.inner.batch_dependence import depends_on_batch
 from tfmeta.inner.exact import exact_derivatives
+from tfmeta.inner.input_specs import input_specs, specs_like
+from tfmeta.inner.layer_settings import layer_settings
+from tfmeta.inner.layer_study import is_seed, known_study, study_layers
 from tfmeta.inner.losses import mask_of, with_mask
-
-# Layer attributes that make a layer random in training; 0 turns each off.
-_NOISE_ATTRIBUTES = ("rate", "stddev", "dropout", "recurrent_dropout")
 
 
 class PureNetwork:
     """`network` as a function `(weights, state, inputs) -> outputs` without side effects.
 
     Derivatives through it are exact to any order (`tfmeta.inner.exact`). Recurrent layers are
-    unrolled while tracing, since neither cuDNN's kernels nor `while_loop` in a vectorised map
-    have the derivatives that are needed; dropout and noise layers are off unless asked for.
+    unrolled while tracing; whatever draws random numbers is silent unless `dropout` asks for it.
 
     Attributes:
         network: the wrapped `keras.Model`; its variables are read only when given as `weights`.
+        study: its `LayerStudy`; None until the first call, where the network does not say what
+            inputs it takes.
     """
 
     def __init__(self, network: keras.Model, *, dropout: bool = False):
@@ -30,17 +32,30 @@ class PureNetwork:
         self.dropout = dropout
         self.xla = False
         self._lock = threading.RLock()
+        self._depends_on_batch = None
         self._takes_training = "training" in inspect.signature(network.call).parameters
         self._seed_positions = [
             position
             for position, variable in enumerate(network.non_trainable_variables)
-            if variable.path.split("/")[-1] == "seed_generator_state"
+            if is_seed(variable)
         ]
+        self.study = self._first_study()
 
     @property
     def paths(self) -> list[str]:
         """Path of each trainable weight relative to the network, as "conv_1/kernel"."""
         return [relative_path(self.network, v) for v in self.network.trainable_variables]
+
+    @property
+    def moving(self) -> tuple:
+        """Positions, in `state`, of layers' own state that training moves.
+
+        Of a network that is not studied yet: of everything but seeds.
+        """
+        if self.study is not None:
+            return self.study.moving
+        count = len(self.network.non_trainable_variables)
+        return tuple(sorted(set(range(count)) - set(self._seed_positions)))
 
     def __call__(self, weights, state, inputs, *, batch_statistics, example_weights=None, key=None):
         """Runs the network.
@@ -62,14 +77,17 @@ class PureNetwork:
         """
         dropout = self.dropout and key is not None
         state = self._seeded(state, key)
-        settings = _layer_settings(self.network, dropout, batch_statistics)
+        study = self._studied(inputs)
+        settings = layer_settings(
+            self.network, study.noisy, study.kept, noise=dropout, training=batch_statistics
+        )
         with (
             self._lock,
             settings,
             exact_derivatives(xla=self.xla, example_weights=_of_examples(example_weights)),
         ):
             outputs, new_state, losses = self._stateless(
-                list(weights), state, inputs, batch_statistics or dropout
+                list(weights), state, inputs, batch_statistics, self._seeds(key) if dropout else []
             )
         if not tf.is_tensor(outputs):
             raise ValueError(
@@ -81,17 +99,29 @@ class PureNetwork:
             outputs = with_mask(tf.cast(outputs, tf.float32), mask_of(outputs))
         return outputs, [tf.convert_to_tensor(value) for value in new_state], losses
 
-    def _stateless(self, weights, state, inputs, training):
-        if self._takes_training:
+    def depends_on_batch(self, inputs=None) -> bool:
+        """Whether an example's output may depend on the other examples of its batch.
+
+        Args:
+            inputs: tensors [N, ...] as the network takes them, where it does not say itself.
+        """
+        if self._depends_on_batch is None:
+            with self._lock:
+                self._depends_on_batch = depends_on_batch(self, inputs)
+        return self._depends_on_batch
+
+    def _stateless(self, weights, state, inputs, training, seeds):
+        if self._takes_training and not seeds:
             return self.network.stateless_call(
                 weights, state, inputs, training=training, return_losses=True
             )
         # A subclassed model whose `call` has no `training` gets it to its layers by Keras' call
-        # context, which `stateless_call` does not enter.
+        # context, which `stateless_call` does not enter; nor does it take foreign seeds.
         variables = [*self.network.trainable_variables, *self.network.non_trainable_variables]
-        mapping = list(zip(variables, [*weights, *state], strict=True))
+        mapping = [*zip(variables, [*weights, *state], strict=True), *seeds]
+        call = self.network.call if self._takes_training else self.network
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-            outputs = self.network(inputs, training=training)
+            outputs = call(inputs, training=training)
             losses = self.network.losses
         non_trainable = self.network.non_trainable_variables
         return outputs, [scope.get_current_value(v) for v in non_trainable], losses
@@ -106,6 +136,45 @@ class PureNetwork:
             state[position] = tf.cast(folded, state[position].dtype)
         return state
 
+    def _seeds(self, key):
+        """Pairs of a seed variable outside the network and its value, a function of the key."""
+        variables = list(self.study.foreign_seeds)
+        if self.study.global_seed:
+            variables.append(global_seed_generator().state)
+        first = len(self.network.non_trainable_variables)
+        return [
+            (variable, tf.random.experimental.stateless_fold_in(key, first + number))
+            for number, variable in enumerate(variables)
+        ]
+
+    def _first_study(self):
+        specs = input_specs(self.network)
+        if specs is None:
+            return known_study(self.network)
+        try:
+            return study_layers(self.network, specs)
+        except (ValueError, TypeError, tf.errors.OpError):
+            return None  # A network may not take two examples: its first real inputs tell.
+
+    def _studied(self, inputs):
+        if self.study is None:
+            specs = specs_like(inputs)
+            with self._lock, tf.init_scope():
+                study = study_layers(self.network, specs)
+            refuse(self.network, study, self.dropout)
+            self.study = study
+        return self.study
+
+
+def refuse(network, study, dropout):
+    """Raises a ValueError that names the layers which no learner can honour."""
+    problems = [*study.problems, *(study.dropout_problems if dropout else ())]
+    if problems:
+        raise ValueError(
+            "A learner calls its network as a function of weights, state and inputs. "
+            f"Received: {network.name!r}. {' '.join(problems)}"
+        )
+
 
 def _of_examples(weights):
     """One weight an example: an example is absent where the weights of all its elements are 0."""
@@ -118,55 +187,3 @@ def _of_examples(weights):
 def relative_path(network, variable) -> str:
     """Path of a variable of `network`, without the network's own name."""
     return variable.path.removeprefix(network.name + "/")
-
-
-@contextlib.contextmanager
-def _layer_settings(network, dropout, batch_statistics):
-    """Sets layers for one call, and then puts all back.
-
-    Recurrent ones are unrolled; without `dropout`, random ones (of images too) are silent; with
-    it and without `batch_statistics`, batch normalisation keeps to its averages.
-    """
-    changed, not_training = [], []
-
-    def change(layer, name, value):
-        if getattr(layer, name, None) is not None and getattr(layer, name) != value:
-            changed.append((layer, name, getattr(layer, name)))
-            setattr(layer, name, value)
-
-    try:
-        for layer in network._flatten_layers():
-            if isinstance(layer, keras.layers.RNN):
-                change(layer, "unroll", True)
-                change(layer, "use_cudnn", False)
-            if not dropout and _is_random(layer):
-                for name in _NOISE_ATTRIBUTES:
-                    if isinstance(getattr(layer, name, None), (int, float)):
-                        change(layer, name, 0.0)
-            averages = isinstance(layer, keras.layers.BatchNormalization) and not batch_statistics
-            if averages if dropout else _augments(layer):
-                layer.call = _without_training(layer.call)
-                not_training.append(layer)
-        yield
-    finally:
-        for layer in not_training:
-            del layer.call
-        for layer, name, value in reversed(changed):
-            setattr(layer, name, value)
-
-
-def _without_training(call):
-    def call_without_training(*args, training=None, **kwargs):
-        return call(*args, training=False, **kwargs)
-
-    return call_without_training
-
-
-def _augments(layer):
-    # Keras' RandomFlip and its like.
-    return isinstance(getattr(layer, "generator", None), keras.random.SeedGenerator)
-
-
-def _is_random(layer):
-    # Keras' convention, which custom layers follow too: randomness comes from a seed generator.
-    return getattr(layer, "seed_generator", None) is not None

@@ -43,6 +43,12 @@ def check_network(network):
         )
 
 
+def check_layers(pure):
+    """Raises a ValueError that names layers which draw or assign what a learner cannot honour."""
+    if pure.study is not None:
+        inner.refuse(pure.network, pure.study, pure.dropout)
+
+
 def check_options(
     *,
     inner_steps=0,

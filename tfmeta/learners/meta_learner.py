@@ -94,9 +94,10 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         self.tasks_per_pass = tasks_per_pass
         self.rematerialize = rematerialize
         self.meta_gradient_clip = meta_gradient_clip
-        self.updates_state = normalization == "running"
         self.loss_function = self.inner_loss_function = None
         self._pure = inner.PureNetwork(network, dropout=dropout)
+        checks.check_layers(self._pure)
+        self.updates_state = normalization == "running" or bool(self._pure.moving)
         self._adapted = inner.select(self._pure.paths, adapted, argument="adapted")
         self._rates = inner.by_pattern(self.adapted_paths, inner_rate, argument="inner_rate")
         checks.check_rates([] if inner_rate is None else self._rates)

@@ -52,7 +52,7 @@ class MetaSteps:
         self.optimizer.apply(gradients, self.parameter_variables)
         if self.updates_state:
             for variable, value in zip(self.state_variables, state, strict=True):
-                if not _is_seed(variable):
+                if not inner.is_seed(variable):
                     variable.assign(value)
 
     def train_step(self, data):
@@ -247,7 +247,3 @@ def _count(task):
 
 def _symbolic(tensor):
     return keras.KerasTensor(tensor.shape, tensor.dtype.name)
-
-
-def _is_seed(variable):
-    return variable.path.split("/")[-1] == "seed_generator_state"

@@ -32,12 +32,16 @@ def query_outputs(
 
     Returns:
         outputs [Q, ...] (with the network's mask where it gives one), the network's next state
-        (changed only by "running"), and the network's own losses.
+        (layers' own state as a call in training mode on the queries leaves it; moving averages of
+        Keras' batch normalisation change by "running" only), and the network's own losses.
     """
-    if mode == "inductive" and depends_on_batch(pure.network):
+    if mode == "inductive" and pure.depends_on_batch(query_inputs):
         outputs, losses = _inductive(pure, weights, network_state, query_inputs, support, parallel)
+        if pure.moving:
+            moved = updated_averages(pure, weights, network_state, query_inputs, query_weights)
+            network_state = _with_moved(pure, network_state, moved)
         return outputs, network_state, losses
-    outputs, _, losses = pure(
+    outputs, moved, losses = pure(
         weights,
         network_state,
         query_inputs,
@@ -47,7 +51,15 @@ def query_outputs(
     if mode == "running":
         # Outside the derivative: averages are no function of the initialisation.
         network_state = updated_averages(pure, weights, network_state, query_inputs, query_weights)
+    elif pure.moving:
+        network_state = _with_moved(pure, network_state, moved)
     return outputs, network_state, losses
+
+
+def _with_moved(pure, network_state, moved):
+    """The state with layers' own state as a call in training mode left it."""
+    moved = {position: tf.stop_gradient(moved[position]) for position in pure.moving}
+    return [moved.get(position, value) for position, value in enumerate(network_state)]
 
 
 def check(mode):
@@ -56,20 +68,6 @@ def check(mode):
         raise ValueError(
             f"normalization must be one of {', '.join(map(repr, MODES))}. Received: {mode!r}."
         )
-
-
-def depends_on_batch(network) -> bool:
-    """Whether an example's output may depend on the other examples of its batch.
-
-    Keras' own layers do so only in batch normalisation; custom code may: in a layer, in a
-    `Lambda`, in the `call` of a subclassed model, in `keras.ops` between functional layers.
-    """
-    return any(
-        isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Lambda))
-        or not type(layer).__module__.startswith("keras.")
-        or any(not isinstance(op, keras.layers.Layer) for op in getattr(layer, "operations", ()))
-        for layer in network._flatten_layers()
-    )
 
 
 def _inductive(pure, weights, network_state, query_inputs, support, parallel):

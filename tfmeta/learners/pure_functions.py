@@ -304,7 +304,7 @@ class PureFunctions:
 
 
 def mean_over_tasks(stacked, previous, weight=None):
-    """Mean of state over tasks [T, ...]; integers (counters, seeds) keep their previous value.
+    """Mean of state over tasks [T, ...]; integers (counters) move by the rounded mean change.
 
     Args:
         stacked: list of tensors [T, ...].
@@ -314,9 +314,13 @@ def mean_over_tasks(stacked, previous, weight=None):
     """
 
     def mean(new, old):
-        if not new.dtype.is_floating:
-            return old
-        found = mean_of_tasks(new, weight)
+        if new.dtype.is_floating:
+            found = mean_of_tasks(new, weight)
+        else:
+            # A change, not a value: large counters are no float64.
+            change = tf.cast(new, tf.int64) - tf.cast(old, tf.int64)
+            change = tf.round(mean_of_tasks(tf.cast(change, tf.float64), weight))
+            found = tf.cast(tf.cast(old, tf.int64) + tf.cast(change, tf.int64), old.dtype)
         return found if weight is None else tf.where(tf.reduce_any(weight > 0), found, old)
 
     return [mean(new, old) for new, old in zip(stacked, previous, strict=True)]

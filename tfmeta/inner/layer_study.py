@@ -1,0 +1,398 @@
+"""What the layers of a network do in training mode, found by tracing it.
+
+Names and attributes do not tell noise from normalisation, nor a layer with state of its own from
+one without. The graph of a call does: it holds the random operations that the outputs depend on,
+and the scope of the call holds the variables that were assigned. A network of Keras' own layers
+needs no trace: which of them draw random numbers or keep state is known.
+"""
+
+import collections
+import dataclasses
+import functools
+import inspect
+import weakref
+
+import keras
+import tensorflow as tf
+from keras.src.random.seed_generator import global_seed_generator
+
+from tfmeta.inner.layer_settings import layer_settings
+from tfmeta.inner.traced_layers import TracedLayers, called_nodes, library_of
+
+_KERAS = ("keras.src.layers.", "keras.src.models.")
+_KNOWN_FUNCTIONS = ("keras.", "tensorflow.")
+_studies = weakref.WeakKeyDictionary()
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerStudy:
+    """What a network does in training mode beside normalising by its batch.
+
+    Attributes:
+        noisy: layers that draw random numbers; inference mode silences them.
+        kept: layers inside noisy ones that must stay in training mode.
+        moving: positions, among the network's non-trainable variables, of state that a call in
+            training mode changes; without seeds, and without the averages of Keras' batch
+            normalisation, which only the normalisation "running" reads.
+        foreign_seeds: seed variables outside the network that noise draws from.
+        global_seed: whether noise draws from Keras' global seed generator.
+        problems: sentences on what no learner can honour.
+        dropout_problems: sentences on what a learner with noise cannot honour.
+    """
+
+    noisy: tuple = ()
+    kept: tuple = ()
+    moving: tuple = ()
+    foreign_seeds: tuple = ()
+    global_seed: bool = False
+    problems: tuple = ()
+    dropout_problems: tuple = ()
+
+
+def known_study(network):
+    """The study of a network that needs no trace, or None."""
+    if _needs_trace(network):
+        return None
+    return LayerStudy(noisy=tuple(_with_seeds(network)))
+
+
+def study_layers(network, specs) -> LayerStudy:
+    """Studies a network, without running or changing it.
+
+    Args:
+        network: a built `keras.Model`.
+        specs: structure of `tf.TensorSpec` that it takes.
+
+    Returns:
+        A `LayerStudy`; kept until the network's variables change.
+    """
+    key = tuple(id(v) for v in (*network.trainable_variables, *network.non_trainable_variables))
+    found = _studies.get(network)
+    if found is None or found[0] != key:
+        _studies[network] = found = (key, known_study(network) or _traced_study(network, specs))
+    return found[1]
+
+
+def is_seed(variable) -> bool:
+    """Whether a variable is the state of a `keras.random.SeedGenerator`."""
+    return variable.path.split("/")[-1] == "seed_generator_state"
+
+
+def _with_seeds(network):
+    return [layer for layer in network._flatten_layers() if layer._seed_generators]
+
+
+def _needs_trace(network):
+    return any(
+        not type(layer).__module__.startswith(_KERAS)
+        or isinstance(layer, keras.layers.Lambda)
+        or any(_is_foreign_function(value) for value in vars(layer).values())
+        or any(not _is_known_operation(op) for op in getattr(layer, "operations", ()))
+        or (layer._non_trainable_variables and not _keeps_known_state(layer))
+        for layer in network._flatten_layers()
+    )
+
+
+def _is_known_operation(operation):
+    return isinstance(operation, keras.layers.Layer) or type(operation).__module__.startswith(
+        "keras."
+    )
+
+
+def _is_foreign_function(value):
+    if isinstance(value, functools.partial):
+        value = value.func
+    if not inspect.isroutine(value):
+        return False
+    return not (getattr(value, "__module__", None) or "").startswith(_KNOWN_FUNCTIONS)
+
+
+def _keeps_known_state(layer):
+    averages = isinstance(layer, keras.layers.BatchNormalization) and not layer.renorm
+    return averages or isinstance(layer, keras.layers.Normalization)
+
+
+def _averages(network):
+    """Ids of the moving averages of Keras' own batch normalisation."""
+    return {
+        id(variable)
+        for layer in network._flatten_layers()
+        if type(layer) is keras.layers.BatchNormalization and not layer.renorm
+        for variable in layer._non_trainable_variables
+    }
+
+
+class _Trace:
+    """One traced call: random operations that count, assigned variables, outputs."""
+
+    def __init__(self, network, specs, *, training, noisy=(), kept=()):
+        self._network, self._layers = network, TracedLayers()
+        self.updated = []
+        silent = bool(noisy)
+
+        def traced(weights, state, inputs):
+            self._layers.watch(tf.compat.v1.get_default_graph())
+            mapping = zip(_variables(network), [*weights, *state], strict=True)
+            settings = layer_settings(network, noisy, kept, noise=not silent, training=training)
+            with settings, _Recording(list(mapping), self.updated) as scope:
+                if "training" in inspect.signature(network.call).parameters:
+                    self.outputs = network.call(inputs, training=training)
+                else:
+                    self.outputs = network(inputs, training=training)
+                losses = network.losses
+            values = [scope.get_current_value(v) for v in network.non_trainable_variables]
+            self.moved = [
+                position
+                for position, (variable, old, new) in enumerate(
+                    zip(network.non_trainable_variables, state, values, strict=True)
+                )
+                if new is not old and not is_seed(variable)
+            ]
+            self._targets = [
+                t
+                for t in [*keras.tree.flatten(self.outputs), *losses]
+                + [values[position] for position in self.moved]
+                if tf.is_tensor(t)
+            ]
+            return []
+
+        specs_of = [
+            [tf.TensorSpec(v.shape, v.dtype) for v in variables]
+            for variables in (network.trainable_variables, network.non_trainable_variables)
+        ]
+        function = tf.function(traced, autograph=False)
+        self._graph = function.get_concrete_function(*specs_of, specs).graph
+        self._library = library_of(self._graph)
+        self._random = self._random_operations()
+
+    @property
+    def draws(self):
+        """Layer -> number of random operations that the outputs depend on."""
+        return collections.Counter(self._layer(op) for op in self._random)
+
+    @property
+    def unsettled(self):
+        """Layers with random numbers that differ from call to call."""
+        return {self._layer(op) for op in self._random if self._is_unsettled(op)}
+
+    @property
+    def unseeded(self):
+        """Layers that draw from TensorFlow's own generators, which no key reaches."""
+        return {self._layer(op) for op in self._random if self._is_stateful(op)}
+
+    def assigning(self):
+        """Layers that assign a `tf.Variable` by TensorFlow's own operations."""
+        return {
+            self._layer(op)
+            for op in self._graph.get_operations()
+            if any(name.startswith("Assign") for name in self._types(op))
+        }
+
+    def _layer(self, op):
+        return self._layers.made(op) or self._network
+
+    def _types(self, op):
+        return [op.type, *(node.op for node in called_nodes(op, self._library))]
+
+    def _random_operations(self):
+        pending, seen, found = [t.op for t in self._targets], set(), []
+        while pending:
+            op = pending.pop()
+            if id(op) in seen:
+                continue
+            seen.add(id(op))
+            pending.extend(t.op for t in op.inputs)
+            if any(map(_is_random, self._types(op))):
+                found.append(op)
+        return found
+
+    def _is_stateful(self, op):
+        return any(
+            _is_random(name) and not name.startswith("Stateless") for name in self._types(op)
+        )
+
+    def _is_unsettled(self, op):
+        if self._is_stateful(op) or not _is_random(op.type):
+            return True
+        # The first input is the shape; the others hold the seed.
+        pending, seen = [t.op for t in op.inputs[1:]], set()
+        while pending:
+            source = pending.pop()
+            if source.type == "Placeholder":
+                return True
+            if id(source) not in seen:
+                seen.add(id(source))
+                pending.extend(t.op for t in source.inputs)
+        return False
+
+
+class _Recording(keras.StatelessScope):
+    def __init__(self, mapping, updated):
+        super().__init__(mapping, collect_losses=True)
+        self._updated = updated
+
+    def add_update(self, update):
+        self._updated.append(update[0])
+        super().add_update(update)
+
+
+def _is_random(name):
+    return ("Random" in name and "GetKey" not in name and "GetAlg" not in name) or name in _DRAWS
+
+
+_DRAWS = {
+    "Multinomial",
+    "StatelessMultinomial",
+    "TruncatedNormal",
+    "ParameterizedTruncatedNormal",
+    "StatelessTruncatedNormal",
+    "StatelessTruncatedNormalV2",
+    "StatelessParameterizedTruncatedNormal",
+    "StatefulStandardNormalV2",
+    "StatefulTruncatedNormal",
+    "StatefulUniform",
+    "StatefulUniformFullInt",
+    "StatefulUniformInt",
+    "StatelessShuffle",
+    "SampleDistortedBoundingBoxV2",
+    "StatelessSampleDistortedBoundingBox",
+}
+
+
+def _variables(network):
+    return [*network.trainable_variables, *network.non_trainable_variables]
+
+
+def _traced_study(network, specs):
+    global_seed_generator()  # Made here, not while a graph is traced.
+    training = _Trace(network, specs, training=True)
+    problems = [*_output_problems(network, training), *_assignment_problems(network, training)]
+    draws = training.draws
+    if draws and not training.unsettled >= set(draws):
+        # Numbers of a fixed seed that inference draws too are part of the network.
+        settled = _Trace(network, specs, training=False).draws
+        draws = {layer: n for layer, n in draws.items() if n > settled[layer]}
+    noisy = list(dict.fromkeys([*draws, *training.unsettled, *_with_seeds(network)]))
+    kept, moved = (), training.moved
+    if noisy:
+        kept, found = _silenced(network, specs, noisy, training)
+        problems += found
+    averages = _averages(network)
+    return LayerStudy(
+        noisy=tuple(noisy),
+        kept=tuple(kept),
+        moving=tuple(
+            position
+            for position in moved
+            if id(network.non_trainable_variables[position]) not in averages
+        ),
+        problems=tuple(problems),
+        dropout_problems=tuple(_unseeded_problems(training)),
+        **_foreign(network, training),
+    )
+
+
+def _silenced(network, specs, noisy, training):
+    """(layers to keep in training mode, problems) where the noisy ones run in inference mode."""
+    kept = ()
+    takes = [layer for layer in noisy if _takes_training(layer)]
+    silent = _Trace(network, specs, training=True, noisy=takes) if takes else training
+    lost = set(training.moved) - set(silent.moved)
+    if lost:
+        owners = _owners(network, lost)
+        kept = [layer for layer in owners if layer not in noisy and _takes_training(layer)]
+        silent = _Trace(network, specs, training=True, noisy=takes, kept=kept)
+    problems = [
+        f"{_name(layer)} draws random numbers outside training too, so no answer would be "
+        "reproducible. Draw only where `training` is true."
+        for layer in silent.unsettled
+    ]
+    problems += [
+        f"{_name(layer)} draws random numbers and changes its state in one call, and only both "
+        "can be turned off. Make two layers of it."
+        for layer in _owners(network, set(training.moved) - set(silent.moved))
+    ]
+    return kept, problems
+
+
+def _takes_training(layer):
+    parameters = inspect.signature(layer.call).parameters
+    return "training" in parameters or any(
+        p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
+    )
+
+
+def _owners(network, positions):
+    ids = {id(network.non_trainable_variables[position]) for position in positions}
+    return [
+        layer
+        for layer in network._flatten_layers()
+        if any(id(v) in ids for v in layer._non_trainable_variables)
+    ]
+
+
+def _output_problems(network, trace):
+    if tf.is_tensor(trace.outputs):
+        return []
+    return [
+        f"{network.name!r} gives a {type(trace.outputs).__name__} of outputs, and a learner takes "
+        "one. Take one of them: keras.Model(inputs, outputs[0])."
+    ]
+
+
+def _assignment_problems(network, trace):
+    """What is assigned beside the network's non-trainable variables and seeds."""
+    problems = [
+        f"{_name(layer)} assigns a variable by TensorFlow's own operations, which would run in "
+        "every inner step. Make it with `add_weight(trainable=False)` and use its `assign`."
+        for layer in trace.assigning()
+    ]
+    trained = {id(v): v for v in network.trainable_variables}
+    known = {id(v) for v in network.non_trainable_variables}
+    for variable in {id(v): v for v in trace.updated}.values():
+        if id(variable) in trained:
+            layer = _owner_of(network, variable)
+            problems.append(
+                f"{_name(layer)} assigns its own trainable weight {variable.name!r} when it is "
+                "called, which adapted weights cannot follow. Leave it out, or bound the weight "
+                "by a constraint."
+            )
+        elif id(variable) not in known and not is_seed(variable):
+            problems.append(
+                f"The network assigns {variable.path!r}, which is not among its weights, so its "
+                "state would be lost. Make it with `add_weight(trainable=False)`."
+            )
+    return problems
+
+
+def _owner_of(network, variable):
+    """The outermost layer of Keras' wrappers that holds a variable, else its own layer."""
+    holders = [
+        layer
+        for layer in network._flatten_layers()
+        if not isinstance(layer, keras.Model) and any(v is variable for v in layer.variables)
+    ]
+    return holders[0] if holders else network
+
+
+def _unseeded_problems(trace):
+    return [
+        f"{_name(layer)} draws from TensorFlow's own generator, which dropout=True cannot seed by "
+        "the task. Draw by keras.random with a keras.random.SeedGenerator."
+        for layer in trace.unseeded
+    ]
+
+
+def _foreign(network, trace):
+    """Seed variables outside the network that were drawn from."""
+    known = {id(v) for v in network.non_trainable_variables}
+    shared = global_seed_generator().state
+    seeds = {id(v): v for v in trace.updated if is_seed(v) and id(v) not in known}
+    return {
+        "global_seed": id(shared) in seeds,
+        "foreign_seeds": tuple(v for v in seeds.values() if v is not shared),
+    }
+
+
+def _name(layer):
+    return f"{layer.name!r} ({type(layer).__name__})"
