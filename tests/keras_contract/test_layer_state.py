@@ -1,0 +1,141 @@
+"""State of layers' own moves once a meta-step, as in Keras, whatever the normalisation."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+import tfmeta
+from tests.conformance import registry
+from tests.keras_contract.networks import MODES, around, fitted, quick_of
+
+STEPS = 2
+
+
+class Track(layers.Layer):
+    """Counts calls and examples, and averages what passes."""
+
+    def build(self, shape):
+        options = {"shape": (), "initializer": "zeros", "trainable": False}
+        self.calls = self.add_weight(dtype="int32", name="calls", **options)
+        self.examples = self.add_weight(dtype="int64", name="examples", **options)
+        self.average = self.add_weight(dtype="float64", name="average", **options)
+
+    def call(self, x, training=None):
+        if training:
+            self.calls.assign_add(1)
+            self.examples.assign_add(ops.cast(ops.shape(x)[0], "int64"))
+            self.average.assign(0.9 * self.average + 0.1 * ops.mean(x))
+        return x
+
+
+class Variable(layers.Layer):
+    """Counts by TensorFlow's own operations."""
+
+    def build(self, shape):
+        self.count = tf.Variable(0)
+
+    def call(self, x):
+        self.count.assign_add(1)
+        return x
+
+
+class Metered(layers.Layer):
+    """Keeps its state in a metric."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.meter = keras.metrics.Mean(name="level")
+
+    def call(self, x, training=False):
+        if training:
+            self.meter.update_state(ops.mean(x))
+        return x
+
+
+def tracked(network):
+    return {v.name: v.numpy() for v in network.non_trainable_variables}
+
+
+def first_track():
+    """A network that starts with the layer, so that its state does not depend on the weights."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((registry.INPUTS,), dtype="float64"),
+            Track(dtype="float64"),
+            layers.Dense(4, activation="tanh", dtype="float64"),
+            layers.Dense(registry.OUTPUTS, dtype="float64"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        (name, mode) if (name, mode) in (("maml", "inductive"),) else value
+        for mode in MODES
+        for value in registry.some(quick=(), warp=None)
+        for name in [value.values[0]]
+        for value in [pytest.param(name, mode, marks=pytest.mark.slow)]
+    ],
+)
+def test_state_moves_as_keras_moves_it_on_the_queries_of_a_task(name, mode):
+    entry = registry.LEARNERS[name]
+    network = first_track()
+    options = {} if entry.classifies else {"normalization": mode}
+    _, (x, _) = fitted(entry, network, steps=STEPS, **options)
+    queries = x[2]
+    stock = first_track()
+    averages = []
+    for task in queries:
+        for variable in stock.non_trainable_variables:
+            variable.assign(np.zeros(()))
+        for _ in range(STEPS):
+            stock(task, training=True)
+        averages.append(tracked(stock))
+    found = tracked(network)
+    if name == "carrying_reptile":  # Its tasks run one after another, and so does their state.
+        assert found["calls"] == STEPS * len(queries)
+        return
+    assert found["calls"] == STEPS
+    assert found["examples"] == STEPS * registry.QUERIES
+    np.testing.assert_allclose(
+        found["average"], np.mean([each["average"] for each in averages]), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("mode", quick_of(MODES, ["transductive"]))
+def test_a_renormalised_batch_moves_its_averages(mode):
+    network = around(layers.BatchNormalization(renorm=True, dtype="float64"))
+    before = tracked(network)
+    learner = tfmeta.MAML(network, 0.1, 1, first_order=True, normalization=mode)
+    learner.compile("sgd", "mse")
+    learner.train_on_batch(*registry.batch())
+    moved = {name for name, value in tracked(network).items() if np.any(value != before[name])}
+    assert moved == set(before)
+
+
+def test_averages_of_batch_normalisation_stay_where_nothing_reads_them():
+    network = around(layers.BatchNormalization(dtype="float64"))
+    before = tracked(network)
+    fitted(registry.LEARNERS["maml"], network, normalization="transductive")
+    for name, value in tracked(network).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (Variable, r"'variable.*' \(Variable\) assigns a variable by TensorFlow's own"),
+        (Metered, r"assigns '.*level.*', which is not among its weights"),
+        (
+            lambda **o: layers.SpectralNormalization(layers.Dense(4, **o), **o),
+            r"'spectral.*' .*assigns its own trainable weight 'kernel'",
+        ),
+    ],
+)
+def test_state_that_cannot_move_is_refused_by_name(layer, said):
+    with pytest.raises(ValueError, match=said):
+        tfmeta.MAML(around(layer(dtype="float64")))
