@@ -16,7 +16,8 @@ def around(*layers, dtype="float64", seed=3):
     x = keras.layers.Dense(4, activation="tanh", dtype=dtype)(inputs)
     for layer in layers:
         x = layer(x)
-    network = keras.Model(inputs, keras.layers.Dense(registry.OUTPUTS, dtype=dtype)(x))
+    head = keras.layers.Dense(registry.OUTPUTS, dtype=dtype, name="head")
+    network = keras.Model(inputs, head(x))
     for index, weight in enumerate(network.trainable_variables):
         weight.assign(np.random.default_rng(seed + index).normal(size=weight.shape))
     return network

@@ -66,7 +66,7 @@ def first_track():
             keras.Input((registry.INPUTS,), dtype="float64"),
             Track(dtype="float64"),
             layers.Dense(4, activation="tanh", dtype="float64"),
-            layers.Dense(registry.OUTPUTS, dtype="float64"),
+            layers.Dense(registry.OUTPUTS, dtype="float64", name="head"),
         ]
     )
 
