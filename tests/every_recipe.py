@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "every_recipe.json"
 # Two of the steps that a recipe names, two tasks to judge by, and otherwise the recipe as it is.
 SHORT = (
     "evaluate.tasks = 2",
+    "validate.tasks = 2",
     "evaluate.tasks_per_batch = 2",
     "evaluate.ensemble = 1",  # two steps leave one checkpoint
     "log.tensorboard = False",

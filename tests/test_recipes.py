@@ -89,3 +89,21 @@ def test_reptile_carries_its_moments_and_ends_with_a_step_of_zero():
     assert float(schedule(0)) == 1.0
     assert float(schedule(settings.train.steps)) == 0.0
     assert (settings.evaluate.tasks, settings.evaluate.normalizations[0]) == (10_000, "inductive")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name.startswith(("omniglot", "mini_imagenet"))]
+)
+def test_papers_recipes_validate_a_thirtieth_of_their_steps(name):
+    with config.configured(recipe.read_recipe([name])) as settings:
+        every, tasks = settings.validate.every, settings.validate.tasks
+        steps = settings.train.steps
+    text = (recipe.recipe_folder() / name).read_text()
+    if "omniglot_reptile.gin" in text:
+        assert every == 0
+        assert "# No validation" in text
+    elif "maml_plus_plus" in name:  # as its authors' epochs
+        assert (every, tasks) == (500, 600)
+    else:
+        assert steps / every == pytest.approx(30, rel=0.12)
+        assert tasks == 200
