@@ -18,11 +18,10 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-import tfmeta
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tests.conformance import zoo
-from tests.conformance.test_meta_gradients import LEARNERS, RATE, error
+from tests.conformance import registry, zoo
+from tests.conformance.test_meta_gradients import error
 from tests.conformance.test_vectorised import LOOPS
 
 _LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")
@@ -36,20 +35,21 @@ TASKS, STEPS = 3, 2
 # Conjugate gradients loop over their steps; the graph holds that loop and a function around it.
 _OWN_LOOPS = {"imaml": 2}
 
+# Settings beside those of the registry.
 TRACED = {
-    "maml": lambda n, **o: tfmeta.MAML(n, RATE, STEPS, **o),
-    "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, STEPS, **o),
-    "imaml": lambda n, **o: tfmeta.IMAML(n, RATE, STEPS, cg_steps=4, **o),
-    "reptile": lambda n, **o: tfmeta.Reptile(n, RATE, STEPS, inner_optimizer="sgd", **o),
-    "gradient_combination": lambda n, **o: tfmeta.GradientCombination(n, RATE, (1, 2), **o),
-    "maml_plus_plus": lambda n, **o: tfmeta.MAMLPlusPlus(n, RATE, STEPS, **o),
-    "mt_net": lambda n, **o: tfmeta.MTNet(n, RATE, STEPS, **o),
+    "maml": {"inner_steps": STEPS},
+    "meta_sgd": {"inner_steps": STEPS},
+    "imaml": {"inner_steps": STEPS, "cg_steps": 4},
+    "reptile": {"inner_steps": STEPS, "inner_optimizer": "sgd", "batch_size": None},
+    "gradient_combination": {"coefficients": (1, 2)},
+    "maml_plus_plus": {"inner_steps": STEPS},
+    "mt_net": {"inner_steps": STEPS},
 }
 
 
 def gradients(name, layer, parallel):
     """(the mean meta-gradient of a batch of tasks, loops over tasks in its graph)."""
-    learner = TRACED[name](layer.network(), parallel=parallel)
+    learner = registry.LEARNERS[name](layer.network(), parallel=parallel, **TRACED[name])
     learner.compile("sgd", "mse")
     for variable, value in zip(
         learner.network.trainable_variables, zoo.weights_near(learner.network, 1), strict=True
@@ -77,7 +77,7 @@ def measure(name, layer):
     flat = [np.concatenate([np.ravel(g) for g in found]) for found in (vectorised, sequential)]
     difference = np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1])
     return {
-        "oracle_error": error(*LEARNERS[name], layer),
+        "oracle_error": error(registry.LEARNERS[name], layer),
         "vectorised_difference": float(difference),
         "loops_over_tasks": loops - _OWN_LOOPS.get(name, 0),
         "seconds": time.perf_counter() - start,

@@ -42,19 +42,19 @@ def letters_learner(seed):
     return learner
 
 
-LEARNERS = {"sinusoid": sinusoid_learner, "letters": letters_learner}
+MODELS = {"sinusoid": sinusoid_learner, "letters": letters_learner}
 
 
 @pytest.fixture(scope="session")
 def make_learner():
     """`make_learner(name, seed)` -> an untrained learner."""
-    return lambda name, seed=1: LEARNERS[name](seed)
+    return lambda name, seed=1: MODELS[name](seed)
 
 
 @pytest.fixture(scope="session")
 def learners(make_learner):
     """The learners in this process, by name."""
-    return {name: make_learner(name) for name in LEARNERS}
+    return {name: make_learner(name) for name in MODELS}
 
 
 @pytest.fixture(scope="session")

@@ -90,6 +90,10 @@ class Learner:
         network = self.warp(network) if self.warp else network
         return self.cls(network, **{**self.settings, **options})
 
+    def exact_learner(self, network, **options):
+        """Makes the learner with the settings under which its oracle is exact."""
+        return self(network, **{**self.exact, **options})
+
     def compiled(self, kind=None, *, optimizer=None, dtype="float64", fit=None, **options):
         """Makes a compiled learner of `network(dtype)`.
 

@@ -11,26 +11,9 @@ import numpy as np
 import pytest
 
 import tfmeta
+from tests.conformance import registry
 
 STEPS = 20
-
-LEARNERS = {
-    "maml": lambda n, **o: tfmeta.MAML(n, 0.1, **o),
-    "first_order_maml": lambda n, **o: tfmeta.MAML(n, 0.1, first_order=True, **o),
-    "meta_sgd": lambda n, **o: tfmeta.MetaSGD(n, **o),
-    "maml_plus_plus": lambda n, **o: tfmeta.MAMLPlusPlus(n, 0.1, 2, first_order_steps=5, **o),
-    "mt_net": lambda n, **o: tfmeta.MTNet(n, 0.1, **o),
-    "imaml": lambda n, **o: tfmeta.IMAML(n, 0.1, 2, cg_steps=2, **o),
-    "bmaml": lambda n, **o: tfmeta.BMAML(n, 0.1, particles=2, **o),
-    "platipus": lambda n, **o: tfmeta.PLATIPUS(n, 0.1, **o),
-    "llama": lambda n, **o: tfmeta.LLAMA(n, 0.1, **o),
-    "reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, batch_size=2, **o),
-    "carrying_reptile": lambda n, **o: tfmeta.Reptile(n, 0.1, 2, carry_moments=True, **o),
-    "prototypical_network": lambda n, **o: tfmeta.PrototypicalNetwork(n, **o),
-    "matching_network": lambda n, **o: tfmeta.MatchingNetwork(n, **o),
-    "nearest_neighbor": lambda n, **o: tfmeta.NearestNeighbor(n, classes=2, **o),
-    "fine_tuning": lambda n, **o: tfmeta.FineTuning(n, classes=2, **o),
-}
 
 
 def image_network():
@@ -77,8 +60,13 @@ def counted(learner):
 
 # Who traces a task once does so in either way of mapping tasks; one learner of each loop shows it.
 BOTH_WAYS = ("maml", "carrying_reptile", "bmaml")
-# Graphs that take as long to trace as those of all others together.
-LARGE = ("platipus", "llama", "maml_plus_plus")
+# Graphs that take as long to trace as those of all others together, and variants of these here.
+LARGE_OR_ALIKE = (
+    "platipus", "llama", "llama_full", "bfa", "maml_plus_plus", "anil", "warped_mt_net",
+    "gradient_combination",
+)  # fmt: skip
+# An option that changes during training, and a minibatch smaller than the support set.
+OPTIONS = {"maml_plus_plus": {"first_order_steps": 5}, "reptile": {"batch_size": 2}}
 
 
 @pytest.mark.parametrize(
@@ -88,16 +76,18 @@ LARGE = ("platipus", "llama", "maml_plus_plus")
             name,
             parallel,
             marks=pytest.mark.slow
-            if name in LARGE or (parallel == "sequential" and name not in BOTH_WAYS)
+            if name in LARGE_OR_ALIKE or (parallel == "sequential" and name not in BOTH_WAYS)
             else (),
         )
-        for name in LEARNERS
+        for name in registry.LEARNERS
         for parallel in ("vectorized", "sequential")
     ],
 )
 def test_steps_that_change_weights_trace_once(name, parallel):
     network = tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2, activation="tanh")
-    learner = LEARNERS[name](network, parallel=parallel)
+    entry = registry.LEARNERS[name]
+    options = {"classes": 2} if entry.joint else OPTIONS.get(name, {})
+    learner = entry(network, parallel=parallel, **options)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     learner.compile(keras.optimizers.Adam(1e-2), loss)
     calls = counted(learner)

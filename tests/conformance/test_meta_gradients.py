@@ -11,16 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfmeta
-from tests.conformance import zoo
+from tests.conformance import registry, zoo
 from tfmeta.inner import check_exactness, dot
 from tfmeta.learners import checks
 from tfmeta.tasks.task import Examples, Task
-
-RATE = 0.1
-
-# So large that a few steps of conjugate gradients converge for every layer.
-REGULARIZATION = 1e5
 
 # Central differences; two neighbours of the ladder must agree.
 STEPS = (1e-5, 1e-6)
@@ -90,9 +84,11 @@ def implicit_oracle(learner, weights, task, state, key):
     ]
     product = [(a - b) / 2e-5 for a, b in zip(*ends, strict=True)]
     right = gradient(task.query, adapted)
-    residual = [x + p / REGULARIZATION - r for x, p, r in zip(solved, product, right, strict=True)]
+    residual = [
+        x + p / learner.regularization - r for x, p, r in zip(solved, product, right, strict=True)
+    ]
     # Relative to the part that second derivatives are needed for.
-    share = [p / REGULARIZATION for p in product]
+    share = [p / learner.regularization for p in product]
     return 1e-2 * float(tf.sqrt(dot(residual, residual) / dot(share, share)))
 
 
@@ -103,79 +99,53 @@ def interpolation_oracle(learner, weights, task, state, key):
         tape.watch(weights)
         outputs, _, _ = learner._pure(weights, state, task.support.inputs, batch_statistics=True)
         loss = tf.reduce_mean(tf.square(outputs - task.support.targets))
-    descended = [RATE * tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
+    descended = [registry.RATE * tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
     difference = [m - d for m, d in zip(moved, descended, strict=True)]
     return float(tf.sqrt(dot(difference, difference) / dot(descended, descended)))
 
 
-def halfway(learner):
-    """The learner in the middle of its annealing."""
-    learner.meta_step.assign(5)
-    return learner
-
-
-LEARNERS = {
-    "maml": (lambda n: tfmeta.MAML(n, RATE), finite_difference_oracle),
-    "meta_sgd": (lambda n: tfmeta.MetaSGD(n), finite_difference_oracle),
-    "maml_plus_plus": (
-        # As far in two steps as others in one: the differences' own error grows with the path.
-        lambda n: halfway(tfmeta.MAMLPlusPlus(n, RATE / 2, 2, multi_step_loss_steps=10)),
-        functools.partial(finite_difference_oracle, loss=halfway_loss),
-    ),
-    # Rounded masks have the derivative of what was rounded, which differences do not see.
-    "mt_net": (lambda n: tfmeta.MTNet(n, RATE, hard=False), finite_difference_oracle),
-    "imaml": (
-        lambda n: tfmeta.IMAML(n, RATE, 1, regularization=REGULARIZATION, cg_steps=4),
-        implicit_oracle,
-    ),
-    "reptile": (
-        lambda n: tfmeta.Reptile(n, RATE, 1, inner_optimizer="sgd"),
-        interpolation_oracle,
-    ),
-    "gradient_combination": (
-        lambda n: tfmeta.GradientCombination(n, RATE, (1,)),
-        interpolation_oracle,
-    ),
-    "prototypical_network": (lambda n: tfmeta.PrototypicalNetwork(n), training_loss_oracle),
-    "fine_tuning": (lambda n: tfmeta.FineTuning(n, classes=2), training_loss_oracle),
+ORACLES = {
+    "query_loss": finite_difference_oracle,
+    "halfway_loss": functools.partial(finite_difference_oracle, loss=halfway_loss),
+    "implicit": implicit_oracle,
+    "displacement": interpolation_oracle,
+    "training_loss": training_loss_oracle,
 }
-CLASSIFIERS = (tfmeta.PrototypicalNetwork, tfmeta.FineTuning)
+LEARNERS = [name for name, entry in registry.LEARNERS.items() if entry.oracle in ORACLES]
 
-# Their derivatives go the ways of the learners above; layers of one kind tell them nothing new.
-DERIVED = (
-    "meta_sgd",
-    "maml_plus_plus",
-    "mt_net",
-    "reptile",
-    "gradient_combination",
-    "prototypical_network",
-    "fine_tuning",
-)
+# The others' derivatives go the ways of these; layers of one kind tell them nothing new.
+OF_THEIR_OWN = ("maml", "imaml")
+# Trained as another is, on their own comparison.
+LIKE_ANOTHER = ("matching_network", "nearest_neighbor")
 PAIRS = [
     pytest.param(
         layer,
         learner,
-        marks=pytest.mark.slow if learner in DERIVED and layer not in zoo.KINDS else (),
+        marks=()
+        if learner in OF_THEIR_OWN or (layer in zoo.KINDS and learner not in LIKE_ANOTHER)
+        else pytest.mark.slow,
     )
     for layer in zoo.LAYERS
     for learner in LEARNERS
 ]
 
 
-def error(make, oracle, layer):
-    """The oracle's relative error for one learner and layer."""
-    learner = make(layer.network())
-    classifies = isinstance(learner, CLASSIFIERS)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True) if classifies else "mse"
+def error(entry, layer):
+    """The relative error of a learner's oracle through a layer."""
+    options = {"classes": zoo.OUTPUTS} if entry.joint else {}
+    learner = entry.exact_learner(layer.network(), **options)
+    if entry.oracle == "halfway_loss":
+        learner.meta_step.assign(learner.multi_step_loss_steps // 2)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True) if entry.classifies else "mse"
     learner.compile(keras.optimizers.SGD(), loss)
     rates = [tf.convert_to_tensor(v) for v in learner.parameter_variables]
     weights = zoo.weights_near(learner.network, seed=1)
     parameters = [*weights, *rates[len(weights) :]]
     task = Task(Examples(*layer.examples(3, seed=1)), Examples(*layer.examples(4, seed=2)))
-    if classifies:
+    if entry.classifies:
         task = Task(*(_with_classes(examples) for examples in task))
     state = [tf.convert_to_tensor(v) for v in learner.state_variables]
-    return oracle(learner, parameters, task, state, tf.constant([0, 0]))
+    return ORACLES[entry.oracle](learner, parameters, task, state, tf.constant([0, 0]))
 
 
 def _with_classes(examples):
@@ -189,13 +159,13 @@ def _with_classes(examples):
 def test_meta_gradient_equals_its_oracle(layer, learner, monkeypatch):
     # The layer's own check is the next test, once a layer.
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)
-    assert error(*LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE
+    assert error(registry.LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE
 
 
 @pytest.mark.usefixtures("stock_keras")
 @pytest.mark.parametrize("learner", ["maml", "meta_sgd", "imaml"])
 def test_the_same_comparison_fails_with_stock_keras(learner):
-    assert error(*LEARNERS[learner], zoo.LAYERS["batch_norm_plain"]) > 10 * TOLERANCE
+    assert error(registry.LEARNERS[learner], zoo.LAYERS["batch_norm_plain"]) > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("layer", zoo.LAYERS)

@@ -1,4 +1,4 @@
-"""Probabilistic learners, registered once: their meta-gradients through layers of each kind.
+"""Meta-gradients of probabilistic learners through layers of each kind.
 
 A learner's objective at a fixed key is in its logs, so that one oracle, finite differences of
 it, serves them all. A function is traced once a pair: eagerly each of its maps would be traced
@@ -10,25 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfmeta
-from tests.conformance import zoo
+from tests.conformance import registry, zoo
 from tfmeta.inner import dot
 from tfmeta.learners import checks
 from tfmeta.tasks.task import Examples, Task
 
-RATE = 0.1
 # Central differences; statistics of three examples have large third derivatives.
 STEPS = (1e-6, 1e-7)
 TOLERANCE = 1e-6
 
-LEARNERS = {
-    "bfa": lambda n, **o: tfmeta.BFA(n, RATE, particles=3, temperature=0.1, noise=0.7, **o),
-    "platipus": lambda n, **o: tfmeta.PLATIPUS(n, RATE, noise=0.7, **o),
-    "llama": lambda n, **o: tfmeta.LLAMA(n, RATE, noise=0.7, determinant_weight=0.1, **o),
-    "llama_full": lambda n, **o: tfmeta.LLAMA(
-        n, RATE, noise=0.7, determinant_weight=0.1, curvature="full", **o
-    ),
-}
+LEARNERS = [name for name, entry in registry.LEARNERS.items() if entry.oracle == "objective"]
 
 
 def problem(make, layer, **options):
@@ -83,13 +74,13 @@ def error(make, layer):
 )
 def test_meta_gradient_equals_finite_differences_at_a_fixed_key(layer, learner, monkeypatch):
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)
-    assert error(LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE
+    assert error(registry.LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE
 
 
 @pytest.mark.usefixtures("stock_keras")
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_same_comparison_fails_with_stock_keras(learner):
-    assert error(LEARNERS[learner], zoo.LAYERS["batch_norm_plain"]) > 10 * TOLERANCE
+    assert error(registry.LEARNERS[learner], zoo.LAYERS["batch_norm_plain"]) > 10 * TOLERANCE
 
 
 # A map within the map over tasks is the same in all; BFA's is over particles.
@@ -102,7 +93,7 @@ def test_tasks_one_after_another_give_what_tasks_together_give(learner):
     found = []
     for parallel in ("vectorized", "sequential"):
         keras.utils.set_random_seed(0)
-        made = LEARNERS[learner](layer.network(), parallel=parallel)
+        made = registry.LEARNERS[learner](layer.network(), parallel=parallel)
         made.compile(keras.optimizers.SGD(), "mse")
         gradients, outputs = made.meta_gradient((sx, sy, qx), qy)
         found.append([*gradients, outputs])
@@ -117,7 +108,7 @@ def test_first_order_changes_the_gradient(learner):
     for first_order in (False, True):
         keras.utils.set_random_seed(0)
         function, parameters = problem(
-            LEARNERS[learner], zoo.LAYERS["dense_plain"], first_order=first_order
+            registry.LEARNERS[learner], zoo.LAYERS["dense_plain"], first_order=first_order
         )
         gradients.append(function(parameters)[0][0])
     assert np.abs(gradients[0] - gradients[1]).max() > 1e-6

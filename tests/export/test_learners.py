@@ -7,38 +7,35 @@ import tensorflow as tf
 from request_pipe import OK
 
 import tfmeta
+from tests.conformance import registry
 from tfmeta.export import read_description
 
 STEP_COUNTS = (0, 1, 5, 50)
 IMAGE_SHAPE = (8, 8, 1)
 WAYS = 3
-LEARNERS = {
-    "MAML": lambda network, rate: tfmeta.MAML(network, inner_rate=rate, inner_steps=1),
-    "MAMLPlusPlus": lambda network, rate: tfmeta.MAMLPlusPlus(network, rate, 2),
-    "MTNet": lambda network, rate: tfmeta.MTNet(
-        tfmeta.networks.t_net(network), rate, adapted="!*_warp/*"
-    ),
-    "MetaSGD": lambda network, rate: tfmeta.MetaSGD(network, inner_steps=1),
-    "IMAML": lambda network, rate: tfmeta.IMAML(network, inner_rate=rate, inner_steps=2),
-    "Reptile": lambda network, rate: tfmeta.Reptile(
-        network, inner_rate=rate / 8, inner_steps=2, batch_size=4, carry_moments=True
-    ),
-    "PrototypicalNetwork": lambda network, rate: tfmeta.PrototypicalNetwork(network),
-    "FineTuning": lambda network, rate: tfmeta.FineTuning(network, 9, inner_rate=rate),
-}
-CLASSIFIERS = ("PrototypicalNetwork", "FineTuning")
 # What an inner loop of their own brings to an export, the regression shows.
-REGRESSION_SHOWS = ("MAMLPlusPlus", "MTNet", "MetaSGD", "IMAML", "Reptile")
+REGRESSION_SHOWS = ("maml_plus_plus", "warped_mt_net", "meta_sgd", "imaml", "reptile")
+QUICK = {
+    *((name, "regression") for name in ("maml", *REGRESSION_SHOWS)),
+    *((name, "classification") for name in ("maml", "prototypical_network", "fine_tuning")),
+}
+NAMES = [*registry.some(samples=False, variant=False), "warped_mt_net"]
 PAIRS = [
-    pytest.param(
-        name,
-        kind,
-        marks=pytest.mark.slow if kind == "classification" and name in REGRESSION_SHOWS else (),
-    )
-    for name in LEARNERS
-    for kind in ("regression", "classification")
-    if kind == "classification" or name not in CLASSIFIERS
+    pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
+    for name in NAMES
+    if name != "mt_net"
+    for kind in registry.LEARNERS[name].kinds
 ]
+
+
+def options_of(name, rate):
+    """Settings that a small network and 50 steps ask for."""
+    if name == "reptile":
+        return {"inner_rate": rate / 8, "carry_moments": True}
+    if name == "gradient_combination":
+        return {"inner_rate": rate / 8, "inner_optimizer": "sgd"}
+    learns_rates = name == "meta_sgd" or not registry.LEARNERS[name].gradient_steps
+    return {} if learns_rates else {"inner_rate": rate}
 
 
 def learner_of(name, kind, dtype):
@@ -49,10 +46,10 @@ def learner_of(name, kind, dtype):
         loss, rate = keras.losses.MeanSquaredError(), 0.0625
     else:
         network = tfmeta.networks.nonconv(WAYS, IMAGE_SHAPE, hidden=(6,), dtype=dtype)
-        if name == "MAML":
+        if name == "maml":
             network = tfmeta.networks.conv4(WAYS, IMAGE_SHAPE, filters=3, dtype=dtype)
         loss, rate = keras.losses.SparseCategoricalCrossentropy(from_logits=True), 0.25
-    learner = LEARNERS[name](network, rate)
+    learner = registry.LEARNERS[name](network, **options_of(name, rate))
     learner.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss)
     generator = np.random.default_rng(11)
     for variable in (*learner.parameter_variables, *learner.state_variables):
@@ -85,7 +82,7 @@ def test_an_export_adapts_as_its_learner_does_for_every_step_count(
 ):
     learner = learner_of(name, kind, "float64")
     path = learner.export(tmp_path, warmup_sizes=[])
-    assert read_description(path)["learner"] == name
+    assert read_description(path)["learner"] == registry.LEARNERS[name].cls.__name__
     assert read_description(path)["kind"] == kind
     request = request_of(kind)
     task = [
@@ -134,7 +131,7 @@ def _check_own_steps(learner, model, request, outputs):
 def test_an_inductive_export_of_a_transductive_learner_answers_each_query_alone(
     tmp_path, start_process
 ):
-    learner = learner_of("MAML", "classification", "float32")
+    learner = learner_of("maml", "classification", "float32")
     model = start_process(learner.export(tmp_path, normalization="inductive", warmup_sizes=[]))
     request = request_of("classification")
     together = model("adapt_and_predict", request)["logits"]

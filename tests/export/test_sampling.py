@@ -7,14 +7,10 @@ from request_pipe import INVALID_ARGUMENT, OK
 from test_learners import IMAGE_SHAPE, WAYS, request_of
 
 import tfmeta
+from tests.conformance import registry
 from tfmeta.export import read_description
 
 SEED = np.array([3, 7], np.int32)
-LEARNERS = {
-    "BMAML": lambda n: tfmeta.BMAML(n, 0.1, 2, particles=3),
-    "PLATIPUS": lambda n: tfmeta.PLATIPUS(n, 0.1, 2, samples=3),
-    "LLAMA": lambda n: tfmeta.LLAMA(n, 0.1, 2, samples=3),
-}
 
 
 def learner_of(name, kind):
@@ -24,7 +20,7 @@ def learner_of(name, kind):
     else:
         network = tfmeta.networks.nonconv(WAYS, IMAGE_SHAPE, hidden=(4,), dtype="float64")
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    learner = LEARNERS[name](network)
+    learner = registry.LEARNERS[name](network, inner_steps=2)
     learner.compile(keras.optimizers.SGD(0.1), loss)
     return learner
 
@@ -32,17 +28,17 @@ def learner_of(name, kind):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("BMAML", "classification"),
-        pytest.param("PLATIPUS", "regression", marks=pytest.mark.slow),
-        pytest.param("LLAMA", "regression", marks=pytest.mark.slow),
+        ("bmaml", "classification"),
+        pytest.param("platipus", "regression", marks=pytest.mark.slow),
+        pytest.param("llama", "regression", marks=pytest.mark.slow),
     ],
 )
 def test_the_signature_samples_as_the_learner_does(name, kind, tmp_path, start_process):
     learner = learner_of(name, kind)
     # Warmup records, which take as long as the rest, are written once.
-    path = learner.export(tmp_path, warmup_sizes=[(6, 4)] if name == "BMAML" else [])
-    assert read_description(path)["samples"] == 3
-    assert read_description(path)["noise"] == (0.1 if kind == "regression" else None)
+    path = learner.export(tmp_path, warmup_sizes=[(6, 4)] if name == "bmaml" else [])
+    assert read_description(path)["samples"] == learner.samples
+    assert read_description(path)["noise"] == (0.7 if kind == "regression" else None)
     model, request = start_process(path), request_of(kind)
     answer = model("adapt_and_sample", {**request, "seed": SEED})
     task = tuple(
@@ -57,7 +53,7 @@ def test_the_signature_samples_as_the_learner_does(name, kind, tmp_path, start_p
     again = model("adapt_and_sample", {**request, "seed": SEED})
     np.testing.assert_array_equal(again["samples"], answer["samples"])
     other = model("adapt_and_sample", {**request, "seed": SEED + 1})
-    assert (np.abs(other["samples"] - answer["samples"]).max() > 1e-5) == (name != "BMAML")
+    assert (np.abs(other["samples"] - answer["samples"]).max() > 1e-5) == (name != "bmaml")
     _check_the_other_signatures(model, request, learner, task)
     bad = model("adapt_and_sample", {**request, "seed": SEED[:1]})
     assert bad.code == INVALID_ARGUMENT
@@ -78,4 +74,4 @@ def _check_the_other_signatures(model, request, learner, task):
     empty = model(
         "adapt_and_sample", {**request, "query_inputs": query["query_inputs"][:0], "seed": SEED}
     )
-    assert empty["samples"].shape[:2] == (3, 0)
+    assert empty["samples"].shape[:2] == (learner.samples, 0)

@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 
 import tfmeta
-from tests.conformance import zoo
+from tests.conformance import registry, zoo
 from tests.learners.conftest import classifier, classifier_network, relative_error
 from tfmeta.learners.embedding_learner import EmbeddingLearner
-
-LEARNERS = {
-    "prototypical_network": tfmeta.PrototypicalNetwork,
-    "matching_network": tfmeta.MatchingNetwork,
-    "nearest_neighbor": lambda network, **o: tfmeta.NearestNeighbor(network, 9, **o),
-    "fine_tuning": lambda network, **o: tfmeta.FineTuning(network, 9, 0.1, 2, **o),
-}
 
 
 def normalised_network():
@@ -28,11 +21,11 @@ def normalised_network():
     return network
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", registry.some(embedding=True))
 def test_tasks_in_one_pass_give_what_they_give_one_after_another(name, labelled):
     found = []
     for parallel in ("vectorized", "sequential"):
-        learner = classifier(LEARNERS[name](normalised_network(), parallel=parallel))
+        learner = classifier(registry.LEARNERS[name](normalised_network(), parallel=parallel))
         gradient, _ = learner.meta_gradient(*labelled.batch)
         outputs, _ = learner.adaptation_curve(labelled.batch[0])
         found.append([*gradient, outputs])
@@ -43,7 +36,7 @@ def test_tasks_in_one_pass_give_what_they_give_one_after_another(name, labelled)
 def test_averages_and_inductive_statistics_answer_a_query_whatever_the_others_are(name, labelled):
     support, labels, query = labelled.batch[0]
     for mode in ("running", "inductive", "transductive"):
-        learner = classifier(LEARNERS[name](normalised_network(), normalization=mode))
+        learner = classifier(registry.LEARNERS[name](normalised_network(), normalization=mode))
         together = learner((support, labels, query))[:, 2]
         alone = learner((support, labels, query[:, 2:3]))[:, 0]
         assert np.allclose(together, alone, rtol=1e-12) == (mode != "transductive")

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
+from tests.conformance import registry
 from tests.learners.conftest import compiled, relative_error, values
 
 
@@ -48,20 +49,19 @@ def test_callbacks_and_validation_work_and_the_loss_falls(problem, tmp_path):
     assert best.exists()
 
 
+# Settings of each kind that a configuration holds.
 SAVED = {
-    "MAML": lambda n: tfmeta.MAML(n, inner_rate={"head/*": 0.1, "*": 0.2}, inner_steps=2),
-    "MetaSGD": lambda n: tfmeta.MetaSGD(n),
-    "Reptile": lambda n: tfmeta.Reptile(n, batch_size=4, carry_moments=True),
-    "IMAML": lambda n: tfmeta.IMAML(n, inner_steps=3, regularization=3.0),
-    "GradientCombination": lambda n: tfmeta.GradientCombination(n, 0.1, (0, 1), batch_size=3),
-    "MAMLPlusPlus": lambda n: tfmeta.MAMLPlusPlus(n, 0.1, 2, multi_step_loss_steps=9),
-    "MTNet": lambda n: tfmeta.MTNet(tfmeta.networks.t_net(n), adapted="!*_warp/*"),
-    "BMAML": lambda n: tfmeta.BMAML(n, particles=2, leader_steps=2, temperature=0.1),
-    "PLATIPUS": lambda n: tfmeta.PLATIPUS(n, deviation=0.1, samples=2),
-    "LLAMA": lambda n: tfmeta.LLAMA(n, curvature="full", noise=0.5),
+    "maml": {"inner_rate": {"head/*": 0.1, "*": 0.2}, "inner_steps": 2},
+    "reptile": {"carry_moments": True},
+    "imaml": {"inner_steps": 3, "regularization": 3.0},
+    "gradient_combination": {"coefficients": (0, 1), "batch_size": 3},
+    "maml_plus_plus": {"multi_step_loss_steps": 9},
+    "bmaml": {"leader_steps": 2, "temperature": 0.1},
+    "platipus": {"deviation": 0.1, "samples": 2},
+    "llama": {"curvature": "full", "noise": 0.5},
 }
 # With parameters, state and neither of their own.
-GO_ON = ("MAML", "MetaSGD", "Reptile")
+GO_ON = ("maml", "meta_sgd", "reptile")
 
 
 def saved_and_loaded(learner, folder):
@@ -69,9 +69,9 @@ def saved_and_loaded(learner, folder):
     return keras.saving.load_model(folder / "learner.keras")
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", registry.some(embedding=False))
 def test_a_saved_learner_loads_with_its_settings_variables_and_optimizer(problem, tmp_path, name):
-    learner = SAVED[name](problem.network())
+    learner = registry.LEARNERS[name](problem.network(), **SAVED.get(name, {}))
     learner.compile(keras.optimizers.Adam(0.01), "mse")
     learner.optimizer.build(learner.parameter_variables)
     rng = np.random.default_rng(0)
@@ -89,11 +89,9 @@ def test_a_saved_learner_loads_with_its_settings_variables_and_optimizer(problem
             np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in GO_ON else pytest.mark.slow) for n in SAVED]
-)
+@pytest.mark.parametrize("name", registry.some(quick=GO_ON, embedding=False))
 def test_a_saved_learner_goes_on_as_the_original(problem, tmp_path, name):
-    learner = SAVED[name](problem.network())
+    learner = registry.LEARNERS[name](problem.network(), **SAVED.get(name, {}))
     learner.compile(keras.optimizers.Adam(0.01), "mse")
     learner.train_on_batch(*problem.batch)
     loaded = saved_and_loaded(learner, tmp_path)

@@ -6,23 +6,24 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
+from tests.conformance import registry
 from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners.reptile import minibatch_rows
 
 WAYS, LONG = 3, MAX_UNROLLED_STEPS + 2
-LEARNERS = {
-    "MAML, queries after steps in a loop": (tfmeta.MAML, {"test_inner_steps": LONG}),
-    "Reptile, minibatches in a loop": (tfmeta.Reptile, {"inner_steps": LONG, "batch_size": 4}),
-    "iMAML": (tfmeta.IMAML, {"inner_steps": 2, "cg_steps": 3}),
+OPTIONS = {
+    "maml": {"test_inner_steps": LONG},  # queries after steps in a loop
+    "reptile": {"inner_steps": LONG},  # minibatches in a loop
+    "imaml": {"cg_steps": 3},
 }
 
 
 def computed(name, jit_compile):
     """Meta-gradient and predictions, tasks vectorised."""
-    make, options = LEARNERS[name]
     keras.utils.set_random_seed(0)
     network = tfmeta.networks.conv4(WAYS, (4, 4, 1), filters=2, dtype="float64")
-    learner = make(network, inner_rate=0.05, parallel="vectorized", **options)
+    options = {"inner_rate": 0.05, "parallel": "vectorized", **OPTIONS[name]}
+    learner = registry.LEARNERS[name](network, **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     learner.compile("sgd", loss, jit_compile=jit_compile)
     rng = np.random.default_rng(0)
@@ -33,7 +34,7 @@ def computed(name, jit_compile):
     return [np.asarray(value) for value in gradient], predictions
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_xla_computes_what_the_executor_does(name):
     gradient, predictions = computed(name, True)
     expected, expected_predictions = computed(name, False)
