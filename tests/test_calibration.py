@@ -19,6 +19,63 @@ def test_the_error_of_bins_is_that_worked_out_by_hand():
     assert [b["count"] for b in found["bins"]] == [2, 2]
 
 
+def test_bins_are_fifteen_of_equal_width_with_their_own_means():
+    confidences = np.array([0.06, 0.07, 0.40, 0.46, 0.47, 1.0])
+    found = calibration.reliability(confidences, np.array([0, 1, 1, 1, 0, 1]))
+    expected = [(0.06, 0.0, 1), (0.07, 1.0, 1), (0.43, 1.0, 2), (0.47, 0.0, 1), (1.0, 1.0, 1)]
+    assert [(b["confidence"], b["accuracy"], b["count"]) for b in found["bins"]] == [
+        pytest.approx(values) for values in expected
+    ]
+    gaps = 0.06 + 0.93 + 2 * 0.57 + 0.47
+    assert found["calibration_error"] == pytest.approx(gaps / 6)
+
+
+def test_levels_count_the_targets_within_central_intervals():
+    # Their central intervals begin at widths 0, 0.2, 0.2, 0.98.
+    found = calibration.coverage(np.array([0.5, 0.4, 0.6, 0.01]))
+    levels = np.arange(1, 20) / 20
+    observed = np.where(levels < 0.199, 0.25, 0.75)
+    assert [level["expected"] for level in found["levels"]] == pytest.approx(levels)
+    assert [level["observed"] for level in found["levels"][:3]] == [0.25] * 3
+    assert [level["observed"] for level in found["levels"][4:]] == [0.75] * 15
+    exact = [level["observed"] for level in found["levels"]]  # 0.2 itself is a matter of rounding
+    assert found["calibration_error"] == pytest.approx(np.abs(levels - exact).mean())
+    assert np.abs(observed - exact).sum() < 0.51
+
+
+def test_quantiles_and_densities_of_a_mixture_are_those_of_its_gaussians():
+    samples, targets = np.array([0.0, 2.0]).reshape(1, 2, 1, 1), np.array([[[1.0]]])
+    # One standard deviation above the first Gaussian's mean, one below the second's.
+    assert calibration.gaussian_mixture_quantiles(samples, targets, 1.0) == pytest.approx(0.5)
+    assert calibration.gaussian_mixture_quantiles(samples[:, :1], targets, 1.0) == pytest.approx(
+        0.8413447
+    )
+    assert calibration.gaussian_mixture_log_density(samples, targets, 1.0) == pytest.approx(
+        -0.5 - 0.9189385
+    )
+
+
+class OneAnswer:
+    """A regression that answers each query by its input, with a deviation of 1."""
+
+    noise = 1.0
+    loss_function = types.SimpleNamespace(loss=keras.losses.MeanSquaredError())
+
+    def predictive(self, x, inner_steps=None):
+        return types.SimpleNamespace(samples=tf.constant(np.asarray(x[2])[:, None]))
+
+
+def test_the_interval_is_over_tasks_by_the_root_of_their_number():
+    stream = tfmeta.tasks.sinusoid("test", shots=5, seed=1)
+    found = calibration.calibrate(OneAnswer(), stream, 9, tasks_per_batch=4)
+    (_, _, query_x), query_y = next(iter(stream.batch(9)))
+    errors = np.asarray(query_y - query_x, "float64")[..., 0]
+    each = np.mean(0.5 * errors**2 + 0.5 * np.log(2 * np.pi), axis=1)
+    likelihood = found["negative_log_likelihood"]
+    assert likelihood["mean"] == pytest.approx(each.mean())
+    assert likelihood["interval95"] == pytest.approx(1.96 * each.std(ddof=1) / 3)
+
+
 def test_a_classifier_that_is_as_right_as_it_says_has_no_error():
     rng = np.random.default_rng(0)
     confidences = rng.uniform(0.2, 1.0, size=200_000)

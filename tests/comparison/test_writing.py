@@ -1,11 +1,14 @@
 """The comparison as Markdown, CSV and a picture."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
-from tfmeta.comparison import compare, published_rows, run_rows, write_comparison
+from tfmeta.comparison import Row, compare, published_rows, run_rows, write_comparison
+from tfmeta.comparison.chart import _panel
 
 
 def test_three_files_hold_the_same_rows(make_run, tmp_path):
@@ -45,6 +48,48 @@ def test_seeds_and_their_mean_are_written(make_run, tmp_path):
         assert f"| {seed} |" in line
     with open(table, newline="") as file:
         assert [row["spread"] for row in csv.DictReader(file) if row["seeds"] == "2"]
+
+
+def test_marks_stand_at_the_rows_that_they_are_for_and_nowhere_else(tmp_path):
+    sure = Row("omniglot", 5, 1, "MAML", "accuracy", 98.7, "a paper", True, interval95=0.4)
+    doubtful = replace(sure, method="Reptile", value=95.4, source="from memory", check=True)
+    run = replace(
+        sure, value=97.5, source="runs/a|b", published=False, normalization="none", steps=100
+    )
+    text, table, _ = write_comparison(compare([run], [sure, doubtful]), tmp_path / "table")
+    lines = [line for line in text.read_text().splitlines() if line.startswith("| ")][2:]
+    cells = [line.split(" | ")[:3] for line in lines]
+    assert cells == [
+        ["| MAML", "98.70 +- 0.40", ""],
+        ["| **MAML**", "**97.50 +- 0.40**", "none"],
+        ["| Reptile", "95.40 +- 0.40 (check)", ""],
+    ]
+    assert "runs/a\\|b" in lines[1]
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["check"] for row in rows] == ["False", "False", "True"]
+    assert [row["published"] for row in rows] == ["True", "False", "True"]
+
+
+def test_points_of_runs_are_filled_and_published_ones_hollow():
+    paper = Row("omniglot", 5, 1, "MAML", "accuracy", 98.7, "a paper", True, interval95=0.4)
+    run = replace(paper, published=False, steps=100, spread=2.0, seeds=3)
+    rows = [paper, replace(paper, check=True), replace(run, seeds=1, spread=None), run]
+    axes = Figure().subplots()
+    _panel(axes, "title", rows)
+    points = [container.lines[0] for container in axes.containers]
+    marks = [(p.get_marker(), p.get_color(), p.get_markerfacecolor()) for p in points]
+    assert marks == [
+        ("D", "black", "white"),
+        ("D", "0.6", "white"),
+        ("o", "tab:blue", "tab:blue"),
+        ("s", "tab:blue", "tab:blue"),
+    ]
+    bars = [container.lines[2][0].get_segments()[0][:, 0] for container in axes.containers]
+    assert [round((bar[1] - bar[0]) / 2, 6) for bar in bars] == [0.4, 0.4, 0.4, 2.0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[:3] == ["MAML", "MAML, check", "MAML, here: 100 steps"]
+    assert labels[3] == "MAML, mean of 3 seeds"
 
 
 def test_a_result_that_is_not_finite_is_written_and_left_out_of_the_picture(make_run, tmp_path):

@@ -16,14 +16,35 @@ from tfmeta.experiment import building, evaluate, export, opened, restore, train
 from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.learners import ways
 from tfmeta.recipe import RecipeError
+from tfmeta.tasks import TaskStream
+
+# Of the tasks of each split; `small_recipe` leaves them as they are.
+SEEDS = {"train": 0, "validation": 2_000_003, "test": 1_000_003}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, small_recipe):
+def finished_and_read(tmp_path_factory, small_recipe):
+    """The work directory of a small run, and (split, seed) of each stream that it read."""
+    workdir, read = tmp_path_factory.mktemp("finished") / "run", []
+
+    def recording(method):
+        def recorded(stream, *arguments, **options):
+            read.append((stream.info["split"], stream.info["seed"]))
+            return method(stream, *arguments, **options)
+
+        return recorded
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("batch", "batch_parts", "sample", "take"):
+            patch.setattr(TaskStream, name, recording(getattr(TaskStream, name)))
+        train(small_recipe(), workdir)
+    return workdir, read
+
+
+@pytest.fixture(scope="module")
+def finished(finished_and_read):
     """The work directory of a small run, for tests that only read it."""
-    workdir = tmp_path_factory.mktemp("finished") / "run"
-    train(small_recipe(), workdir)
-    return workdir
+    return finished_and_read[0]
 
 
 def tasks_of(workdir, name):
@@ -52,6 +73,24 @@ def test_a_run_leaves_the_files_of_the_design(small_run, capsys):
     assert f"Everything is in {workdir}" in said.out
     assert "step 12/12, loss" in said.err
     assert "tasks/s" in said.err
+
+
+def test_training_validation_and_evaluation_read_their_own_split_and_seed(finished_and_read):
+    workdir, read = finished_and_read
+    assert set(read) == set(SEEDS.items())
+    learner = restore(workdir)
+    for split, found in (
+        ("validation", float(read_rows(workdir / "metrics.csv")[-1]["val_loss"])),
+        ("test", result_of(workdir)),
+    ):
+        tasks = tfmeta.tasks.sinusoid(split, SHOTS[split], seed=SEEDS[split], count=4).batch(4)
+        assert found == pytest.approx(learner.evaluate(tasks, verbose=0), rel=1e-3)
+
+
+def result_of(workdir):
+    """The mean squared error after the last inner step."""
+    report = json.loads((workdir / "evaluation.json").read_text())
+    return report["results"]["transductive"]["mean_squared_error"]["mean"][-1]
 
 
 def test_a_finished_run_is_not_trained_again(finished, small_recipe, tmp_path):

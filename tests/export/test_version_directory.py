@@ -1,6 +1,7 @@
 """Versions appear whole, once, and never change."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -151,3 +152,35 @@ def test_a_killed_exporter_leaves_no_version(tmp_path):
     process.communicate()
     assert versions(tmp_path) == {}
     assert write(tmp_path).name == "1"
+
+
+def test_a_version_is_on_the_disk_before_it_appears_in_one_rename(tmp_path, monkeypatch):
+    synced, renamed = [], []
+    sync, rename = version_directory._sync, pathlib.Path.rename
+
+    def recorded_sync(path):
+        path = pathlib.Path(path)
+        synced.append((path.name, sorted(versions(tmp_path))))
+        sync(path)
+
+    def recorded_rename(path, target):
+        renamed.append((path.parent, pathlib.Path(target)))
+        whole = {str(each.relative_to(path)) for each in path.rglob("*")}
+        assert whole == {"saved_model.pb", "variables", "variables/data"}
+        # No server and no later exporter takes it for a version before.
+        assert versions(tmp_path) == {}
+        assert {name for name, _ in synced} == {
+            path.name,
+            "saved_model.pb",
+            "variables",
+            "data",
+        }
+        return rename(path, target)
+
+    monkeypatch.setattr(version_directory, "_sync", recorded_sync)
+    monkeypatch.setattr(pathlib.Path, "rename", recorded_rename)
+    assert write(tmp_path) == tmp_path / "1"
+    assert renamed == [(tmp_path, tmp_path / "1")]
+    # Last the folder of all versions, which holds the new name.
+    assert synced[-1] == (tmp_path.name, [1])
+    assert len(synced) == 5

@@ -119,6 +119,37 @@ def test_convolution_and_its_gradients_equal_those_of_single_tasks(name, stacked
     assert not compare(function, tasks)
 
 
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("dilations", [(2, 1), (1, 2)])
+def test_the_operations_own_dilation_and_its_gradients(dilations, padding):
+    # The operation's dilation has a gradient by converters alone; the oracle has none to need one.
+    tasks, filled = operands([(EXAMPLES, 6, 5, 2), (3, 2, 2, 3)], (True, True))
+
+    def function(convolution):
+        def one(task):
+            x, k = filled(task)
+            with tf.GradientTape() as tape:
+                tape.watch([x, k])
+                y = convolution(x, k)
+                loss = tf.reduce_sum(y**3)
+            return [y, *tape.gradient(loss, [x, k])]
+
+        return one
+
+    native = tf.function(
+        lambda tasks: map_tasks(
+            function(lambda x, k: tf.nn.conv2d(x, k, 1, padding, dilations=dilations)),
+            tasks,
+            parallel="vectorized",
+        ),
+        autograph=False,
+    )(tasks)
+    oracle = function(lambda x, k: tf.nn.convolution(x, k, 1, padding, dilations=dilations))
+    for index in range(TASKS):
+        for actual, expected in zip(native, oracle([t[index] for t in tasks]), strict=True):
+            np.testing.assert_allclose(actual[index], expected, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("stacked", [(True,), (False,)], ids=str)
 def test_padding_keeps_its_value(stacked):
     tasks, filled = operands([(2, 3)], stacked)

@@ -204,6 +204,55 @@ def test_a_place_that_comes_too_late_goes_to_the_next():
         assert admission.running == 1
 
 
+class LateTurn(threading.Event):
+    """A wait that ends without its place, which comes before the waiter can say so."""
+
+    def wait(self, timeout=None):
+        super().wait()
+        return False
+
+
+def test_a_place_that_comes_as_it_is_given_up_goes_to_the_next(monkeypatch):
+    admission, order = Admission(1, 3), []
+    far = time.monotonic() + 30
+
+    def work(turn_class, name):
+        monkeypatch.setattr("tfmeta.serve.admission.threading.Event", turn_class)
+        try:
+            with admission.slot(far):
+                order.append(name)
+        except ServingError as error:
+            order.append(error.code)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with admission.slot(far):
+            calls = []
+            for turn_class, name in ((LateTurn, "late"), (threading.Event, "next")):
+                calls.append(pool.submit(work, turn_class, name))
+                wait_until(lambda: admission.waiting == len(calls))
+        for call in calls:
+            call.result(timeout=30)
+    assert order == [Code.DEADLINE_EXCEEDED, "next"]
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+def test_a_place_given_up_as_it_comes_with_nobody_behind_is_free(monkeypatch):
+    admission = Admission(1, 3)
+    monkeypatch.setattr("tfmeta.serve.admission.threading.Event", LateTurn)
+
+    def work():
+        with pytest.raises(ServingError), admission.slot(time.monotonic() + 30):
+            pass
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with admission.slot(time.monotonic() + 30):
+            call = pool.submit(work)
+            wait_until(lambda: admission.waiting == 1)
+        call.result(timeout=30)
+    assert (admission.running, admission.waiting) == (0, 0)
+    assert admission.close(timeout=0)
+
+
 def test_a_wait_that_cannot_be_leaves_no_place_behind():
     admission = Admission(1, 3)
     with admission.slot(time.monotonic() + 30):

@@ -277,6 +277,24 @@ def test_a_label_of_a_version_that_is_not_loaded_is_refused(base_path, half_plus
     )
 
 
+def test_a_label_names_its_version_and_not_the_newest(base_path, half_plus_two, half_plus_three):
+    path = base_path(half_plus_two)
+    shutil.copytree(half_plus_three, path / "2")
+    labels = {"stable": 1, "canary": 2}
+    model = ModelConfig("model", str(path), labels, latest=0)
+    server = Server([model], ServerOptions(port=0, rest_api_port=0))
+    with server, Client(server.grpc_address) as client:
+        for label, expected in (("stable", (2.5, 1)), ("canary", (3.5, 2))):
+            request = predict_request("model", X)
+            request.model_spec.version_label = label
+            answer = client.prediction.Predict(request)
+            outputs = tf.make_ndarray(answer.outputs["y"])
+            assert (float(outputs[0]), answer.model_spec.version.value) == expected
+            found = rest_predict(server, "model", {"instances": [1.0]}, f"/labels/{label}")
+            assert found == (200, {"predictions": [expected[0]]})
+        assert value(client) == (3.5, 2)
+
+
 def states_or_none(client):
     try:
         return client.states("model").values()

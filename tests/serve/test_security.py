@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2
 from serving_clients import Client, predict_request, rest, rest_predict
 
 from tfmeta.serve import ModelConfig, Server, ServerOptions
+from tfmeta.serve.api_key import key_agrees
 
 ROOT = pathlib.Path(__file__).parents[2]
 X = {"x": np.float32([1.0])}
@@ -149,6 +150,35 @@ def test_no_request_opens_a_file_or_loads_code(start, base_path, half_plus_two):
 def test_a_key_that_no_client_can_send_is_refused(key):
     with pytest.raises(ValueError, match=r"--api_key_file\) must be one line of printable ASCII"):
         ServerOptions(api_key=key)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_a_key_is_sent_by_the_scheme_bearer_of_any_case(scheme):
+    assert key_agrees(f"{scheme} {KEY}", KEY)
+    assert key_agrees(f"{scheme}  {KEY} ", KEY)  # a header's spaces around a value are no part
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "",
+        KEY,
+        f"Basic {KEY}",
+        f"Token {KEY}",
+        f"Bearers {KEY}",
+        f"Bearer,{KEY}",
+        f"Bearer{KEY}",
+        "Bearer",
+        "Bearer ",
+        f"Bearer {KEY}x",
+        f"Bearer {KEY[:-1]}",
+        f"Bearer {KEY.swapcase()}",
+        f"Bearer Bearer {KEY}",
+    ],
+)
+def test_another_scheme_or_key_is_refused(sent):
+    assert not key_agrees(sent, KEY)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfmeta.tasks import episodes
 from tfmeta.tasks.episodes import classification_stream
 from tfmeta.tasks.pool import Pool
 
@@ -73,6 +74,52 @@ def test_classes_labels_positions_and_images_are_uniform(tasks):
         assert np.abs(found - 600 * p).max() < 5 * np.sqrt(600 * p * (1 - p))
     of_class_b = np.bincount(query[query[..., 0] == 1][:, 1], minlength=7)
     assert of_class_b.min() > 0.6 * of_class_b.mean()
+
+
+def test_every_class_gets_every_label_as_often(tasks):
+    support, support_y, _, _ = tasks
+    pairs = np.zeros((6, 3), int)
+    np.add.at(pairs, (support[..., 0].ravel(), support_y.ravel()), 1)
+    # 600 tasks; a class is in a task under one label with probability 1 / 6.
+    assert np.abs(pairs - 100).max() < 5 * np.sqrt(600 / 6 * 5 / 6)
+
+
+def test_examples_of_a_class_are_in_no_order():
+    (support_x, _, query_x), _ = next(iter(stream(shots=2, queries=2).batch(300)))
+    for images in (numbers(support_x), numbers(query_x)):
+        same = images[:, :-1, 0] == images[:, 1:, 0]
+        ascending = (images[:, :-1, 1] < images[:, 1:, 1])[same].mean()
+        assert 0.35 < ascending < 0.65
+
+
+def test_support_and_query_set_are_in_orders_of_their_own():
+    (_, support_y, _), query_y = next(iter(stream(shots=2, queries=2).batch(300)))
+    # 6! / 2!^3 = 90 orders of labels; with one order for both, all 300 would agree.
+    agreeing = (support_y.numpy() == query_y.numpy()).all(axis=1).sum()
+    assert agreeing < 15
+
+
+def keys_of(monkeypatch, **options):
+    """The keys of all draws of a task."""
+    keys = []
+
+    def recording(key, *arguments):
+        keys.append(key)
+        return draw(key, *arguments)
+
+    draw = episodes.random_bits
+    with monkeypatch.context() as patch:
+        patch.setattr(episodes, "random_bits", recording)
+        stream(rotate=True, **options).sample(0)
+    return set(keys)
+
+
+def test_draws_share_no_key_with_another_purpose_split_seed_or_data_set(monkeypatch):
+    streams = [{}, {"split": "test"}, {"seed": 1}, {"name": "others"}]
+    keys = [keys_of(monkeypatch, **options) for options in streams]
+    # Classes, rotations, examples, order of the support set, order of the query set.
+    assert [len(found) for found in keys] == [5] * 4
+    assert len(set.union(*keys)) == 20
 
 
 def test_the_classes_of_a_task_do_not_depend_on_shots_and_queries():

@@ -64,9 +64,23 @@ def test_more_dimensions_sum_sines_and_keep_the_variance():
     assert abs(spread.mean() - 0.5) < 0.05
 
 
-def test_splits_hold_other_tasks():
-    targets = [tfmeta.tasks.sinusoid(split).sample(0)[1] for split in ("train", "validation")]
-    assert not np.array_equal(*targets)
+def test_splits_hold_other_curves_and_other_inputs():
+    splits = ("train", "validation", "test")
+    for part in range(2):
+        drawn = {tfmeta.tasks.sinusoid_parameters(3, 0, s)[part].numpy().item() for s in splits}
+        assert len(drawn) == 3
+    inputs = [tfmeta.tasks.sinusoid(split, seed=3).sample(0)[0][0].numpy() for split in splits]
+    assert not (inputs[0] == inputs[1]).any()
+    assert not (inputs[1] == inputs[2]).any()
+
+
+def test_amplitude_phase_and_inputs_of_a_task_are_independent():
+    # Two words a task for the curve and for the inputs: draws under one key would be the same.
+    stream = tfmeta.tasks.sinusoid("train", shots=1, queries=1, seed=3)
+    (support_x, _, query_x), _ = next(iter(stream.batch(300)))
+    drawn = [*parameters(range(300)), support_x.numpy(), query_x.numpy()]
+    correlations = np.corrcoef([part.ravel() for part in drawn]) - np.eye(4)
+    assert np.abs(correlations).max() < 5 / 300**0.5
 
 
 def test_an_unknown_split_lists_the_splits():
