@@ -20,6 +20,7 @@ from tfmeta.tasks import TaskStream
 
 # Of the tasks of each split; `small_recipe` leaves them as they are.
 SEEDS = {"train": 0, "validation": 2_000_003, "test": 1_000_003}
+SHOTS = {"validation": 10, "test": 5}
 
 
 @pytest.fixture(scope="module")
