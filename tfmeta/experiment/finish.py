@@ -230,9 +230,10 @@ def export(settings: Settings, learner, folder, normalization=None) -> Path:
 
 
 def _preprocessing(info: dict) -> dict:
-    """How a client's pictures become the network's inputs (`Servable.preprocessing`)."""
+    """How a client's data become the network's inputs (`Servable.preprocessing`)."""
     if "image_shape" not in info:
-        return {}
+        # How rows of a table become the network's inputs (`tasks.encode_rows`).
+        return {name: info[name] for name in ("columns",) if name in info}
     names = ("height", "width", "channels")
     return {
         **dict(zip(names, info["image_shape"], strict=True)),
