@@ -4,6 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Keras' wrapper of loss functions, which `compile` puts around a name or a function.
+WRAPPER = keras.losses.MeanSquaredError.__bases__[0]
+
 
 def loss_of(network, loss, x, y, *, training=False, weights=None):
     """Keras' own loss [] of one set, regularisation and `add_loss` included.

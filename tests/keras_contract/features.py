@@ -1,0 +1,104 @@
+"""What of Keras is compared for every learner: a table that tests and a script run over.
+
+A feature is a function of a registry's entry that gives two arrays: what the learner gives, and
+what stock Keras (or arithmetic by hand) gives. A module named `*_features.py` in this folder adds
+features; `benchmarks.keras_contract` runs each over every learner and stores the largest distance.
+
+Example:
+    @feature("loss: sum", applies=lambda entry: not entry.samples)
+    def summed(entry):
+        return learner_value, keras_value
+"""
+
+import dataclasses
+import importlib
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from tests.conformance import registry
+
+FEATURES = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One feature of Keras.
+
+    Attributes:
+        name: "subject: what", unique.
+        compare: function of a `registry.Learner` to (value, Keras' value), two arrays or lists of
+            arrays of equal shapes.
+        applies: function of a `registry.Learner` to whether the learner has the feature at all.
+        tolerance: of the largest distance, relative to the largest value of Keras or to 1.
+    """
+
+    name: str
+    compare: Callable
+    applies: Callable = lambda entry: True
+    tolerance: float = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What a feature gave for a learner.
+
+    Attributes:
+        value: the learner's number furthest from Keras'; None where the learner refuses.
+        keras: Keras' number there.
+        difference: the largest distance.
+        refused: the sentence of a refusal, or None.
+    """
+
+    value: float | None
+    keras: float | None
+    difference: float | None
+    refused: str | None = None
+
+
+def feature(name, **options):
+    """Decorator that adds a function to `FEATURES`."""
+
+    def add(compare):
+        if name in FEATURES:
+            raise ValueError(f"A feature's name must be new. Received: {name!r}.")
+        FEATURES[name] = Feature(name, compare, **options)
+        return compare
+
+    return add
+
+
+def load():
+    """Imports every `*_features.py` of this folder and returns the table."""
+    for path in sorted(pathlib.Path(__file__).parent.glob("*_features.py")):
+        importlib.import_module(f"{__package__}.{path.stem}")
+    return FEATURES
+
+
+def run(chosen: Feature, entry: registry.Learner) -> Row:
+    """Compares one feature for one learner; a ValueError of the learner is a refusal."""
+    try:
+        found, expected = chosen.compare(entry)
+    except ValueError as error:
+        return Row(None, None, None, str(error).splitlines()[0])
+    found, expected = (_flat(part) for part in (found, expected))
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    distance = np.abs(found - expected)
+    worst = int(np.argmax(distance))
+    return Row(float(found[worst]), float(expected[worst]), float(distance[worst]))
+
+
+def _flat(part):
+    parts = part if isinstance(part, (list, tuple)) else [part]
+    return np.concatenate([np.ravel(np.asarray(each, dtype="float64")) for each in parts])
+
+
+def check(name: str, learner: str) -> Row:
+    """Runs a feature for a learner of the registry, and asserts that it agrees or is refused."""
+    chosen, entry = load()[name], registry.LEARNERS[learner]
+    row = run(chosen, entry)
+    if row.refused is None:
+        limit = chosen.tolerance * max(1.0, abs(row.keras))
+        assert row.difference <= limit, f"{learner}, {name}: {row}"
+    return row

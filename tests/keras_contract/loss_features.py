@@ -1,0 +1,215 @@
+"""Losses, weights and metrics of every learner, on its own answers and in its meta-gradient."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tests.conformance import registry
+from tests.keras_contract import stock
+from tests.keras_contract.features import feature
+
+TASKS = 3
+CLASS_WEIGHT = {0: 1.0, 1: 4.0, 2: 0.5}
+# As many of each query as a whole weight says.
+TIMES = np.array([2, 1, 0, 1, 1])
+K = keras.losses
+HOT = K.CategoricalCrossentropy(from_logits=True)
+
+
+def labelled(entry):
+    """A batch of labelled tasks for evaluation."""
+    return registry.batch("classification", TASKS)
+
+
+def learner_of(entry, loss, **fit):
+    learner = entry(registry.network())
+    learner.compile(keras.optimizers.SGD(1.0), loss, **fit)
+    return learner
+
+
+def one_hot(data):
+    (sx, sy, qx), qy = data
+    eye = np.eye(registry.OUTPUTS)
+    return (sx, eye[sy], qx), eye[qy]
+
+
+def evaluated(entry, loss, data):
+    """(the learner's loss, the mean over tasks of Keras' loss of the learner's answers)."""
+    learner = learner_of(entry, loss)
+    x, y = data
+    found = learner.evaluate(x, y, batch_size=TASKS, verbose=0)
+    answers = answers_of(learner, x)
+    return found, np.mean([keras_loss(loss, *pair) for pair in zip(y, answers, strict=True)])
+
+
+def answers_of(learner, x):
+    return learner.predict(x, batch_size=TASKS, verbose=0)
+
+
+def keras_loss(loss, targets, outputs):
+    loss = K.get(loss)
+    if not isinstance(loss, K.Loss):
+        loss = stock.WRAPPER(loss)
+    return float(loss(tf.constant(targets), tf.constant(outputs)))
+
+
+def gradient(learner, data, weights=None):
+    return [g.numpy() for g in learner.meta_gradient(*data, sample_weight=weights)[0]]
+
+
+SPARSE = K.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@feature("loss: by class")
+def by_class(entry):
+    return evaluated(entry, SPARSE, labelled(entry))
+
+
+@feature("loss: wrapped function")
+def wrapped(entry):
+    loss = stock.WRAPPER(K.sparse_categorical_crossentropy, from_logits=True)
+    return evaluated(entry, loss, labelled(entry))
+
+
+@feature("loss: by name", applies=lambda entry: not entry.classifies)
+def by_name(entry):
+    return evaluated(entry, "mean_squared_error", registry.batch("regression", TASKS))
+
+
+@feature("loss: sum", applies=lambda entry: not entry.classifies)
+def summed(entry):
+    loss = K.MeanSquaredError(reduction="sum")
+    return evaluated(entry, loss, registry.batch("regression", TASKS))
+
+
+@feature("loss: own function", applies=lambda entry: not entry.classifies)
+def own_function(entry):
+    def cubic(y_true, y_pred):
+        return keras.ops.mean(keras.ops.abs(y_true - y_pred) ** 3, axis=-1)
+
+    return evaluated(entry, cubic, registry.batch("regression", TASKS))
+
+
+@feature("loss: label smoothing")
+def smoothed(entry):
+    loss = K.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
+    return evaluated(entry, loss, one_hot(labelled(entry)))
+
+
+@feature("loss: focal")
+def focal(entry):
+    loss = K.CategoricalFocalCrossentropy(from_logits=True)
+    return evaluated(entry, loss, one_hot(labelled(entry)))
+
+
+@feature("loss: ignored class")
+def ignored(entry):
+    (sx, sy, qx), qy = labelled(entry)
+    qy = np.where(np.arange(qy.shape[1]) == 1, 255, qy)
+    loss = K.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
+    return evaluated(entry, loss, ((sx, sy, qx), qy))
+
+
+@feature("loss: ignored support examples")
+def ignored_support(entry):
+    """An ignored support example adapts nothing: as the support set without it."""
+    (sx, sy, qx), _ = labelled(entry)
+    loss = K.SparseCategoricalCrossentropy(from_logits=True, ignore_class=7)
+    last = np.arange(sy.shape[1]) == sy.shape[1] - 1
+    found = answers_of(learner_of(entry, loss), (sx, np.where(last, 7, sy), qx))
+    return found, answers_of(learner_of(entry, loss), (sx[:, :-1], sy[:, :-1], qx))
+
+
+@feature("weights: queries, in the loss")
+def query_weights(entry):
+    x, y = labelled(entry)
+    learner = learner_of(entry, SPARSE)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, y.shape)
+    found = learner.evaluate(x, y, batch_size=TASKS, sample_weight=weights, verbose=0)
+    each = np.asarray(SPARSE.call(tf.constant(y), tf.constant(answers_of(learner, x))))
+    return found, ((each * weights).sum(1) / weights.sum(1)).mean()
+
+
+@feature("weights: queries, in the meta-gradient", tolerance=1e-8)
+def query_weights_gradient(entry):
+    """Queries of whole weights count as so many queries, and those of weight 0 as none."""
+    (sx, sy, qx), qy = entry.batch("classification", TASKS)
+    weights = np.repeat(TIMES[None].astype("float64"), TASKS, axis=0)
+    learner = learner_of(entry, SPARSE)
+    found = gradient(learner, ((sx, sy, qx), qy), weights)
+    repeated = ((sx, sy, np.repeat(qx, TIMES, axis=1)), np.repeat(qy, TIMES, axis=1))
+    return found, gradient(learner, repeated)
+
+
+@feature("weights: support, in the meta-gradient", tolerance=1e-8)
+def support_weights_gradient(entry):
+    (sx, sy, qx), qy = entry.batch("classification", TASKS)
+    times = np.array([2, 1, 1, 1, 1, 0])
+    options = {"batch_size": None} if "batch_size" in entry.settings else {}
+    learner = entry(registry.network(), **options)
+    learner.compile(keras.optimizers.SGD(1.0), SPARSE)
+    weights = np.repeat(times[None].astype("float64"), TASKS, axis=0)
+    found = gradient(learner, ((sx, sy, qx, weights), qy))
+    repeated = ((np.repeat(sx, times, axis=1), np.repeat(sy, times, axis=1), qx), qy)
+    return found, gradient(learner, repeated)
+
+
+@feature("weights: tasks, in the meta-gradient", tolerance=1e-8)
+def task_weights_gradient(entry):
+    data = entry.batch("classification", TASKS)
+    learner = learner_of(entry, SPARSE)
+    weights = np.array([1.0, 0.0, 3.0])
+    found = gradient(learner, data, weights)
+    single = [gradient(learner, data, np.eye(TASKS)[task]) for task in (0, 2)]
+    return found, [0.25 * a + 0.75 * b for a, b in zip(*single, strict=True)]
+
+
+@feature("weights: classes, in the step of fit", tolerance=1e-8)
+def class_weights(entry):
+    x, y = entry.batch("classification", TASKS)
+    learner = learner_of(entry, SPARSE)
+    by_class = np.vectorize(lambda label: CLASS_WEIGHT.get(int(label), 1.0))(y)
+    expected = gradient(learner, (x, y), by_class)
+    before = [np.array(v) for v in learner.parameter_variables]
+    learner.fit(x, y, batch_size=TASKS, class_weight=CLASS_WEIGHT, verbose=0)
+    after = [np.array(v) for v in learner.parameter_variables]
+    return [a - b for a, b in zip(before, after, strict=True)], expected
+
+
+@feature("weights: loss_weights")
+def loss_weights(entry):
+    x, y = labelled(entry)
+    twice, once = (learner_of(entry, SPARSE, loss_weights=w) for w in (2.0, None))
+    options = {"test_inner_steps": 0} if entry.gradient_steps else {}
+    for learner in (twice, once):
+        for name, value in options.items():
+            setattr(learner, name, value)
+    return (
+        twice.evaluate(x, y, batch_size=TASKS, verbose=0),
+        2 * once.evaluate(x, y, batch_size=TASKS, verbose=0),
+    )
+
+
+@feature("metrics: accuracy, F1, AUC of all queries")
+def metrics(entry):
+    def make():
+        return ["accuracy", keras.metrics.F1Score(), keras.metrics.AUC(from_logits=True)]
+
+    (sx, sy, qx), qy = one_hot(labelled(entry))
+    learner = learner_of(entry, HOT, metrics=make())
+    found = learner.evaluate((sx, sy, qx), qy, batch_size=2, verbose=0)[1:]
+    answers = learner.predict((sx, sy, qx), batch_size=2, verbose=0)
+    kept = keras.Sequential([keras.Input((registry.OUTPUTS,)), keras.layers.Identity()])
+    expected = stock.metrics_of(kept, make(), stock.flat(answers), stock.flat(qy))
+    return list(found), list(expected.values())
+
+
+@feature("metrics: weighted")
+def weighted_metrics(entry):
+    x, y = labelled(entry)
+    learner = learner_of(entry, SPARSE, weighted_metrics=["accuracy"])
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, y.shape)
+    found = learner.evaluate(x, y, batch_size=2, sample_weight=weights, verbose=0)[1]
+    answers = learner.predict(x, batch_size=2, verbose=0)
+    right = answers.argmax(-1) == y
+    return found, (right * weights).sum() / weights.sum()

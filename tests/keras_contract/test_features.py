@@ -1,0 +1,27 @@
+"""Every feature of Keras for every learner; the quick tests run one representative of each kind."""
+
+import pytest
+
+from tests.conformance import registry
+from tests.keras_contract import features
+
+TABLE = features.load()
+QUICK = {
+    ("weights: queries, in the meta-gradient", "maml"),
+    ("weights: support, in the meta-gradient", "prototypical_network"),
+    ("loss: ignored class", "first_order_maml"),
+}
+PAIRS = [
+    (name, learner)
+    for name, chosen in TABLE.items()
+    for learner, entry in registry.LEARNERS.items()
+    if chosen.applies(entry)
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "learner"),
+    [pytest.param(*p, marks=() if p in QUICK else pytest.mark.slow, id="-".join(p)) for p in PAIRS],
+)
+def test_a_learner_gives_what_keras_gives_or_refuses(name, learner):
+    features.check(name, learner)
