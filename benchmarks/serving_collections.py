@@ -14,6 +14,7 @@ import time
 from absl import app
 
 from tfmeta.serve import __main__ as command
+from tfmeta.serve import command_flags
 
 
 def note_collections(path):
@@ -34,6 +35,6 @@ def note_collections(path):
 
 if __name__ == "__main__":
     note_collections(os.environ["COLLECTIONS"])
-    command.define_flags()
+    command_flags.define_flags()
     sys.modules["__main__"].__doc__ = command._DOC
     app.run(command.main)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import grpc
@@ -98,23 +99,51 @@ def test_killed_in_the_middle_of_requests_it_serves_again_and_drains_on_sigterm(
         assert call.result().model_spec.version.value == 1
 
 
-def test_a_stop_does_not_wait_for_ever(run, base_path, half_plus_two):
-    process = run(
-        f"--model_base_path={base_path(half_plus_two)}",
-        "--model_name=half",
-        "--port=0",
-        "--rest_api_port=0",
-        "--shutdown_seconds=0.2",
+def test_tf_servings_files_and_flags_are_obeyed_and_a_stop_does_not_wait_for_ever(
+    run, base_path, half_plus_two, tmp_path
+):
+    config, monitoring = tmp_path / "models.config", tmp_path / "monitoring.config"
+    text = (
+        f'model_config_list {{ config {{ name: "NAME" base_path: "{base_path(half_plus_two)}" '
+        'model_platform: "tensorflow" } }'
     )
-    _, address, url = process.ready()
+    config.write_text(text.replace("NAME", "first"))
+    monitoring.write_text('prometheus_config { enable: true path: "/numbers" }')
+    with open(tmp_path / "log", "w") as log:
+        process = run(
+            f"--model_config_file={config}",
+            "--model_config_file_poll_wait_seconds=0.1",
+            f"--monitoring_config_file={monitoring}",
+            f"--grpc_socket_path={tmp_path / 'socket'}",
+            "--grpc_channel_arguments=grpc.max_connection_age_ms=100000,grpc.lb_policy_name=x",
+            "--rest_api_num_threads=4",
+            "--tensorflow_session_parallelism=1",
+            "--port=0",
+            "--rest_api_port=0",
+            "--shutdown_seconds=0.2",
+            stderr=log,
+        )
+    names, address, url = process.ready()
+    assert names == "first"
+    with Client(f"unix:{tmp_path / 'socket'}") as client:  # tensorflow_model_server_test.py:705
+        assert client.predict("first", X)[0]["y"] == 2.5
+    with pytest.raises(urllib.error.HTTPError):
+        metrics(url)
+    config.write_text(text.replace("NAME", "half"))
     with Client(address) as client:
+        wait_until(lambda: answers(client))
         request = predict_request("half", {"rounds": np.int64(10**12)}, "count")
         call = client.prediction.Predict.future(request, timeout=100)
-        wait_until(lambda: BUSY.search(metrics(url)))
+        wait_until(lambda: BUSY.search(metrics(url, "/numbers")))
         begin = time.monotonic()
         assert process.end(signal.SIGTERM) == 1
         assert time.monotonic() - begin < 30
         assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    lines = (tmp_path / "log").read_text().splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    said = [each["flag"] for each in events if each["event"] == "flag_without_effect"]
+    assert said == ["rest_api_num_threads"]
+    assert [each["models"] for each in events if each["event"] == "reload"] == [["half"]]
 
 
 def test_a_second_signal_ends_a_server_that_still_waits(run, base_path, half_plus_two):
@@ -136,8 +165,8 @@ def test_a_second_signal_ends_a_server_that_still_waits(run, base_path, half_plu
         assert call.code() == grpc.StatusCode.UNAVAILABLE
 
 
-def metrics(url):
-    with urllib.request.urlopen(f"{url}/monitoring/prometheus/metrics") as response:
+def metrics(url, path="/monitoring/prometheus/metrics"):
+    with urllib.request.urlopen(url + path) as response:
         return response.read().decode()
 
 
@@ -161,6 +190,7 @@ def answers(client):
         (("--model_base_path=.", "--tls_key_file=setup.py"), 2, "TLS needs a certificate and"),
         (("--model_base_path=.", "--api_key_file=/dev/stdin"), 2, "(--api_key_file) must be one"),
         (("--model_base_path=.", "--tensorflow_intra_op_parallelism=-5"), 2, "at least 0"),
+        (("--model_base_path=.", "--enable_batching"), 2, "--enable_batching is not obeyed by"),
         (("--model_base_pth=.",), 1, "Unknown command line flag"),
     ],
 )

@@ -195,7 +195,7 @@ def test_children_that_are_no_integers_are_ignored(client, tmp_path, base_path, 
 
 
 def test_an_unloaded_version_leaves_memory(client, base_path, half_plus_three):
-    (version,) = client.server.models._models["model"].available()
+    (version,) = client.server.models._set._models["model"].available()
     served = weakref.ref(version.served)
     session = version.served._session
     del version
@@ -263,7 +263,9 @@ def test_without_a_pause_between_looks_there_is_one_look(start, base_path, half_
 
 
 def own_threads(server):
-    return [model._watcher for model in server.models._models.values() if model._watcher.is_alive()]
+    return [
+        model._watcher for model in server.models._set._models.values() if model._watcher.is_alive()
+    ]
 
 
 def test_a_label_of_a_version_that_is_not_loaded_is_refused(base_path, half_plus_two):

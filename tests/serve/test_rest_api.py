@@ -13,7 +13,7 @@ import pytest
 from example_servables import classification_request
 from serving_clients import Client, rest, rest_predict
 
-from tfmeta.serve import metrics
+from tfmeta.serve.configuration import METRICS_PATH
 
 HALF = "half_plus_two"
 AVAILABLE = {
@@ -236,12 +236,12 @@ def test_an_error_has_tf_servings_status_and_words(
 
 
 def test_outside_of_v1_there_is_nothing(served):  # http_server.cc:141, handler_test:173
-    for path in ("/", "/statuspage", "/index", "/v2/models/x", f"{metrics.PATH}/"):
+    for path in ("/", "/statuspage", "/index", "/v2/models/x", f"{METRICS_PATH}/"):
         assert rest(served, "GET", path) == (404, "")
 
 
 def test_a_target_may_name_the_server(served):  # RFC 9112, 3.2.2
-    for path in (f"/v1/models/{HALF}", metrics.PATH):
+    for path in (f"/v1/models/{HALF}", METRICS_PATH):
         assert rest(served, "GET", f"http://any.example:1{path}")[0] == 200
 
 

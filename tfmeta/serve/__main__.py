@@ -1,17 +1,22 @@
 """`python -m tfmeta.serve`: serves exported models over gRPC and REST, for development."""
 
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 
 from absl import app, flags, logging
 
 from tfmeta.quiet_start import import_tensorflow
+from tfmeta.serve import command_flags, tf_serving_flags
+from tfmeta.version import __version__
 
 _DOC = """Serves exported models as TF Serving does, for development, tests and demos.
 
-In production use TF Serving. Flags of TF Serving have its names; export/SERVER.md lists all.
+In production use TF Serving. Flags of TF Serving have its names; export/SERVER.md lists all,
+and docs/guides/serving.md those that have no effect here, or are refused.
 
 Example: python -m tfmeta.serve --model_base_path=exported/sinusoid --model_name=sinusoid
 A page to draw on, with its model: python -m tfmeta.serve --demo
@@ -22,13 +27,17 @@ _NEEDED = ("grpc_health", "prometheus_client", "starlette", "uvicorn")
 
 def main(argv) -> int:
     """Serves until SIGTERM or SIGINT."""
+    if FLAGS.version:
+        print(f"tfmeta {__version__}, TensorFlow {importlib.metadata.version('tensorflow')}")
+        return 0
     try:
         _check(argv)
+        without_effect = tf_serving_flags.check(FLAGS)
         options, config = _options(), _read("model_config_file")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         logging.set_verbosity(logging.WARNING)
         import_tensorflow()
-        return _serve(options, config)
+        return _serve(options, config, without_effect)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -64,16 +73,18 @@ def _check_demo():
         )
 
 
-def _serve(options, config):
+def _serve(options, config, without_effect):
     from tfmeta.serve import logs
     from tfmeta.serve.errors import ServingError
     from tfmeta.serve.server import Server
     from tfmeta.serve.stop_signal import StopSignal
 
     logs.configure(FLAGS.log_level)
+    for name, reason in without_effect:
+        logs.info("flag_without_effect", flag=name, reason=reason)
     stopped = StopSignal()
     try:
-        server = Server(_models(config), options, _routes()).start()
+        server = Server(_models(config), options, _routes(), FLAGS.model_config_file).start()
     except ServingError as error:
         print(f"error: Failed to start server. Error: {error.message}", file=sys.stderr)
         return 1
@@ -131,6 +142,9 @@ def _options():
         "client_timeout_seconds",
         "shutdown_seconds",
         "file_system_poll_wait_seconds",
+        "model_config_file_poll_wait_seconds",
+        "allow_version_labels_for_unavailable_models",
+        "grpc_socket_path",
         "max_num_load_retries",
         "enable_model_warmup",
         "allow_insecure_address",
@@ -141,14 +155,43 @@ def _options():
         raise ValueError("--api_key_file must hold a key. Received: an empty file.")
     return ServerOptions(
         load_retry_interval_seconds=FLAGS.load_retry_interval_micros / 1e6,
-        intra_op_parallelism=FLAGS.tensorflow_intra_op_parallelism,
-        inter_op_parallelism=FLAGS.tensorflow_inter_op_parallelism,
+        intra_op_parallelism=_threads("tensorflow_intra_op_parallelism"),
+        inter_op_parallelism=_threads("tensorflow_inter_op_parallelism"),
+        metrics_path=_metrics_path(),
+        grpc_channel_arguments=_channel_arguments(),
         # What is no ASCII stays visible to the check of the key.
         api_key=key.decode("ascii", "replace").strip() if key else None,
         tls_certificate=_read("tls_certificate_file"),
         tls_key=_read("tls_key_file"),
         **given,
     )
+
+
+def _threads(flag):
+    both = FLAGS.tensorflow_session_parallelism
+    return both if both and not FLAGS[flag].present else getattr(FLAGS, flag)
+
+
+def _metrics_path():
+    from tfmeta.serve.configuration import METRICS_PATH
+    from tfmeta.serve.monitoring_config import read_monitoring_config
+
+    config = _read("monitoring_config_file")
+    return METRICS_PATH if config is None else read_monitoring_config(config)
+
+
+def _channel_arguments():
+    """(name, value) pairs; what looks like an integer is one, as in TF Serving's `server.cc`."""
+    pairs = []
+    for part in filter(None, (FLAGS.grpc_channel_arguments or "").split(",")):
+        name, equals, value = part.partition("=")
+        if not (name and equals):
+            raise ValueError(
+                "--grpc_channel_arguments must be name=value, separated by commas. Received: "
+                f"{part!r}. Write grpc.max_connection_age_ms=2000."
+            )
+        pairs.append((name, int(value) if re.fullmatch(r"[+-]?\d+", value) else value))
+    return tuple(pairs)
 
 
 def _read(flag):
@@ -163,42 +206,8 @@ def _read(flag):
         ) from error
 
 
-def define_flags():
-    """The flags, under TF Serving's names where it has them."""
-    text, whole = flags.DEFINE_string, flags.DEFINE_integer
-    number, switch = flags.DEFINE_float, flags.DEFINE_bool
-    text("model_base_path", None, "Directory of the model's versions.")
-    text("model_name", "default", "What requests call the model.")
-    switch("demo", False, "Serve a page to draw on at / of the REST port, and its model.")
-    text("model_config_file", None, "ModelServerConfig in text form, for several models.")
-    text("address", "127.0.0.1", "Address to bind; beyond loopback TLS and a key are needed.")
-    whole("port", 8500, "gRPC port; 0 for a free one, which is printed.")
-    whole("rest_api_port", 8501, "REST port; 0 for a free one, which is printed.")
-    whole("max_concurrent_requests", None, "Requests computed at once; default: one a core.")
-    whole("max_queued_requests", 64, "Requests that wait; more get RESOURCE_EXHAUSTED.")
-    whole("max_message_bytes", 32 * 2**20, "Largest request and largest tensor.")
-    whole("max_connections", 256, "Open REST connections; more get 503.")
-    number("max_request_seconds", 120.0, "Longest that a request may take.")
-    whole("rest_api_timeout_in_ms", 30_000, "Deadline of a REST request.")
-    switch("rest_api_enable_cors_support", False, "Let pages of other origins call REST.")
-    number("client_timeout_seconds", 20.0, "Longest to send a request or read an answer.")
-    number("shutdown_seconds", 30.0, "How long a stop waits for requests in progress.")
-    number("file_system_poll_wait_seconds", 1.0, "Pause between looks for versions; 0: look once.")
-    whole("max_num_load_retries", 5, "How often a failed version is tried again.")
-    whole("load_retry_interval_micros", 60_000_000, "Pause before each, in microseconds.")
-    switch("enable_model_warmup", True, "Run a version's warmup records before it serves.")
-    whole("tensorflow_intra_op_parallelism", 1, "Threads of an operation; 0: automatic.")
-    whole("tensorflow_inter_op_parallelism", 0, "Operations at once; 0: automatic.")
-    text("api_key_file", None, "File of the key that clients must send.")
-    text("tls_certificate_file", None, "PEM certificate chain for both ports.")
-    text("tls_key_file", None, "PEM private key of the certificate.")
-    switch("allow_insecure_address", False, "Bind beyond loopback without TLS and a key.")
-    flags.DEFINE_enum(
-        "log_level", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"], "Least level logged."
-    )
-
-
 if __name__ == "__main__":
-    define_flags()
+    command_flags.define_flags()
+    flags.adopt_module_key_flags(command_flags)  # for --help
     sys.modules["__main__"].__doc__ = _DOC
     app.run(main)

@@ -3,14 +3,17 @@
 import dataclasses
 import ipaddress
 import os
+import re
 
 from tfmeta.serve.api_key import check_key
 from tfmeta.serve.errors import Code, ServingError
 
 MEBIBYTE = 2**20
+METRICS_PATH = "/monitoring/prometheus/metrics"
 _INT32 = 2**31 - 1  # gRPC's and TensorFlow's options
 _SECONDS = 2_000_000  # gRPC counts milliseconds, in 32 bits
 _THREADS = 2**15
+_PATH = re.compile(r"(?!/v1(/|\Z))(/[\w.\-]+)+", re.ASCII | re.IGNORECASE)
 _BOUNDS = {
     "max_concurrent_requests": (1, _THREADS),
     "max_queued_requests": (0, _THREADS),
@@ -21,6 +24,7 @@ _BOUNDS = {
     "client_timeout_seconds": (0.001, _SECONDS),
     "shutdown_seconds": (0, _SECONDS),
     "file_system_poll_wait_seconds": (0, _SECONDS),
+    "model_config_file_poll_wait_seconds": (0, _SECONDS),
     "max_num_load_retries": (0, _INT32),
     "load_retry_interval_seconds": (0, _SECONDS),
     "intra_op_parallelism": (0, _THREADS),
@@ -64,12 +68,20 @@ class ServerOptions:
         client_timeout_seconds: how long a client may take to send a request or read an answer.
         shutdown_seconds: how long a stopping server waits for requests in progress.
         file_system_poll_wait_seconds: pause between looks at a base path; 0 for one look only.
+        model_config_file_poll_wait_seconds: pause between looks at a server's `config_file`; 0 for
+            none.
+        allow_version_labels_for_unavailable_models: whether a new label may name a version that is
+            not served yet.
         max_num_load_retries: how often a version that fails to load is tried again.
         load_retry_interval_seconds: pause before each; a changed directory is tried at once.
         enable_model_warmup: whether a version's warmup records run before it is available.
         intra_op_parallelism: threads of an operation; 0 for TensorFlow's choice.
         inter_op_parallelism: operations at once; 0 for TensorFlow's choice.
         rest_api_enable_cors_support: whether pages of other origins may call REST.
+        metrics_path: where the REST port shows metrics; None for nowhere.
+        grpc_socket_path: a UNIX socket that gRPC listens on too, or None.
+        grpc_channel_arguments: tuple of (name, value) for the gRPC server, such as
+            ("grpc.max_connection_age_ms", 2000).
         api_key: what clients must send, or None.
         tls_certificate: PEM certificate chain, or None for plain text.
         tls_key: its PEM private key.
@@ -88,12 +100,17 @@ class ServerOptions:
     client_timeout_seconds: float = 20.0
     shutdown_seconds: float = 30.0
     file_system_poll_wait_seconds: float = 1.0
+    model_config_file_poll_wait_seconds: float = 0.0
+    allow_version_labels_for_unavailable_models: bool = False
     max_num_load_retries: int = 5
     load_retry_interval_seconds: float = 60.0
     enable_model_warmup: bool = True
     intra_op_parallelism: int = 1
     inter_op_parallelism: int = 0
     rest_api_enable_cors_support: bool = False
+    metrics_path: str | None = METRICS_PATH
+    grpc_socket_path: str | None = None
+    grpc_channel_arguments: tuple = ()
     api_key: str | None = None
     tls_certificate: bytes | None = None
     tls_key: bytes | None = None
@@ -108,6 +125,11 @@ class ServerOptions:
                 )
         if self.api_key is not None:
             check_key(self.api_key)
+        if self.metrics_path is not None and not _PATH.fullmatch(self.metrics_path):
+            raise ValueError(
+                "metrics_path must be a path of letters, digits, '/', '.', '_', '-', outside of "
+                f"/v1/. Received: {self.metrics_path!r}. Leave it out for {METRICS_PATH}."
+            )
         for name in ("port", "rest_api_port"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 2**16:

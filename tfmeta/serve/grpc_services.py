@@ -1,7 +1,8 @@
 """TF Serving's gRPC services on a `ModelServer`.
 
-`PredictionService` (Predict, GetModelMetadata) and `ModelService` (GetModelStatus) from the
-official protocol buffers, and `grpc.health`. What is not served answers UNIMPLEMENTED.
+`PredictionService` (Predict, GetModelMetadata) and `ModelService` (GetModelStatus,
+HandleReloadConfigRequest) from the official protocol buffers, and `grpc.health`. What is not served
+answers UNIMPLEMENTED.
 """
 
 import concurrent.futures
@@ -12,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -19,9 +21,11 @@ from tensorflow_serving.apis import (
 
 from tfmeta.serve import logs, ports
 from tfmeta.serve.api_key import ApiKey
+from tfmeta.serve.configuration import is_loopback
 from tfmeta.serve.errors import Code, ServingError, invalid, number
 from tfmeta.serve.grpc_calls import MessageWatch
 from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.models_config import models_of
 from tfmeta.serve.served_version import DEFAULT_SIGNATURE
 from tfmeta.serve.tensor_protos import to_array, to_proto
 
@@ -91,7 +95,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, models):
         self._models = models
@@ -105,6 +109,34 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             context,
             lambda *_: status_response(self._models.status(_spec(request, named=False))),
         )
+
+    def HandleReloadConfigRequest(self, request, context):
+        """Serves the models that the request names and no others."""
+        return _answer(self._models, "HandleReloadConfigRequest", request, context, self._reload)
+
+    def _reload(self, request, context):
+        options = self._models.options
+        if not is_loopback(options.address) and not options.api_key:
+            raise ServingError(
+                Code.PERMISSION_DENIED,
+                "A reload names directories of the server, so beyond loopback it needs an API key. "
+                f"Received: address {options.address!r} and no key. Start the server with "
+                "--api_key_file.",
+            )
+        chosen = request.config.WhichOneof("config")
+        if chosen != "model_config_list":
+            raise invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+                "ModelConfigList is currently supported"
+            )
+        try:
+            models = models_of(request.config.model_config_list)
+        except ValueError as error:
+            raise invalid(str(error)) from None
+        self._models.replace_models(models)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = 0
+        return response
 
 
 def metadata_response(spec, version):
@@ -148,6 +180,7 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.server_handshake_timeout_ms", int(options.client_timeout_seconds * 1000)),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                *options.grpc_channel_arguments,
             ],
         )
         self._health = health.HealthServicer()
@@ -184,12 +217,24 @@ class GrpcServer:
         host = ports.host(options.address)
         target = f"[{host}]:{options.port}" if ":" in host else f"{host}:{options.port}"
         try:
-            if options.tls_key is None:
-                return self._server.add_insecure_port(target)
-            pairs = [(options.tls_key, options.tls_certificate)]
-            return self._server.add_secure_port(target, grpc.ssl_server_credentials(pairs))
+            port = self._add(target, options)
         except RuntimeError as error:
             raise ports.refusal(options.address, options.port, "port") from error
+        if options.grpc_socket_path:
+            try:
+                self._add(f"unix:{options.grpc_socket_path}", options)
+            except RuntimeError as error:
+                raise OSError(
+                    "--grpc_socket_path must be a path at which a socket can be made. Received: "
+                    f"{options.grpc_socket_path}. Choose another."
+                ) from error
+        return port
+
+    def _add(self, target, options):
+        if options.tls_key is None:
+            return self._server.add_insecure_port(target)
+        pairs = [(options.tls_key, options.tls_certificate)]
+        return self._server.add_secure_port(target, grpc.ssl_server_credentials(pairs))
 
 
 def _spec(request, named=True):
@@ -218,7 +263,7 @@ def _answer(models, api, request, context, respond):
         failure = ServingError(Code.INTERNAL, "The server failed; its log says where.")
     seconds = time.monotonic() - begin
     code = failure.code if failure else Code.OK
-    name = request.model_spec.name
+    name = "" if api == "HandleReloadConfigRequest" else request.model_spec.name
     if api == "Predict":
         models.metrics.requested(name, code.name, api, "GRPC", seconds)
     logs.request(name if name in models.names else None, api, "GRPC", code.name, seconds)

@@ -8,7 +8,6 @@ import re
 
 import prometheus_client
 
-PATH = "/monitoring/prometheus/metrics"
 _BUCKETS = [10 * 1.8**power for power in range(33)]
 _COUNT = ":tensorflow:serving:request_count"
 _CREATED = re.compile(rb"^(# (HELP|TYPE) )?[:\w]+_created[ {].*\n", re.MULTILINE)
@@ -23,7 +22,7 @@ class Metrics:
     """
 
     def __init__(self, models):
-        self._models = frozenset(models)
+        self._models = set(models)
         self._registry = prometheus_client.CollectorRegistry()
         common = {"registry": self._registry}
         self._requests = prometheus_client.Counter(
@@ -52,6 +51,10 @@ class Metrics:
             )
         }
         prometheus_client.ProcessCollector(registry=self._registry)
+
+    def add_models(self, names):
+        """Counts requests for more models under their names."""
+        self._models.update(names)
 
     def observe_queue(self, running, waiting):
         """Reads the length of the queue from two functions."""

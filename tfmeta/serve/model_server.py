@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import time
 
+from tfmeta.serve import logs
 from tfmeta.serve.admission import Admission
 from tfmeta.serve.errors import Code, ServingError, invalid
 from tfmeta.serve.large_work import collect_all, keep_for_long
 from tfmeta.serve.metrics import Metrics
-from tfmeta.serve.model_versions import ModelVersions, not_found
+from tfmeta.serve.model_set import ModelSet
 from tfmeta.serve.served_version import DEFAULT_SIGNATURE
 
 
@@ -43,22 +44,16 @@ class ModelServer:
     """
 
     def __init__(self, models, options):
-        names = [model.name for model in models]
-        if not names or len(set(names)) < len(names) or "" in names:
-            raise ValueError(
-                f"Models must have names that differ. Received: {names}. Name each once."
-            )
         self.options = options
-        self.metrics = Metrics(names)
-        self._labels = {model.name: dict(model.labels) for model in models}
-        self._models = {model.name: ModelVersions(model, options, self.metrics) for model in models}
+        self.metrics = Metrics([model.name for model in models])
+        self._set = ModelSet(models, options, self.metrics)
         self._admission = Admission(options.max_concurrent_requests, options.max_queued_requests)
         self.metrics.observe_queue(lambda: self._admission.running, lambda: self._admission.waiting)
 
     @property
     def names(self) -> list:
         """Names of the models."""
-        return list(self._models)
+        return self._set.names
 
     def start(self):
         """Loads the models and watches their base paths.
@@ -66,10 +61,7 @@ class ModelServer:
         Raises:
             ServingError: if one cannot be loaded, or a label is one of no loaded version.
         """
-        for model in self._models.values():
-            model.start()
-        for name, labels in self._labels.items():
-            self._check_labels(name, labels.values())
+        self._set.start()
         keep_for_long()
 
     def stop(self) -> bool:
@@ -80,10 +72,21 @@ class ModelServer:
         """
         drained = self._admission.close(self.options.shutdown_seconds)
         if drained:
-            for model in self._models.values():
-                model.stop()
+            self._set.stop()
             collect_all()
         return drained
+
+    def replace_models(self, models):
+        """Serves these models and no others: see `ModelSet.replace`.
+
+        Args:
+            models: list of `ModelConfig`.
+
+        Raises:
+            ServingError: what is wrong with them, or which did not load.
+        """
+        logs.info("reload", models=[model.name for model in models])
+        self._set.replace(models)
 
     def predict(self, spec, inputs, signature_name="", output_filter=(), deadline=None):
         """Runs a signature.
@@ -119,7 +122,10 @@ class ModelServer:
     @contextlib.contextmanager
     def use(self, spec):
         """Holds the version that a request is for."""
-        with self._model(spec).use(self._number(spec)) as version:
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        number = spec.version if spec.label is None else self._set.labelled(spec.name, spec.label)
+        with self._set.use(spec.name, number) as version:
             yield version
 
     def run(self, spec, version, inputs, signature_name="", output_filter=(), deadline=None):
@@ -144,8 +150,8 @@ class ModelServer:
         Raises:
             ServingError: NOT_FOUND for an unknown model or version.
         """
-        model, number = self._models.get(spec.name), spec.version  # labels: ignored, as there
-        found = model.status(number) if model else []
+        number = spec.version  # labels: ignored, as there
+        found = self._set.status(spec.name, number)
         if not found and number is not None:
             raise ServingError(
                 Code.NOT_FOUND, f"Could not find version {number} of model {spec.name}"
@@ -153,30 +159,3 @@ class ModelServer:
         if not found:
             raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {spec.name}")
         return found
-
-    def _model(self, spec):
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        number = self._number(spec)
-        if spec.name not in self._models:
-            asked = f"Specific({spec.name}, {number})" if number is not None else None
-            raise not_found(asked or f"Latest({spec.name})")
-        return self._models[spec.name]
-
-    def _check_labels(self, name, numbers):
-        available = [version.number for version in self._models[name].available()]
-        for number in numbers:
-            if number not in available:  # server_core.cc:580
-                raise ServingError(
-                    Code.FAILED_PRECONDITION,
-                    f"Request to assign label to version {number} of model {name}, which is not "
-                    "currently available for inference",
-                )
-
-    def _number(self, spec):
-        if spec.label is None:
-            return spec.version
-        labels = self._labels.get(spec.name, {})
-        if spec.label not in labels:
-            raise invalid(f"Unrecognized servable version label: {spec.label}")
-        return labels[spec.label]

@@ -54,10 +54,14 @@ class ModelVersions:
         config: `ModelConfig`.
         options: `ServerOptions`.
         metrics: `Metrics`.
+
+    Attributes:
+        config: `ModelConfig` of now.
     """
 
     def __init__(self, config, options, metrics):
-        self._config, self._options, self._metrics = config, options, metrics
+        self.config, self._options, self._metrics = config, options, metrics
+        self._polling = threading.Lock()
         self._lock = threading.Lock()
         self._unused = threading.Condition(self._lock)
         self._versions = {}
@@ -71,12 +75,36 @@ class ModelVersions:
         Raises:
             ServingError: if the base path is missing, or it has versions and none loads.
         """
+        self.look()
+        self.watch()
+
+    def look(self):
+        """Loads what is there.
+
+        Raises:
+            ServingError: if the base path is missing, or it has versions and none loads.
+        """
         self.poll()
         failed = [each for each in self._versions.values() if each.error]
         if failed and not self.available():
             raise failed[-1].error
+
+    def watch(self):
+        """Looks again from time to time."""
         if self._options.file_system_poll_wait_seconds:
             self._watcher.start()  # else that look was the only one (TF Serving's main.cc:173)
+
+    def reconfigure(self, config):
+        """Serves by another version policy, at once.
+
+        Args:
+            config: `ModelConfig` of the same name and base path.
+        """
+        self.config = config
+        try:
+            self.poll()
+        except ServingError as error:  # of the base path; what is loaded stays
+            logs.warning("poll_failed", model=config.name, reason=error.message)
 
     def stop(self):
         """Stops watching and frees all versions; none may be in use."""
@@ -119,8 +147,12 @@ class ModelVersions:
 
     def poll(self):
         """Looks at the base path once, and loads and drops what follows from it."""
-        found = version_directories.find(self._config.base_path, self._config.name)
-        aspired = version_directories.aspired(found, self._config)
+        with self._polling:
+            self._poll()
+
+    def _poll(self):
+        found = version_directories.find(self.config.base_path, self.config.name)
+        aspired = version_directories.aspired(found, self.config)
         for number in aspired:
             if self._should_load(number, found[number]):
                 self._load(number, found[number])
@@ -138,7 +170,7 @@ class ModelVersions:
                 told = None
             except Exception as error:  # a broken disk must not end the watching
                 if str(error) != told:
-                    logs.warning("poll_failed", model=self._config.name, reason=str(error))
+                    logs.warning("poll_failed", model=self.config.name, reason=str(error))
                 told = str(error)
 
     def _take(self, number):
@@ -146,7 +178,7 @@ class ModelVersions:
             good = [each for each in self._sorted() if each.state == AVAILABLE]
             chosen = [each for each in good if number in (None, each.number)]
             if not chosen:
-                name = self._config.name
+                name = self.config.name
                 asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
                 raise not_found(asked)
             chosen[-1].users += 1
@@ -208,7 +240,7 @@ class ModelVersions:
             return 0
         begin = time.monotonic()
         records = warm(served, path, call)
-        self._metrics.warmed(self._config.name, time.monotonic() - begin)
+        self._metrics.warmed(self.config.name, time.monotonic() - begin)
         return records
 
     def _failed(self, version, error):
@@ -242,7 +274,7 @@ class ModelVersions:
         with self._lock:
             version.state = state
         report = logs.warning if "reason" in facts else logs.info
-        report("version", model=self._config.name, version=version.number, state=state, **facts)
+        report("version", model=self.config.name, version=version.number, state=state, **facts)
 
 
 def not_found(asked) -> ServingError:

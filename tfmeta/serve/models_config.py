@@ -28,7 +28,7 @@ def read_models_config(text) -> list:
             "--model_config_file must be a ModelServerConfig in text form. Received: an error at "
             f"{error}. Compare export/models.config."
         ) from error
-    models = [_model(model) for model in config.model_config_list.config]
+    models = models_of(config.model_config_list)
     if not models:
         raise ValueError(
             "--model_config_file must name a model. Received: none in model_config_list."
@@ -36,16 +36,31 @@ def read_models_config(text) -> list:
     return models
 
 
+def models_of(config_list) -> list:
+    """The models of a `ModelConfigList`.
+
+    Args:
+        config_list: the message.
+
+    Returns:
+        List of `ModelConfig`.
+
+    Raises:
+        ValueError: if a model has no name, base path or platform that can be served.
+    """
+    return [_model(model) for model in config_list.config]
+
+
 def _model(model):
     if not model.name or not model.base_path:
         raise ValueError(
-            "Each model of --model_config_file needs a name and a base_path. Received: "
+            "Each model of a ModelServerConfig needs a name and a base_path. Received: "
             f"name {model.name!r}, base_path {model.base_path!r}."
         )
     old = model.model_type == model_server_config_pb2.TENSORFLOW  # how it was said before
     if model.model_platform != _PLATFORM and not (old and not model.model_platform):
         raise ValueError(
-            f"Each model of --model_config_file needs model_platform: {_PLATFORM!r}, as in TF "
+            f"Each model of a ModelServerConfig needs model_platform: {_PLATFORM!r}, as in TF "
             f"Serving. Received: {model.model_platform!r} for {model.name!r}."
         )
     policy, latest, specific = model.model_version_policy, 1, ()

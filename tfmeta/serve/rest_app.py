@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from tfmeta.serve import logs, metrics
+from tfmeta.serve import logs
 from tfmeta.serve.api_key import NO_KEY, key_agrees
 from tfmeta.serve.errors import Code, ServingError, invalid
 from tfmeta.serve.grpc_services import SIGNATURE_DEF, metadata_response, status_response
@@ -65,7 +65,9 @@ def create_app(models, *, routes=()):
         response = await api.answer(Request(scope, receive))
         await response(scope, receive, send)
 
-    app = Starlette(routes=[*routes, Route(metrics.PATH, api.metrics, methods=["GET"])])
+    path = models.options.metrics_path
+    shown = [Route(path, api.metrics, methods=["GET"])] if path else []
+    app = Starlette(routes=[*routes, *shown])
     app.router.default = rest
     app.router.redirect_slashes = False  # it would send to whatever host the client names
     app.add_middleware(_OriginForm)

@@ -3,6 +3,7 @@
 import os
 
 from tfmeta.serve import logs, tls
+from tfmeta.serve.config_watch import ConfigWatch
 from tfmeta.serve.configuration import ModelConfig, ServerOptions
 from tfmeta.serve.grpc_services import GrpcServer
 from tfmeta.serve.model_server import ModelServer
@@ -17,6 +18,8 @@ class Server:
         models: list of `ModelConfig`.
         options: `ServerOptions`.
         routes: more Starlette routes for the REST port, e.g. a page.
+        config_file: the `models.config` that `models` were read from; it is read again every
+            `options.model_config_file_poll_wait_seconds`, and None or 0 is never.
 
     Attributes:
         models: `ModelServer`.
@@ -24,12 +27,19 @@ class Server:
         rest_url: "http://host:port", or None without REST.
     """
 
-    def __init__(self, models, options=None, routes=()):
+    def __init__(self, models, options=None, routes=(), config_file=None):
         options = options or ServerOptions()
         if options.tls_key is not None:
             tls.check(options.tls_certificate, options.tls_key)
         self._started = False
         self.models = ModelServer(models, options)
+        self._config_watch = None
+        if config_file is not None and options.model_config_file_poll_wait_seconds:
+            self._config_watch = ConfigWatch(
+                config_file,
+                options.model_config_file_poll_wait_seconds,
+                self.models.replace_models,
+            )
         self._grpc = GrpcServer(self.models)
         self._rest = None
         if options.rest_api_port is not None:
@@ -77,6 +87,8 @@ class Server:
         self._grpc.start()
         if self._rest:
             self._rest.start()
+        if self._config_watch:
+            self._config_watch.start()
         logs.info("ready", grpc=self.grpc_address, rest=self.rest_url, models=self.models.names)
         return self
 
@@ -88,6 +100,8 @@ class Server:
             where not, threads may be left that only the end of the process ends.
         """
         logs.info("stopping")
+        if self._config_watch:
+            self._config_watch.stop()
         self._grpc.set_ready(False)
         drained = self.models.stop()
         closed = self._grpc.stop(1 if drained else 0)
