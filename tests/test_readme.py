@@ -16,7 +16,10 @@ from tfmeta import recipe
 from tfmeta.export import ExportedModel
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "BUILD.md", "CHANGELOG.md", "export/README.md", "export/SERVER.md")
+DOCUMENTS = (
+    *("README.md", "BUILD.md", "CHANGELOG.md", "export/README.md", "export/SERVER.md"),
+    "docs/guides/serving.md",
+)
 # A block that trains long enough for a result is run shorter.
 SHORTER = {
     "steps_per_epoch=200, epochs=10": "steps_per_epoch=1",
@@ -103,12 +106,19 @@ def test_commands_name_modules_flags_and_recipes_that_exist(document):
 
 
 def defined_flags(source):
-    """Names of the flags that a command and the benchmarks it imports define, and of all have."""
+    """Names of the flags that all commands have, and that this one and what it imports define.
+
+    Flags are looked for in benchmarks and in modules of flags (`tfmeta/serve/command_flags.py`).
+    """
     tree = ast.parse(source.read_text(encoding="utf-8"))
     found = {"gin_param", "help", "helpfull"}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "benchmarks":
             imported = (ROOT / "benchmarks" / f"{alias.name}.py" for alias in node.names)
+            found |= {flag for path in imported for flag in defined_flags(path)}
+        if isinstance(node, ast.ImportFrom) and node.module == "tfmeta.serve":
+            names = [alias.name for alias in node.names if alias.name.endswith("_flags")]
+            imported = (ROOT / "tfmeta" / "serve" / f"{name}.py" for name in names)
             found |= {flag for path in imported for flag in defined_flags(path)}
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             found.add(str(node.args[0].value).removeprefix("--"))
