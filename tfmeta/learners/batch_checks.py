@@ -67,6 +67,23 @@ def check_one_task(learner, support):
         )
 
 
+def check_queries(learner, inputs):
+    """Raises a ValueError unless query inputs of one task are what its network takes.
+
+    Args:
+        learner: a compiled `MetaLearner`.
+        inputs: tensors [Q, ...].
+    """
+    for tensor, expected in _with_expected_shapes(learner.network, "query", inputs):
+        if not _shape(tensor).is_compatible_with([None, *expected]):
+            raise ValueError(
+                "Queries of an adapted model must have the shape "
+                f"[{', '.join(map(str, ('queries', *expected)))}]. Received: "
+                f"{tuple(tensor.shape)}. Pass the queries of one task; of a single example, "
+                "example[np.newaxis]."
+            )
+
+
 def check_query_targets(task):
     """Raises a ValueError where there is nothing to compare the answers to queries with."""
     if task.query.targets is None:

@@ -166,6 +166,7 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             checks.warn_of_logits(function, self.network)
         self._pure.xla = bool(jit_compile)
         self._functions = {}
+        self._metrics_asked = tuple(metrics or ())
         self.optimizer.build(self.parameter_variables)
 
     def call(self, inputs, training=None):

@@ -150,6 +150,35 @@ class MetaSteps:
 
         return self._map_adaptation(one, task)
 
+    def adapted_outputs(self, weights, state, query_inputs, support):
+        """Raw outputs [Q, ...] of one task's queries, given weights that are adapted to it.
+
+        Args:
+            weights: list of tensors, as `adapt_weights` gives them.
+            state: list of tensors, order of `state_variables`.
+            query_inputs: [Q, ...] or dict.
+            support: `Examples`, of what answers need of the support set.
+        """
+        return self.query_outputs(weights, state, query_inputs, support)
+
+    def answer_adapted(self, weights, state, query_inputs, support):
+        """As `adapted_outputs`, compiled: one trace for all tasks of a shape."""
+
+        def answer(weights, state, query, support):
+            return self.adapted_outputs(weights, state, query.inputs, support)
+
+        function = self._compiled("adapted", answer)
+        return function(weights, state, Examples(query_inputs), support)
+
+    def fresh_metrics(self):
+        """The metrics given to `compile`, without what they have counted."""
+        return [
+            type(metric).from_config(metric.get_config())
+            if isinstance(metric, keras.metrics.Metric)
+            else metric
+            for metric in self._metrics_asked
+        ]
+
     def _map_adaptation(self, function, task, keys=None):
         keys = self.task_keys(0, _count(task)) if keys is None else keys
         with tf.control_dependencies(self._assertions(task, self.ways)):

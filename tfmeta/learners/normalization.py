@@ -78,10 +78,14 @@ def _inductive(pure, weights, network_state, query_inputs, support, parallel):
         )
 
     def answer(query):
-        joined = keras.tree.map_structure(
-            lambda many, one: tf.concat([many, tf.cast(one[tf.newaxis], many.dtype)], axis=0),
+        # Leaf by leaf: a map over queries gives a list of inputs as a tuple.
+        pairs = zip(keras.tree.flatten(support.inputs), keras.tree.flatten(query), strict=True)
+        joined = keras.tree.pack_sequence_as(
             support.inputs,
-            query,
+            [
+                tf.concat([many, tf.cast(one[tf.newaxis], many.dtype)], axis=0)
+                for many, one in pairs
+            ],
         )
         example_weights = support.weights
         if example_weights is not None:
