@@ -1,5 +1,8 @@
 """Meta-learning for Keras models, with exact derivatives, served by stock TF Serving."""
 
+import importlib
+import sys
+
 from tfmeta.lazy_names import lazy_names
 
 # Names load when first used, so that a server imports neither Keras nor learners, and
@@ -38,3 +41,9 @@ __getattr__ = lazy_names(__name__, _MODULES)
 
 def __dir__():
     return __all__
+
+
+# `keras.saving.load_model` finds only classes that are registered.
+if "keras" in sys.modules:
+    for _name in ("learners", "networks"):
+        importlib.import_module(f"tfmeta.{_name}")

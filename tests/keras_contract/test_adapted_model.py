@@ -52,21 +52,18 @@ def batch_of_one(structure):
 
 
 KINDS = {
-    "transductive": lambda: (tfmeta.MAML(network(), 0.1, 2), None),
     "inductive": lambda: (tfmeta.MAML(network(), 0.1, 2, normalization="inductive"), None),
+    "dict of inputs": lambda: (tfmeta.MAML(network_of_two_inputs(dict), 0.1), dict),
+    "samples": lambda: (tfmeta.BMAML(network(), 0.1, particles=2, normalization="running"), None),
+}
+OTHERS = {
+    "transductive": lambda: (tfmeta.MAML(network(), 0.1, 2), None),
     "running": lambda: (tfmeta.MAML(network(), 0.1, 2, normalization="running"), None),
-    "dict of inputs": lambda: (
-        tfmeta.MAML(network_of_two_inputs(dict), 0.1, normalization="inductive"),
-        dict,
-    ),
-    "list of inputs": lambda: (
+    "comparison": lambda: (tfmeta.MatchingNetwork(network()), None),
+    "list, inductive": lambda: (
         tfmeta.MAML(network_of_two_inputs(list), 0.1, normalization="inductive"),
         list,
     ),
-    "samples": lambda: (tfmeta.BMAML(network(), 0.1, particles=2, normalization="running"), None),
-    "comparison": lambda: (tfmeta.MatchingNetwork(network()), None),
-}
-OTHERS = {
     "samples, transductive": lambda: (tfmeta.BMAML(network(), 0.1, particles=2), None),
     "PLATIPUS": lambda: (tfmeta.PLATIPUS(network(), 0.1, samples=2), None),
     "LLAMA": lambda: (tfmeta.LLAMA(network(), 0.1), None),
@@ -80,7 +77,10 @@ OTHERS = {
     "iMAML": lambda: (tfmeta.IMAML(network(), 0.1, 2), None),
     "FineTuning": lambda: (tfmeta.FineTuning(network(), classes=5), None),
     "prototypes": lambda: (tfmeta.PrototypicalNetwork(network()), None),
-    "dict, transductive": lambda: (tfmeta.MAML(network_of_two_inputs(dict), 0.1), dict),
+    "dict, inductive": lambda: (
+        tfmeta.MAML(network_of_two_inputs(dict), 0.1, normalization="inductive"),
+        dict,
+    ),
     "list, running": lambda: (
         tfmeta.MAML(network_of_two_inputs(list), 0.1, normalization="running"),
         list,
