@@ -43,18 +43,21 @@ _PATIENCE_SECONDS = 300
 _HERE = pathlib.Path(__file__).parent
 
 
-def longest_gap(answered, begin, end) -> float:
+def longest_gap(answered, begin, end) -> tuple:
     """The longest interval between two answers, of those that overlap a span of time.
 
     Example:
 
         >>> longest_gap([0.0, 1.0, 4.0, 4.5], begin=2.0, end=4.5)
-        3.0
+        (3.0, 1.0)
 
     Args:
         answered: times of answers, in any order; some before `begin` and after `end`.
         begin: of the span.
         end: of the span.
+
+    Returns:
+        (seconds, when the interval began).
 
     Raises:
         ValueError: if no answer came before the span or none after it, so that the gap is open.
@@ -67,7 +70,9 @@ def longest_gap(answered, begin, end) -> float:
         )
     first = np.searchsorted(times, begin, side="right") - 1
     last = np.searchsorted(times, end, side="left")
-    return float(np.max(np.diff(times[first : last + 1]), initial=0.0))
+    gaps = np.diff(times[first : last + 1])
+    longest = int(np.argmax(gaps))
+    return float(gaps[longest]), float(times[first + longest])
 
 
 def swap_figures(answers, loading, available, seconds_before, seconds_after) -> dict:
@@ -83,15 +88,15 @@ def swap_figures(answers, loading, available, seconds_before, seconds_after) -> 
     times = [end for end, _, _ in answers]
     calm = [s for end, s, _ in answers if loading - seconds_before <= end < loading]
     p99 = float(np.percentile(calm, 99))
-    gap = longest_gap(times, loading, available + seconds_after)
+    gap, began = longest_gap(times, loading, available + seconds_after)
+    calm_gap, _ = longest_gap(times, max(loading - seconds_before, min(times)), loading)
     return {
         "requests_before": len(calm),
         "p99_before_ms": round(p99 * 1e3, 2),
-        "longest_gap_before_ms": round(
-            longest_gap(times, max(loading - seconds_before, min(times)), loading) * 1e3, 2
-        ),
+        "longest_gap_before_ms": round(calm_gap * 1e3, 2),
         "gap_ms": round(gap * 1e3, 2),
         "gap_of_p99": round(gap / p99, 2),
+        "gap_after_loading_seconds": round(began - loading, 2),
         "loading_to_available_seconds": round(available - loading, 2),
         "failed_requests": sum(code != "OK" for _, _, code in answers),
     }

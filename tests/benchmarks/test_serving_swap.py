@@ -8,12 +8,12 @@ from benchmarks.serving_swap import longest_gap, summary, swap_figures
 @pytest.mark.parametrize(
     ("answered", "begin", "end", "gap"),
     [
-        ([0, 1, 2, 3, 4], 1, 3, 1),
-        ([0, 1, 4, 5], 2, 3, 3),  # the whole span lies within one interval
-        ([0, 3, 4, 5], 2, 4.5, 3),  # one that began before counts whole
-        ([0, 1, 2, 6], 1, 3, 4),  # and one that ends after
-        ([0, 9, 10, 11, 20], 10, 11, 1),  # others do not
-        ([4, 0, 1], 2, 3, 3),  # in any order, of several clients
+        ([0, 1, 2, 3, 4], 1, 3, (1, 1)),
+        ([0, 1, 4, 5], 2, 3, (3, 1)),  # the whole span lies within one interval
+        ([0, 3, 4, 5], 2, 4.5, (3, 0)),  # one that began before counts whole
+        ([0, 1, 2, 6], 1, 3, (4, 2)),  # and one that ends after
+        ([0, 9, 10, 11, 20], 10, 11, (1, 10)),  # others do not
+        ([4, 0, 1], 2, 3, (3, 1)),  # in any order, of several clients
     ],
 )
 def test_the_longest_gap_overlaps_the_span(answered, begin, end, gap):
@@ -34,6 +34,7 @@ def test_the_figures_of_a_swap_are_those_of_its_clients():
     assert figures["p99_before_ms"] == 10
     assert figures["gap_ms"] == 1000
     assert figures["gap_of_p99"] == 100
+    assert figures["gap_after_loading_seconds"] == 1
     assert figures["failed_requests"] == 1
     assert figures["loading_to_available_seconds"] == 0.9
     good = {**figures, "gap_of_p99": 2.9, "failed_requests": 0, "longest_collection_ms": 1.0}

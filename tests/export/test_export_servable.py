@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import subprocess
 
 import numpy as np
 import pytest
@@ -235,3 +236,19 @@ def test_a_servable_of_unknown_kind_says_what_there_is():
     with pytest.raises(ValueError, match="link must be one of softmax, sigmoid, identity"):
         regression(link="probit")
     assert regression().named_inputs == {"": InputSpec((1,), "float32")}
+
+
+def test_a_version_carries_checksums_that_sha256sum_reads(exported):
+    path = exported("regression").path
+    done = subprocess.run(
+        ["sha256sum", "-c", "--strict", "assets.extra/SHA256SUMS"],
+        cwd=path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    checked = {line.split(":")[0] for line in done.stdout.splitlines()}
+    files = {
+        str(file.relative_to(path)) for file in pathlib.Path(path).rglob("*") if file.is_file()
+    }
+    assert checked == {file for file in files if not file.startswith("assets.extra/")}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.export.checksums import write_checksums
 from tfmeta.export.description import library_versions, plain, write_description
 from tfmeta.export.guards import Guards
 from tfmeta.export.version_directory import new_version
@@ -221,6 +222,7 @@ def export_policy(
                 lambda run: _answered(run, signatures, sizes),
                 default=signatures.serving_default,
             )
+        write_checksums(directory.path)
     return str(directory.path)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfmeta.export.checksums import write_checksums
 from tfmeta.export.description import describe, write_description
 from tfmeta.export.limits import Limits
 from tfmeta.export.signatures import Signatures
@@ -72,6 +73,7 @@ def export_servable(
         sizes = [(min(support, max_support), min(query, max_query)) for support, query in sizes]
         if sizes:
             write_warmup(directory.path, servable, signatures, sizes)
+        write_checksums(directory.path)
     return str(directory.path)
 
 

@@ -11,7 +11,7 @@ import pathlib
 import threading
 import time
 
-from tfmeta.serve import logs, low_priority, version_directories
+from tfmeta.serve import checksums, logs, low_priority, version_directories
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.large_work import release_memory
 from tfmeta.serve.native_session import directly
@@ -156,11 +156,26 @@ class ModelVersions:
         for number in aspired:
             if self._should_load(number, found[number]):
                 self._load(number, found[number])
+        self._note_replaced_files()
         good = [each.number for each in self.available()]
         if not aspired or any(number in aspired for number in good):
             for version in self.available():
                 if version.number not in aspired:
                     self._unload(version)
+
+    def _note_replaced_files(self):
+        """As in TensorFlow Serving a loaded version stays as it was loaded; the log says so."""
+        for version in self.available():
+            files = version_directories.files(version.path)
+            if files and files != version.seen_files:
+                version.seen_files = files
+                logs.warning(
+                    "version_changed",
+                    model=self._config.name,
+                    version=version.number,
+                    reason="The files of a loaded version changed; it is served as it was loaded. "
+                    "Give the new files a new version number.",
+                )
 
     def _watch(self):
         told, pause = None, max(self._options.file_system_poll_wait_seconds, _SHORTEST_PAUSE)
@@ -223,6 +238,7 @@ class ModelVersions:
 
     def _warmed_version(self, path, call):
         """(`ServedVersion`, number of its warmup records)."""
+        checksums.check(path)
         options = self._options
         served = ServedVersion(
             path, options.intra_op_parallelism, options.inter_op_parallelism, call
