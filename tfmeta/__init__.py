@@ -1,9 +1,7 @@
 """Meta-learning for Keras models, with exact derivatives, served by stock TF Serving."""
 
-import importlib
-import sys
-
 from tfmeta.lazy_names import lazy_names
+from tfmeta.quiet_start import watch_imports
 
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
@@ -43,7 +41,4 @@ def __dir__():
     return __all__
 
 
-# `keras.saving.load_model` finds only classes that are registered.
-if "keras" in sys.modules:
-    for _name in ("learners", "networks"):
-        importlib.import_module(f"tfmeta.{_name}")
+watch_imports()
