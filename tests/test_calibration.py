@@ -198,3 +198,17 @@ def test_where_every_task_diverged_nothing_is_known(loss):
     assert found["calibration_error"] is None
     assert found["negative_log_likelihood"] == {"mean": None, "interval95": None}
     assert json.dumps(found, allow_nan=False)
+
+
+def test_queries_of_the_ignored_class_are_not_judged():
+    probabilities = np.array([[[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]]], "float32")
+    learner = EchoOfQueries()
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=9)
+    learner.loss_function = types.SimpleNamespace(loss=loss)
+    labels = np.array([[0, 9, 1]])
+    batch = (probabilities, labels, probabilities), labels
+    found = calibration.calibrate(learner, tf.data.Dataset.from_tensors(batch).unbatch(), 1)
+    by_hand = -np.mean(np.log([0.7, 0.4]))
+    assert found["negative_log_likelihood"]["mean"] == pytest.approx(by_hand, rel=1e-5)
+    assert [b["count"] for b in found["bins"]] == [1, 1]
+    assert found["calibration_error"] == pytest.approx((0.3 + 0.6) / 2, rel=1e-5)

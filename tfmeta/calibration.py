@@ -56,8 +56,15 @@ def calibrate(
     for x, y, *weights in batches:
         samples = sampled_predictions(learner, likelihood, x, inner_steps)
         judged, likelihoods = measure(samples, np.asarray(y), deviation)
-        counts = np.asarray(weights[0]) > 0 if weights else np.ones(likelihoods.shape[:2], bool)
-        found.append((judged, likelihoods, counts))
+        counts = _counted(likelihood.kind, np.asarray(y), likelihoods, *weights)
+        size = likelihoods[0].size  # of a task's elements: queries, or pixels of queries
+        found.append(
+            (
+                judged.reshape(len(judged), size, -1),
+                likelihoods.reshape(-1, size),
+                counts.reshape(-1, size),
+            )
+        )
         if report:
             report(len(found) * tasks_per_batch)
     judged, likelihoods, counts = (
@@ -70,6 +77,17 @@ def calibrate(
     if likelihood.link == "identity":
         return {**found, **coverage(judged), "noise": float(deviation)}
     return {**found, **reliability(judged[..., 0], judged[..., 1])}
+
+
+def _counted(kind, targets, likelihoods, weights=None):
+    """Which elements of queries count, bool of the likelihoods' shape [T, Q, ...]."""
+    counts = np.ones(likelihoods.shape, bool)
+    if weights is not None:
+        weights = np.asarray(weights)
+        counts &= weights.reshape(weights.shape + (1,) * (counts.ndim - weights.ndim)) > 0
+    if kind.ignore_class is not None:
+        counts &= targets.reshape(counts.shape) != kind.ignore_class
+    return counts
 
 
 def _mean(values) -> dict:
@@ -166,6 +184,7 @@ def _classified(samples, targets, noise):
     if targets.shape == mean.shape:
         targets = targets.argmax(axis=-1)
     targets = targets.reshape(mean.shape[:-1]).astype(int)
-    chosen = np.take_along_axis(mean, targets[..., None], axis=-1)[..., 0]
+    known = np.clip(targets, 0, mean.shape[-1] - 1)  # an ignored label has no column
+    chosen = np.take_along_axis(mean, known[..., None], axis=-1)[..., 0]
     logs = np.log(np.maximum(chosen, _LEAST))
     return np.stack([mean.max(axis=-1), mean.argmax(axis=-1) == targets], axis=-1), logs
