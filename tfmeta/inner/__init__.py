@@ -1,6 +1,7 @@
 """Adaptation as a pure function of weights: networks, losses, optimisers, loops, derivatives."""
 
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
+from tfmeta.inner.constraints import Projection
 from tfmeta.inner.exact import exact_derivatives, portable_operations
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import (
@@ -36,6 +37,7 @@ __all__ = [
     "FullPrecision",
     "KroneckerPrecision",
     "LossKind",
+    "Projection",
     "PureNetwork",
     "SetLoss",
     "all_finite",

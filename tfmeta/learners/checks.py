@@ -49,6 +49,21 @@ def check_layers(pure):
         inner.refuse(pure.network, pure.study, pure.dropout)
 
 
+def check_constraints(paths, reason):
+    """Raises a ValueError where weights that adapt have constraints that a learner cannot keep.
+
+    Args:
+        paths: of the weights that adapt and have a constraint.
+        reason: None where they are kept, else why they are not, a clause.
+    """
+    if paths and reason:
+        raise ValueError(
+            f"Weight constraints must hold for adapted weights, but {reason}. Received: "
+            f"constraints of {', '.join(paths)}. Leave the constraints out, leave these weights "
+            "out by `adapted=`, or take tfmeta.MAML."
+        )
+
+
 def check_options(
     *,
     inner_steps=0,

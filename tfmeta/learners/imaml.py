@@ -32,6 +32,7 @@ class IMAML(MetaLearner):
     """
 
     second_order = True
+    breaks_constraints = "the implicit gradient is of a minimum without bounds"
 
     def __init__(
         self,

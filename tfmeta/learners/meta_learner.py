@@ -99,6 +99,9 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         checks.check_layers(self._pure)
         self.updates_state = normalization == "running" or bool(self._pure.moving)
         self._adapted = inner.select(self._pure.paths, adapted, argument="adapted")
+        adapted_variables = [network.trainable_variables[index] for index in self._adapted]
+        self._projection = inner.Projection(adapted_variables)
+        checks.check_constraints(self._projection.paths, self.breaks_constraints)
         self._rates = inner.by_pattern(self.adapted_paths, inner_rate, argument="inner_rate")
         checks.check_rates([] if inner_rate is None else self._rates)
         self.wrapped_paths = tuple(self._pure.paths)

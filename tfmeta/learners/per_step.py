@@ -36,12 +36,20 @@ def earlier_rows(owner, variables, steps, prefix, *, trainable):
             dtype=variable.dtype,
             initializer="zeros",
             trainable=trainable,
+            constraint=_of_rows(variable.constraint),
             name=f"{prefix}_{number}",
         )
         value = tf.convert_to_tensor(variable)
         rows.assign(tf.tile(value[tf.newaxis], [steps - 1] + [1] * value.shape.rank))
         made.append(rows)
     return made
+
+
+def _of_rows(constraint):
+    """A constraint of rows [n, ...], each of which a variable's own constraint holds for."""
+    if constraint is None:
+        return None
+    return lambda rows: tf.stack([constraint(row) for row in tf.unstack(rows)])
 
 
 def normalization_positions(network):

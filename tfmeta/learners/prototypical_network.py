@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners import checks
 from tfmeta.learners.comparison_learner import NEVER, ComparisonLearner
 from tfmeta.learners.episodic_training import EpisodicTraining
 from tfmeta.learners.pure_functions import Adaptation
@@ -38,6 +39,10 @@ class PrototypicalNetwork(EpisodicTraining, ComparisonLearner):
     def __init__(self, network, **options):
         super().__init__(network, **options)
         self._adapted = list(self._head_indices)
+        head = [network.trainable_variables[index] for index in self._head_indices]
+        checks.check_constraints(
+            inner.Projection(head).paths, "prototypes set the head without regard to them"
+        )
 
     def compare(self, query, support, memberships):
         """-||f(x) - c_k||^2 + ||f(x)||^2, of queries [Q, F] for each class [Q, ways]."""

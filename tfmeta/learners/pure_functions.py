@@ -62,6 +62,8 @@ class PureFunctions:
     second_order = False
     # Whether the meta-gradient is one of query losses, which weights of queries change.
     learns_from_queries = True
+    # Why adapted weights cannot keep constraints: a clause, or None where they do.
+    breaks_constraints = None
     updates_state = False
     chains_state = False
 
@@ -130,6 +132,7 @@ class PureFunctions:
                 gradients = [tf.stop_gradient(value) for value in gradients]
             step_rates = self._rates_of_step(index, learned or rates)
             moved, slots = self.inner_optimizer.update(current, gradients, slots, step_rates)
+            moved = self._projection(moved, held=first_order)
             return [*moved, *slots], loss
 
         def adapted(done, carry):

@@ -20,6 +20,8 @@ class WeightSamples:
     What it uses beside what `PureFunctions` does: `samples` (n), `likelihood`.
     """
 
+    breaks_constraints = "samples of weights are drawn without regard to them"
+
     def adapt_weights(
         self,
         parameters,
