@@ -101,3 +101,18 @@ def test_a_t_net_of_a_subclassed_model_is_refused():
 
     with pytest.raises(ValueError, match=r"functional or sequential.*Own"):
         networks.t_net(Own())
+
+
+def test_filling_counts_in_no_mean_of_a_text():
+    network = networks.text_mean(ways=3, length=4)
+    short = np.array([[7, 9, 0, 0], [7, 9, 7, 9]])
+    np.testing.assert_allclose(*network(short).numpy(), rtol=1e-5)
+
+
+def test_windows_are_halved_block_by_block():
+    network = networks.window_conv(ways=4, window_shape=(50, 6), filters=8, blocks=2)
+    assert [network.get_layer(f"conv_{k}").output.shape for k in (1, 2)] == [
+        (None, 25, 8),
+        (None, 13, 8),
+    ]
+    assert network.output_shape == (None, 4)

@@ -21,6 +21,8 @@ PUBLIC = [
     "mini_imagenet",
     "omniglot",
     "sales_table",
+    "sensor_windows",
+    "short_texts",
     "sinusoid",
     "sinusoid_parameters",
 ]

@@ -6,6 +6,7 @@ from tfmeta.tasks.from_table import decode_targets, encode_rows, from_table
 from tfmeta.tasks.from_tasks import from_tasks
 from tfmeta.tasks.glyphs import glyphs
 from tfmeta.tasks.image_folder import ImageFolder, load_image_folder
+from tfmeta.tasks.made_up import sensor_windows, short_texts
 from tfmeta.tasks.mini_imagenet import mini_imagenet
 from tfmeta.tasks.omniglot import omniglot
 from tfmeta.tasks.sales import sales_table
@@ -29,6 +30,8 @@ __all__ = [
     "mini_imagenet",
     "omniglot",
     "sales_table",
+    "sensor_windows",
+    "short_texts",
     "sinusoid",
     "sinusoid_parameters",
 ]
