@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import tempfile
 import time
@@ -23,11 +24,12 @@ import time
 import tensorflow as tf
 from absl import app, flags
 
-from benchmarks.serving_bad_requests import BadRequests
+from benchmarks.serving_bad_versions import BadVersions, wait
 from benchmarks.serving_process import NAME, PREDICT, ServerProcess
 
 _WRITE = flags.DEFINE_bool("write", False, "Write results/serving_faults.json.")
 _SCALE = flags.DEFINE_float("scale", 1.0, "Repetitions, of those in the sources.")
+_ONLY = flags.DEFINE_string("only", "", "Regular expression of the faults to run; default: all.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often all of it runs.")
 
 _CLIENT_SECONDS = 2.0
@@ -36,12 +38,11 @@ _FLAGS = (
     "--file_system_poll_wait_seconds=0.1",
     "--max_queued_requests=16",
 )
-_PATIENCE_SECONDS = 300
 _KILLS = 5
 
 
-class Faults(BadRequests):
-    """Faults of clients, files and the process itself, beside those of requests."""
+class Faults(BadVersions):
+    """Faults of clients, files and the process itself, beside those of requests and versions."""
 
     def fault_clients_that_send_slowly(self):
         head = b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
@@ -91,31 +92,28 @@ class Faults(BadRequests):
                 lambda path: os.truncate(next(path.glob("variables/*.data-*")), 999),
                 shutil.rmtree,
             ),
-            start=self._unused_version(),
+            start=self.unused_version(),
         ):
             beside, target = self.base / f".{number}", self.base / str(number)
             shutil.copytree(self.base / "1", beside)
             spoil(beside)
             beside.mkdir(exist_ok=True)
             beside.rename(target)
-            _wait(lambda number=number: self.server.states().get(number, "?")[0] == "END")
+            wait(lambda number=number: self.server.states().get(number, "?")[0] == "END")
             _, message = self.server.states()[number]
             seen["reported" if message else "silent"] += 1
             shutil.rmtree(target)
         return seen
 
     def fault_versions_that_come_and_go(self):
-        for number in itertools.islice(itertools.count(self._unused_version()), 6):
+        for number in itertools.islice(itertools.count(self.unused_version()), 6):
             beside = self.base / f".{number}"
             shutil.copytree(self.base / "1", beside)
             beside.rename(self.base / str(number))
-            _wait(lambda number=number: self.server.states().get(number, "?")[0] == "AVAILABLE")
+            wait(lambda number=number: self.server.states().get(number, "?")[0] == "AVAILABLE")
             shutil.rmtree(self.base / str(number))
-            _wait(lambda number=number: self.server.states()[number][0] == "END")
+            wait(lambda number=number: self.server.states()[number][0] == "END")
         return {"served": 6}
-
-    def _unused_version(self):
-        return max(self.server.states()) + 1
 
     def fault_directory_removed_and_back(self):
         elsewhere = self.base.with_name("elsewhere")
@@ -144,14 +142,6 @@ def _ending(connection):
         except OSError:
             return "cut off"
         return f"{first[9:12].decode()}, closed" if first else "cut off"
-
-
-def _wait(condition):
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the server did not notice")
-        time.sleep(0.05)
 
 
 def _export(folder):
@@ -183,10 +173,11 @@ def _run(base_path):
         faults = Faults(server, base_path, _SCALE.value)
         assert faults.good_answer() == "OK"
         found, memory = {}, []
-        for _ in range(_KILLS):
+        for _ in range(_KILLS if not _ONLY.value else 0):
             _try(found, server, faults, "killed_and_restarted")
         start = server.resident_mib
         names = [name for name in dir(faults) if name.startswith("fault_")]
+        names = [name for name in names if re.search(_ONLY.value, name)]
         for _ in range(_ROUNDS.value):
             for name in names:
                 _try(found, server, faults, name)

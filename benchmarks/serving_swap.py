@@ -294,6 +294,7 @@ def main(_):
         "load_average_before": [round(value, 2) for value in load],
         "tensorflow": tf.__version__,
         "clients": list(CLIENTS),
+        "seconds": {"before": _SECONDS.value, "after": _AFTER.value},
         "models": models,
     }
     print(json.dumps(found, indent=1))
