@@ -34,6 +34,7 @@ ROOM_OF = {
     "tfmeta.config": "runs",
     "tfmeta.experiment": "runs",
     "tfmeta.recipe": "runs",
+    "tfmeta.interrupts": "ground",
     "tfmeta.lazy_names": "ground",
     "tfmeta.quiet_start": "ground",
     "tfmeta.settings": "runs",

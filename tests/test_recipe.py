@@ -118,3 +118,19 @@ def test_a_changed_macro_is_a_difference_where_it_is_used_in_training():
     assert _differences(old, old.replace("k = 1", "k = 2")) == ["omniglot.shots: 1 -> 2"]
     only_evaluation = "k = 1\nevaluate.tasks = %k\n"
     assert _differences(only_evaluation, only_evaluation.replace("1", "2")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train.loss = mse", r"did you mean train\.loss = 'mse'\? Write @mse"),
+        ("train.metrics = [accuracy]", r"\['accuracy'\]"),
+        ("train.learner = MAML()", r"did you mean train\.learner = @MAML\(\)\?"),
+        ("train.loss = keras.losses.Huber", r"'keras\.losses\.Huber'\? Write @Huber"),
+        ("run.deterministic = false", r"did you mean False\?"),
+    ],
+)
+def test_a_word_without_quotes_gets_what_it_may_stand_for(text, said):
+    with pytest.raises(RecipeError, match=said) as error:
+        parse_recipe(text, "--gin_param")
+    assert "ast." not in str(error.value)

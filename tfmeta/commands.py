@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from tfmeta.interrupts import Interrupts
 from tfmeta.quiet_start import import_tensorflow
 from tfmeta.recipe import RecipeError
 
@@ -44,7 +45,11 @@ def _in_words(main: Callable[[], int], argv: list[str]) -> int:
             )
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # absl's commands print all of TensorFlow's.
-        return main()
+        with Interrupts():
+            return main()
+    except KeyboardInterrupt:
+        print("Stopped by SIGINT.", file=sys.stderr)
+        return 130
     except (RecipeError, FileNotFoundError, FileExistsError, PermissionError) as error:
         if os.environ.get("TFMETA_TRACEBACK") == "1":
             raise

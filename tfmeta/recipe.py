@@ -16,6 +16,7 @@ from typing import Any
 
 from gin import config_parser
 
+_UNREAD_WORD = re.compile(r"Failed to parse token '([^']+)'")
 # Bindings that may change from one session of a run to the next: they leave the weights alone.
 FREE_TO_CHANGE = ("evaluate", "export", "log", "validate")
 
@@ -200,11 +201,34 @@ def _statements(source: Source) -> Iterator[Any]:
         line = getattr(error, "lineno", None)
         place = f"{source.name}:{line}" if line else source.name
         said = (getattr(error, "text", None) or source.text.strip()[:200]).strip()
+        # gin's own words, without Python's of its syntax tree; a word it could not read.
+        reason = error.args[0].strip().splitlines()[-1].strip()
+        word = _UNREAD_WORD.search(reason)
+        if word:
+            reason = _meant(said, word[1])
         raise RecipeError(
             f"A binding must read name.argument = value, with text in quotes. Received: {said!r} "
-            f"in {place} ({error.args[0].strip()}). In a shell, put the whole of it in quotes: "
+            f"in {place} ({reason}). In a shell, put the whole of it in quotes: "
             "--gin_param=\"from_directory.path='images'\"."
         ) from error
+
+
+def _meant(binding: str, word: str) -> str:
+    """What a word without quotes may stand for, as the whole binding would be written."""
+    constants = {"true": "True", "false": "False", "none": "None", "null": "None"}
+    if word.lower() in constants:
+        return f"did you mean {constants[word.lower()]}?"
+    name, _, value = binding.partition("=")
+    # The whole word, of which gin names the part before a dot.
+    whole = re.search(rf"{re.escape(word)}[\w.]*", value)
+    whole = whole[0] if whole else word
+    last = whole.rpartition(".")[2]
+    if f"{whole}(" in value:
+        return f"did you mean {name.strip()} = @{last}()?"
+    return (
+        f"did you mean {name.strip()} ={value.replace(whole, repr(whole), 1)}? Write @{last} for a "
+        f"class or function, @{last}() for what it gives, %{last} for a macro"
+    )
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 
 import keras
@@ -61,7 +62,13 @@ def build_learner(settings: Settings, strategy, jit_compile: bool = False):
     """
     train = settings.train
     keras.utils.set_random_seed(train.seed)
-    with strategy.scope(), explained(f"recipe {settings.recipe}"):
+    with (
+        strategy.scope(),
+        explained(f"recipe {settings.recipe}"),
+        warnings.catch_warnings(),
+    ):
+        # Of Keras' own loops, which a run doesn't use: they take no XLA under op determinism.
+        warnings.filterwarnings("ignore", message="Model doesn't support `jit_compile=True`")
         learner = train.learner()
         learner.compile(
             optimizer=train.optimizer(),

@@ -64,12 +64,13 @@ class Chosen(NamedTuple):
     reason: str
 
 
-def choose(settings, strategy) -> Chosen:
+def choose(settings, strategy, say=lambda text: None) -> Chosen:
     """Chooses how a new run computes its meta-gradient; what its recipe fixes is not tried.
 
     Args:
         settings: the recipe's `Settings`.
         strategy: of the run; several devices would have to agree, so they take no trial.
+        say: called with a line before a trial begins.
     """
     fixed = settings.run.jit_compile
     began = time.perf_counter()
@@ -94,6 +95,7 @@ def choose(settings, strategy) -> Chosen:
     share = _SHARE_OF_TINY if learner.has_tiny_tasks(batches.element_spec) else _SHARE
     if settings.train.steps * share < _LEAST_STEPS:
         return Chosen(training, first, f"no trial for a run of {settings.train.steps} steps")
+    say("timing ways to compute a step, to keep the fastest")
     batch = next(iter(batches))
     built = {first: training}
 

@@ -31,10 +31,15 @@ def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> N
     chosen = place.chosen_step(settings.evaluate.checkpoint)
     learner = _restored(settings, place, training, chosen)
     print(f"trained: {training.seconds:.0f} s for {settings.train.steps} steps")
+    print(f"evaluating {settings.evaluate.tasks} held-out tasks", flush=True)
+    stop.now("evaluating", "it ends after the tasks under way")
     evaluate(settings, place, learner, chosen, stop)
     draw_learning_curve(settings, place)
     folder = place.path / "export"
     if settings.export.enabled and (training.began < training.step or not versions(folder)):
+        _leave_if(stop)
+        print(f"exporting to {folder}", flush=True)
+        stop.now("exporting", "it ends when the export is written")
         print(check_export(settings, learner, export(settings, learner, folder)))
     print(_what_next(place, settings))
 

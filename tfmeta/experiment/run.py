@@ -94,6 +94,7 @@ class _Run:
         step = place.resume_step()
         self.progress = Progress(settings.train.steps, step)
         self.progress.say(f"{settings.recipe}: building (work directory {place.path})")
+        stop.now("building", "the run ends after its first step")
         building.set_threads(settings.run.intra_op_threads)
         deterministic = building.set_determinism(settings.run.deterministic)
         with gathering(cluster, self.progress.say):
@@ -123,6 +124,9 @@ class _Run:
         """
         training, log = self.training, self.settings.log
         steps, chunk = self.settings.train.steps, 1
+        if training.step < steps:
+            self.progress.say("compiling: the first step takes longer than the next ones")
+            self.stop.now("compiling", "the run ends after its first step, and saves it")
         if training.step and self._validation_due():
             self.role.validate_again(training)
         while training.step < steps:
@@ -139,6 +143,7 @@ class _Run:
             chunk = 2 if chunk == 1 else max(2, int(_SECONDS_PER_CALL * per_second))
             chunk = self._agree(chunk)
             if before == training.began:
+                self.stop.now("training", "the run ends after the steps under way, and saves them")
                 self.progress.start(done.step)  # What compiling took says nothing of the rest.
             self.progress.update(done.step, done.values, self._tasks_per_second(done))
             due = self._validation_due()
@@ -203,7 +208,7 @@ class _Run:
     def _choose(self) -> tuple[Training, dict]:
         """How the run computes, from now on."""
         with building.operation_errors():
-            training, way, reason = choose(self.settings, self.strategy)
+            training, way, reason = choose(self.settings, self.strategy, self.progress.say)
         self.progress.say(f"computes tasks {way} ({reason})")
         per_pass = training.learner.tasks_per_pass
         return training, {**way._asdict(), "tasks_per_pass": per_pass, "reason": reason}

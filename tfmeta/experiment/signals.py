@@ -4,6 +4,8 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+from tfmeta.interrupts import Interrupts
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -16,12 +18,17 @@ class StopRequest:
     """
 
     def __init__(self):
+        self._interrupts = Interrupts()
         self.signal: signal.Signals | None = None
         self.agreed = False
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __bool__(self) -> bool:
         return self.signal is not None
+
+    def now(self, doing: str, then: str) -> None:
+        """Notes what the run does, and what a signal leads to: what the first one is answered."""
+        self._interrupts.doing, self._interrupts.then = doing, then
 
     def listen(self) -> None:
         """Takes the signals; called again after a library took one for itself.
@@ -57,10 +64,11 @@ class Stopped(Exception):
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Notes the first SIGTERM or SIGINT; the second ends the process as usual."""
+    """Notes the first SIGTERM or SIGINT, and says so at once; the second ends the process."""
     request = StopRequest()
     request.listen()
     try:
-        yield request
+        with request._interrupts:
+            yield request
     finally:
         request.leave()

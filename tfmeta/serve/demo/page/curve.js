@@ -18,7 +18,7 @@ export function createCurve(svg, maxSteps) {
   const axes = child(svg, "g", { class: "axes" });
   for (const share of [0, 0.5, 1]) {
     child(axes, "line", { x1: x(0), x2: x(maxSteps), y1: y(share), y2: y(share) });
-    child(axes, "text", { x: x(0) - 7, y: y(share) + 4, "text-anchor": "end" }, percent(share));
+    child(axes, "text", { x: x(0) - 7, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`);
   }
   for (let steps = 0; steps <= maxSteps; steps += 2) {
     child(axes, "text", { x: x(steps), y: y(0) + 16, "text-anchor": "middle" }, String(steps));
