@@ -132,5 +132,5 @@ def test_a_changed_macro_is_a_difference_where_it_is_used_in_training():
 )
 def test_a_word_without_quotes_gets_what_it_may_stand_for(text, said):
     with pytest.raises(RecipeError, match=said) as error:
-        parse_recipe(text, "--gin_param")
+        recipe.parse_recipe(text, "--gin_param")
     assert "ast." not in str(error.value)
