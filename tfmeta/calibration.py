@@ -54,7 +54,7 @@ def calibrate(
     batches = stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch))
     found, measure = [], _classified if likelihood.link != "identity" else _regressed
     for x, y, *weights in batches:
-        samples = sampled_predictions(learner, likelihood, x, inner_steps)
+        samples = sampled_predictions(learner, likelihood, x, inner_steps, *weights)
         judged, likelihoods = measure(samples, np.asarray(y), deviation)
         counts = _counted(likelihood.kind, np.asarray(y), likelihoods, *weights)
         size = likelihoods[0].size  # of a task's elements: queries, or pixels of queries
@@ -99,11 +99,15 @@ def _mean(values) -> dict:
     }
 
 
-def sampled_predictions(learner, likelihood, x, inner_steps=None) -> np.ndarray:
-    """Predictions [T, n, Q, ...] of a batch of tasks; n is 1 for a learner of one answer."""
+def sampled_predictions(learner, likelihood, x, inner_steps=None, weights=None) -> np.ndarray:
+    """Predictions [T, n, Q, ...] of a batch of tasks; n is 1 for a learner of one answer.
+
+    Queries of weight 0 [T, Q] leave the batch statistics of a learner of one answer.
+    """
     if hasattr(learner, "predictive"):
         return learner.predictive(x, inner_steps=inner_steps).samples.numpy()
-    outputs, _ = learner.adaptation_curve(x, inner_steps=inner_steps)
+    options = {} if weights is None else {"sample_weight": weights}
+    outputs, _ = learner.adaptation_curve(x, inner_steps=inner_steps, **options)
     return likelihood.predictions(outputs[:, -1:]).numpy()
 
 
