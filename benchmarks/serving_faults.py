@@ -25,6 +25,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks.serving_bad_versions import BadVersions, wait
+from benchmarks.serving_crowds import Crowds
 from benchmarks.serving_process import NAME, PREDICT, ServerProcess
 
 _WRITE = flags.DEFINE_bool("write", False, "Write results/serving_faults.json.")
@@ -41,7 +42,7 @@ _FLAGS = (
 _KILLS = 5
 
 
-class Faults(BadVersions):
+class Faults(Crowds, BadVersions):
     """Faults of clients, files and the process itself, beside those of requests and versions."""
 
     def fault_clients_that_send_slowly(self):

@@ -179,7 +179,9 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.server_handshake_timeout_ms", int(options.client_timeout_seconds * 1000)),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # Idle clients may ping, each few seconds: else their next request fails.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
                 *options.grpc_channel_arguments,
             ],
         )
