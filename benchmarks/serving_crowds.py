@@ -10,15 +10,15 @@ import grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from benchmarks.serving_bad_requests import BadRequests
+from benchmarks.serving_bad_versions import wait
 from benchmarks.serving_process import ServerProcess
 
 _CLIENTS = 200
 _ROUNDS = 5
 _NOBODY = 65534
-_PATIENCE_SECONDS = 60
-# Clients that look every 100 ms whether their connection is alive, idle or not.
+# Clients that look every few seconds whether their connection is alive, idle or not.
 _PINGS = (
-    ("grpc.keepalive_time_ms", 100),
+    ("grpc.keepalive_time_ms", 5_500),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
@@ -33,7 +33,7 @@ class Crowds(BadRequests):
             return self._answers(server, _CLIENTS, _ROUNDS)
 
     def fault_clients_that_ping(self):
-        return self._answers(self.server, 20, 3, _PINGS, idle_seconds=2.0)
+        return self._answers(self.server, 10, 2, _PINGS, idle_seconds=12.0)
 
     def fault_connections_that_grow_old(self):
         aged = "--grpc_channel_arguments=grpc.max_connection_age_ms=300"
@@ -62,7 +62,7 @@ class Crowds(BadRequests):
                 shutil.copytree(base / "1", beside)
                 (beside / name).chmod(0)
                 beside.rename(base / str(number))
-                _wait(lambda number=number: server.states().get(number, "?")[0] == "END")
+                wait(lambda number=number: server.states().get(number, "?")[0] == "END")
                 seen["reported" if server.states()[number][1] else "silent"] += 1
                 (base / str(number) / name).chmod(0o755)
                 shutil.rmtree(base / str(number))
@@ -87,16 +87,8 @@ class Crowds(BadRequests):
 
 @contextlib.contextmanager
 def _server(base, *flags, module="tfmeta.serve"):
-    server = ServerProcess(base, *flags, module=module)
+    server = ServerProcess(base, *flags, program=("-m", module))
     try:
         yield server
     finally:
         server.stop()
-
-
-def _wait(condition):
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the server did not notice")
-        time.sleep(0.05)

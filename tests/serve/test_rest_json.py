@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
+from tfmeta.serve import json_nesting
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.rest_json import predict_request
 
@@ -117,6 +118,35 @@ def test_rows_of_several_tensors_are_stacked():  # test:439
     assert arrays["s"].tolist() == [[b"foo", b"bar"], [b"baz", b"bat"]]
     np.testing.assert_array_equal(arrays["f"], np.float32([[1, NAN], [2, INFINITY]]))
     np.testing.assert_array_equal(arrays["d"], [[NAN], [2.0]])
+
+
+@pytest.mark.parametrize("levels", [999, 1001, 10_000])
+def test_lists_may_be_nested_at_any_depth(levels):  # test:75, 92
+    nested = "[" * levels + "]" * levels
+    for body in (f'{{"instances": [1], "nested": {nested}}}', f'{{"a": {nested}, "inputs": [1]}}'):
+        assert ask(body, {"d": INT32})[0]["d"].tolist() == [1]
+    with pytest.raises(ServingError, match="key must be a string value"):
+        ask(f'{{"signature_name": {nested}}}', {"d": INT32})
+    objects = '{"x": [1, {}, {"y": ' * (levels // 9) + "-2.5e1" + "}, 3]}" * (levels // 9)
+    assert ask(f'{{"a": {objects}, "inputs": 7, "inputs": 8}}', {"d": INT32})[0]["d"] == 7
+    for mistake, words in (
+        ("[1,]", "Invalid value."),
+        ("[1 2]", "Missing a comma or ']' after an array element."),
+        ('{"x" 1}', "Missing a colon after a name of object member."),
+        ("{1}", "Missing a name for object member."),
+        ("1e400", BIG),
+    ):
+        body = f'{{"a": {"[" * levels}{mistake}'
+        with pytest.raises(ServingError) as caught:
+            ask(body, {"d": INT32})
+        assert caught.value.message.startswith(f"JSON Parse error: {words} at offset: ")
+        assert int(caught.value.message.split()[-1]) >= levels + 6
+
+
+def test_levels_have_a_limit(monkeypatch):
+    monkeypatch.setattr(json_nesting, "MOST_LEVELS", 2000)
+    with pytest.raises(ServingError, match="Terminate parsing due to nesting"):
+        ask('{"inputs": ' + "[" * 3000, {"d": INT32})
 
 
 def test_names_that_the_signature_lacks_are_ignored_in_columns():  # source:631
@@ -340,7 +370,7 @@ def test_an_error_shows_at_most_some_256_characters_of_the_value():  # source:22
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"inputs": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
         b'{"inputs": [' + b"9" * 100_000 + b"]}",
         b'{"inputs": ["\xff\xfe"]}',
         b'{"inputs": ["\\ud800"]}',

@@ -11,6 +11,7 @@ import re
 
 from tfmeta.serve.errors import ServingError, invalid, too_large
 from tfmeta.serve.json_mistakes import mistake_of, number_mistake, outside_strings, too_big
+from tfmeta.serve.json_nesting import read_deep
 from tfmeta.serve.json_text import debug_string
 
 # A list or object of a few bytes takes a hundred of memory, and is work for the interpreter.
@@ -62,7 +63,7 @@ def parse(body) -> dict:
         raise source.error(("The document is empty.", 0), 0)
     value = mistake = None
     try:
-        value, end = _DECODER.raw_decode(source.text)
+        value, end = _decoded(source.text)
         mistake = number_mistake(source.text, end)
     except json.JSONDecodeError as error:
         mistake = mistake_of(error, source.text)
@@ -163,6 +164,13 @@ def _first_of_each(members):
         for name, item in members:
             value.setdefault(name, item)
     return value
+
+
+def _decoded(text):
+    try:
+        return _DECODER.raw_decode(text)
+    except RecursionError:
+        return read_deep(_DECODER, text)
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
