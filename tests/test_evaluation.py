@@ -173,3 +173,35 @@ def test_batches_do_not_change_the_numbers(learner):
     assert one["accuracy"]["mean"] == other["accuracy"]["mean"]
     # Vectorised over another number of tasks, float32 rounds otherwise.
     np.testing.assert_allclose(one["loss"]["mean"], other["loss"]["mean"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("ignored", [0, 255])
+def test_ignored_labels_and_queries_of_weight_0_leave_every_metric(ignored):
+    generator = np.random.default_rng(4)
+    outputs = generator.normal(size=(2, 3, 6, 4)).astype("float32")
+    labels = generator.integers(1, 4, (2, 6))
+    labels[:, ::3] = ignored
+    weights = np.array([[1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1]], "float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored)
+    found = evaluation.query_metrics(loss, labels, outputs, weights)
+    for task in range(2):
+        here = (labels[task] != ignored) & (weights[task] > 0)
+        for step in range(3):
+            answers, right = outputs[task, step][here], labels[task][here]
+            plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            assert found["loss"][task, step] == pytest.approx(
+                float(plain(right, answers)), rel=1e-5
+            )
+            accuracy = (answers.argmax(-1) == right).mean()
+            assert found["accuracy"][task, step] == pytest.approx(accuracy)
+
+
+def test_losses_of_one_number_or_a_sum_are_keras_own_of_each_task():
+    generator = np.random.default_rng(4)
+    outputs = generator.uniform(size=(2, 2, 5, 3)).astype("float32")
+    targets = generator.uniform(size=(2, 5, 3)).astype("float32")
+    for loss in (keras.losses.Dice(), keras.losses.MeanAbsoluteError(reduction="sum")):
+        found = evaluation.query_metrics(loss, targets, outputs)["loss"]
+        for task, step in np.ndindex(2, 2):
+            expected = float(loss(targets[task], outputs[task, step]))
+            assert found[task, step] == pytest.approx(expected, rel=1e-5)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from example_servables import classification_request, regression_request
 from request_pipe import INVALID_ARGUMENT, OK, requests_of_all
 
-from tfmeta.export.guards import broken_rule
+from tfmeta.export.guards import broken_rule, target_rule, targets_agree, worst_target
 
 NAN, INFINITY = np.float32("nan"), np.float32("inf")
 
@@ -271,3 +272,12 @@ def test_the_words_of_a_guard_can_be_had_without_tensorflows(served):
             "Send one tensor of that shape."
         )
     assert broken_rule("something else") == "something else"
+
+
+def test_the_ignored_label_is_legal_and_no_other_beside_the_classes():
+    labels = tf.constant([[0, 1, 255], [0, 7, 255]])
+    agree = targets_agree(labels, "sparse", 2, axes=[1], ignored=255)
+    assert agree.numpy().tolist() == [True, False]
+    assert int(worst_target(labels, "sparse", 2, 255)) == 7
+    rule = target_rule("support_targets", "sparse", 2, 255)
+    assert rule == "support_targets must be labels in [0, 2), or the ignored 255."

@@ -6,6 +6,7 @@ import pytest
 
 import tfmeta
 from tests.keras_contract import stock
+from tfmeta.evaluation import query_metrics
 
 LENGTHS = np.array([[2, 3, 6, 1], [4, 5, 1, 6]])
 STEPS, WORDS, CLASSES = 6, 20, 3
@@ -115,3 +116,25 @@ def test_masks_count_in_every_normalisation_mode(mode):
         each = np.asarray(LOSS.call(tags, np.stack(outputs)))
         one_by_one.append((each * (queries > 0)).sum() / (queries > 0).sum())
     assert found == pytest.approx(np.mean(one_by_one), abs=1e-6)
+
+
+def test_masks_count_after_every_step_of_an_evaluation():
+    (sx, sy), (qx, qy) = sequences(1), sequences(2)
+    learner = tfmeta.MAML(NETWORKS["Embedding"](), inner_rate=0.5, inner_steps=1)
+    learner.compile("sgd", LOSS)
+    outputs, _ = learner.adaptation_curve((sx, sy, qx))
+    mask = outputs._keras_mask.numpy()
+    np.testing.assert_array_equal(mask[:, 1], qx > 0)
+    found = query_metrics(LOSS, qy, outputs.numpy(), mask=mask)
+    for task in range(len(qx)):
+        for step in (0, 1):
+            each = np.asarray(LOSS.call(qy[task], outputs[task, step]))
+            right = outputs[task, step].numpy().argmax(-1) == qy[task]
+            here = qx[task] > 0
+            assert found["loss"][task, step] == pytest.approx(each[here].mean(), rel=1e-5)
+            assert found["accuracy"][task, step] == pytest.approx(right[here].mean())
+
+
+def test_learners_that_compare_whole_examples_refuse_an_answer_a_step():
+    with pytest.raises(ValueError, match="PrototypicalNetwork compares whole examples"):
+        tfmeta.PrototypicalNetwork(NETWORKS["Embedding"]())

@@ -229,6 +229,22 @@ def _ends_linearly(network) -> bool:
     return False
 
 
+def check_one_answer(learner, network):
+    """Raises a ValueError for a network that answers each step or pixel of an example.
+
+    Args:
+        learner: name of the learner's class, which compares whole examples.
+        network: the `keras.Model`.
+    """
+    shape = getattr(network, "output_shape", None)
+    if isinstance(shape, tuple) and len(shape) > 2:
+        raise ValueError(
+            f"{learner} compares whole examples: a network's outputs are [examples, ways]. "
+            f"Received: {network.name!r} with outputs {shape}. Pool over steps or pixels before "
+            "the last layer, or take tfmeta.FineTuning."
+        )
+
+
 def check_optimizer(optimizer):
     """Refuses loss scaling: the meta-gradient is given to the optimizer unscaled."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfmeta.learners import checks
 from tfmeta.learners.embedding_learner import EmbeddingLearner
 
 # A logit of a class without an example in the support set: its probability is 0 in any float.
@@ -40,6 +41,7 @@ class ComparisonLearner(EmbeddingLearner):
                 f"{type(self).__name__} answers by comparison, without gradient steps. "
                 f"Received: {', '.join(wrong)}. Leave it out, or take tfmeta.FineTuning."
             )
+        checks.check_one_answer(type(self).__name__, network)
         # One step, of rate 1, goes all the way.
         super().__init__(network, inner_rate=1.0, inner_steps=1, **options)
 
