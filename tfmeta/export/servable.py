@@ -22,7 +22,8 @@ class InputSpec(NamedTuple):
     Attributes:
         shape: tuple of sizes; None where a size is free (a sequence's length).
         dtype: what a client sends: "float32" for every floating type, else "int32", "int64",
-            "bool" or "uint8". Floats are cast to `Servable.dtype` before the callables see them.
+            "bool", "uint8" or "string". Floats are cast to `Servable.dtype` before the callables
+            see them.
     """
 
     shape: tuple
@@ -72,6 +73,9 @@ class Servable:
             name of the filter}. Empty where unknown.
         usual_sizes: (S, Q) pairs that requests usually have; warmup records are made of them.
         metadata: anything else that JSON can hold, stored under "extra".
+        pack: None, or the function that makes what the callables take of the list of inputs, in
+            the order of `inputs`; None for a dict of them, or the one tensor.
+        resources: objects other than variables that the callables read: lookup tables.
         sample: None, or `sample(parameters, support_inputs, support_targets, query_inputs, seed,
             state) -> (outputs [n, Q, *output_shape], support_losses [inner_steps + 1])`: raw
             outputs of n weights drawn for a task by `seed`, int32 [2], without other randomness.
@@ -107,6 +111,8 @@ class Servable:
     samples: int | None = None
     noise: float | None = None
     ignore_class: int | None = None
+    pack: Callable | None = None
+    resources: Sequence[Any] = ()
 
     def __post_init__(self):
         for name, allowed in (

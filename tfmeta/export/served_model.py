@@ -15,6 +15,7 @@ class ServedModel(tf.Module):
     Attributes:
         parameters: the servable's parameters as `tf.Variable`s.
         state: the servable's state as `tf.Variable`s.
+        resources: the servable's lookup tables, which a SavedModel keeps.
     """
 
     def __init__(self, servable):
@@ -22,6 +23,7 @@ class ServedModel(tf.Module):
         self._servable = servable
         self.parameters = [_tf_variable(variable) for variable in servable.parameters]
         self.state = [_tf_variable(variable) for variable in servable.state]
+        self.resources = list(servable.resources)
 
     def initial_weights(self):
         """The network's weights before adaptation."""
@@ -126,6 +128,8 @@ class ServedModel(tf.Module):
 
     def _network_inputs(self, named):
         values = [self._cast(tensor) for tensor in named.values()]
+        if self._servable.pack is not None:
+            return self._servable.pack(values)
         keys = self._servable.named_inputs
         if list(keys) == [""]:
             return values[0]

@@ -129,7 +129,7 @@ def _examples(servable, signatures, signature, size, scale, vector):
             request[name] = np.array(1.0, np.float32)
         else:
             values = generator.uniform(0, scale, full) if scale else np.zeros(full)
-            request[name] = values.astype(dtype.as_numpy_dtype)
+            request[name] = values.astype(str if dtype == tf.string else dtype.as_numpy_dtype)
     return request
 
 

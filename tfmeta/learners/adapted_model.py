@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.learners import batch_checks
-from tfmeta.learners.arrays import input_tensors
+from tfmeta.learners.arrays import input_tensors, texts_as_tensors
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.support_answers import SupportAnswers
 from tfmeta.learners.whole_sets import whole_set
@@ -76,7 +76,7 @@ class AdaptedModel(keras.Model):
         Raises:
             ValueError: for a `batch_size` that would cut a transductive query set.
         """
-        x, _, _, batch_size = self._fed(x, None, None, batch_size, options)
+        x, _, _, batch_size = self._fed(texts_as_tensors(x), None, None, batch_size, options)
         with in_words():
             return super().predict(x, batch_size=batch_size, **options)
 
@@ -89,6 +89,7 @@ class AdaptedModel(keras.Model):
         self._compile_as_learner()
         weights = options.pop("sample_weight", None)
         if not options.get("_use_cached_eval_dataset"):
+            x = texts_as_tensors(x)
             x, y, weights, batch_size = self._fed(x, y, weights, batch_size, options)
         with in_words():
             return super().evaluate(x, y, batch_size, sample_weight=weights, **options)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfmeta.tasks.task import Examples, unpack_tasks
@@ -21,6 +22,17 @@ def input_tensors(part: Any, name: str):
     if isinstance(part, (dict, list, tuple)) and any(map(_is_array, keras.tree.flatten(part))):
         return keras.tree.map_structure(lambda leaf: _tensor(leaf, name), part)
     return _tensor(part, name)
+
+
+def texts_as_tensors(x: Any):
+    """The same inputs with arrays of text as tensors, which Keras' adapters take."""
+    if not isinstance(x, (dict, list, tuple)) and not isinstance(x, np.ndarray):
+        return x
+    return keras.tree.map_structure(lambda leaf: tf.constant(leaf) if _is_text(leaf) else leaf, x)
+
+
+def _is_text(leaf):
+    return isinstance(leaf, np.ndarray) and leaf.dtype.kind in "USO"
 
 
 def target_tensors(part: Any, name: str):

@@ -18,17 +18,24 @@ def check_network(network):
             "A learner wraps a keras.Model. "
             f"Received: {type(network).__name__}. Put a layer into keras.Sequential."
         )
-    unbuilt = [layer.name for layer in network._flatten_layers() if not layer.built]
+    unbuilt = [
+        layer.name
+        for layer in network._flatten_layers()
+        if not layer.built and not _is_lookup(layer)
+    ]
     if unbuilt or not network.built:
         raise ValueError(
             "A learner needs a built network, whose weights exist. "
             f"Received: {network.name!r}, not built: {', '.join(unbuilt) or network.name}. "
             "Start it with keras.Input, or call it on one batch of inputs first."
         )
-    if len(getattr(network, "outputs", None) or [network]) > 1:
+    outputs = getattr(network, "_outputs_struct", None)
+    if outputs is not None and not isinstance(outputs, keras.KerasTensor):
+        count = len(keras.tree.flatten(outputs))
         raise ValueError(
             f"A network must have one output. Received: {network.name!r} with "
-            f"{len(network.outputs)}. Take one: keras.Model(network.inputs, network.outputs[0])."
+            f"{count} in a {type(outputs).__name__}. Take one: keras.Model(network.inputs, "
+            "network.outputs[0])."
         )
     if not network.trainable_variables:
         raise ValueError(
@@ -41,6 +48,11 @@ def check_network(network):
             "Inner gradients in float16 underflow without loss scaling, which the inner loop has "
             f"not. Received: float16 layers {', '.join(half)}. Use the policy 'mixed_bfloat16'."
         )
+
+
+def _is_lookup(layer):
+    # It has no weights: its table is made with its vocabulary.
+    return isinstance(layer, (keras.layers.StringLookup, keras.layers.IntegerLookup))
 
 
 def check_layers(pure):

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.learners import batch_checks, checks, stream_checks, thread_advice
-from tfmeta.learners.arrays import batch_tensors
+from tfmeta.learners.arrays import batch_tensors, texts_as_tensors
 from tfmeta.learners.class_weights import (
     ClassWeights,
     split_off_validation,
@@ -29,6 +29,7 @@ class Fitting:
         Warns where the loss is not finite, and says whether the weights are.
         """
         stream_checks.check_ends(x, steps, "steps", "Evaluating on")
+        x = texts_as_tensors(x)
         self._prepare(x, y, options.get("sample_weight"))
         with in_words():
             results = super().evaluate(x, y, batch_size, steps=steps, **options)
@@ -52,6 +53,7 @@ class Fitting:
         if isinstance(x, tf.data.Dataset):
             # A stream has its order; Keras warns that it would not shuffle it.
             options.setdefault("shuffle", False)
+        x = texts_as_tensors(x)
         self._prepare(x, y, options.get("sample_weight"))
         if options.get("class_weight") is not None:
             x, y, options = self._with_class_weights(x, y, options)
@@ -68,6 +70,7 @@ class Fitting:
     def predict(self, x, batch_size=None, *, steps=None, **options):
         """As `keras.Model.predict`: raw outputs [T, Q, ...]; an endless stream needs `steps`."""
         stream_checks.check_ends(x, steps, "steps", "Predicting on")
+        x = texts_as_tensors(x)
         self._check_arrays(x)
         with in_words():
             return super().predict(x, batch_size, steps=steps, **options)

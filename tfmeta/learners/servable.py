@@ -1,6 +1,7 @@
 """What the export room is given of a learner: its two pure functions, shapes and metadata."""
 
 import keras
+import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.export.servable import InputSpec, Servable
@@ -41,6 +42,8 @@ def make_servable(
         weight_shapes=learner.adapted_shapes,
         adapted=list(learner.adapted_indices),
         inputs=_inputs(learner.network),
+        pack=_pack(learner.network),
+        resources=lookup_tables(learner.network),
         target=target,
         target_shape=output_shape[:-1] if target == "sparse" else output_shape,
         output_shape=output_shape,
@@ -118,10 +121,45 @@ def _ignored_in_support(learner):
 
 
 def _inputs(network):
+    structure = _structure(network)
+    if structure is None:
+        return _input_spec(input_tensors(network)[0])
+    named = [
+        ("_".join(map(str, path)), _input_spec(tensor))
+        for path, tensor in keras.tree.flatten_with_path(structure)
+    ]
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "Inputs of a signature are named by their keys and positions, joined by '_', and each "
+            f"needs a name of its own. Received: {', '.join(names)}. Rename a key."
+        )
+    return dict(named)
+
+
+def _pack(network):
+    structure = _structure(network)
+    if structure is None:
+        return None
+    return lambda values: keras.tree.pack_sequence_as(structure, values)
+
+
+def _structure(network):
+    """The dict, list or tuple of a network's inputs; None where it takes one tensor."""
     structure = getattr(network, "_inputs_struct", None)
-    if isinstance(structure, dict):
-        return {name: _input_spec(tensor) for name, tensor in structure.items()}
-    return _input_spec(input_tensors(network)[0])
+    if isinstance(structure, (list, tuple)) and len(structure) == 1:
+        structure = structure[0]
+    return structure if isinstance(structure, (dict, list, tuple)) else None
+
+
+def lookup_tables(network) -> list:
+    """Resources beside variables that the layers of a network hold, such as lookup tables."""
+    return [
+        value
+        for layer in network._flatten_layers()
+        for value in vars(layer).values()
+        if isinstance(value, tf.saved_model.experimental.TrackableResource)
+    ]
 
 
 def _input_spec(tensor):
