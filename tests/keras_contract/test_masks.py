@@ -100,7 +100,7 @@ def test_an_example_s_weight_and_the_mask_multiply():
     assert found["accuracy"] == pytest.approx((right * counts).sum() / counts.sum(), abs=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["inductive", "running"])
+@pytest.mark.parametrize("mode", [pytest.param("inductive", marks=pytest.mark.slow), "running"])
 def test_masks_count_in_every_normalisation_mode(mode):
     network = embedded(keras.layers.Dense(4, "tanh"), keras.layers.BatchNormalization())
     (sx, sy), (qx, qy) = sequences(1), sequences(2)

@@ -108,7 +108,7 @@ CASES = {
     "binary column": (binary_column, "binary_crossentropy", BITS[..., None], "sigmoid"),
     "multi-label": (multi_label, "binary_crossentropy", SETS, "sigmoid"),
 }
-QUICK = ("binary", "multi-label")
+QUICK = ("multi-label",)
 
 
 @pytest.mark.parametrize(

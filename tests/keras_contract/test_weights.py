@@ -90,6 +90,7 @@ def test_weights_of_tasks_and_of_queries_take_turns_in_one_learner(single):
         assert found == pytest.approx(value, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_queries_of_weight_0_are_absent_and_a_task_of_them_adds_nothing():
     x, y = tasks()
     weights = np.ones((T, Q), "float32")
