@@ -157,6 +157,7 @@ class BadVersions(BadRequests):
         end = time.monotonic() + PATIENCE_SECONDS
         while self.server.states().get(number, "?")[0] != state:
             answers[self.good_answer()] += 1
+            time.sleep(0.05)  # the version loads in what requests leave
             if time.monotonic() > end:
                 raise TimeoutError(f"version {number} did not become {state}")
         answers[self.good_answer()] += 1

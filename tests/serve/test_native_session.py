@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from kept_exports import MODELS, answers
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.meta_graph import signature_definitions
 from tfmeta.serve.native_session import NativeSession
+from tfmeta.serve.served_version import ServedVersion
+from tfmeta.serve.warmup import warm
 
 # Types with a kernel of Identity on a CPU, values of each.
 VALUES = {
@@ -96,3 +99,14 @@ def test_a_model_without_variables_needs_no_file_of_them(tmp_path):
     (got,) = session.run([(session.port("x:0"), np.float32([1, 2]))], [session.port("y:0")])
     assert got.tolist() == [2, 3]
     session.close()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_an_export_of_an_earlier_version_is_warmed_and_answers(model):
+    served = ServedVersion(model / "1")
+    assert warm(served, model / "1") == 6
+    inputs, expected = answers(model)["serving_default"]
+    got = served.run("", inputs)
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-4, atol=1e-5)
+    served.close()

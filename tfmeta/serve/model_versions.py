@@ -171,7 +171,7 @@ class ModelVersions:
                 version.seen_files = files
                 logs.warning(
                     "version_changed",
-                    model=self._config.name,
+                    model=self.config.name,
                     version=version.number,
                     reason="The files of a loaded version changed; it is served as it was loaded. "
                     "Give the new files a new version number.",
