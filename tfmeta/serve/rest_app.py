@@ -1,6 +1,6 @@
 """TF Serving's REST API on a `ModelServer`, as an ASGI application.
 
-Paths are those of its `model_servers/http_rest_api_util.cc`. Whatever blocks (parsing, running,
+Whatever blocks (parsing, running,
 writing JSON) runs in a bounded pool of threads, so that the event loop stays free.
 """
 
@@ -11,7 +11,6 @@ import functools
 import re
 import threading
 import time
-import urllib.parse
 
 from google.protobuf import json_format
 from starlette.applications import Starlette
@@ -22,23 +21,15 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from tfmeta.serve import logs
 from tfmeta.serve.api_key import NO_KEY, key_agrees
-from tfmeta.serve.errors import Code, ServingError, invalid
+from tfmeta.serve.errors import Code, ServingError
 from tfmeta.serve.grpc_services import SIGNATURE_DEF, metadata_response, status_response
 from tfmeta.serve.json_reading import check_containers
 from tfmeta.serve.json_text import answer_body, error_body
 from tfmeta.serve.large_work import on_large
-from tfmeta.serve.model_server import ModelSpec
 from tfmeta.serve.rest_body import Bodies, unpacked
 from tfmeta.serve.rest_json import predict_request
+from tfmeta.serve.rest_paths import Call, parse_path
 
-_NAMED = r"/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-_CALL = re.compile(_NAMED + r":(classify|regress|predict)", re.IGNORECASE | re.ASCII)
-_GET = re.compile(
-    _NAMED.replace("/([^/:]+)(", "(?:/([^/:]+))?(", 1) + r"(?:/(metadata))?",
-    re.IGNORECASE | re.ASCII,
-)
-_METHODS = ("classify", "regress", "predict")
-_VERSION_DIGITS = len(str(2**63))
 # RFC 9112, 3.2.2: a target may name the server too.
 _ABSOLUTE = re.compile("https?://[^/?]*", re.IGNORECASE)
 _CORS = {
@@ -110,14 +101,14 @@ class _RestApi:
         if not path.lower().startswith("/v1/"):
             return Response(status_code=404)
         begin = time.monotonic()
-        call = _Call("", "", None, "")
+        call = Call("", "", None, "")
         try:
             if request.method == "OPTIONS":  # browsers send no key with it
                 body = _preflight(request)
             elif not self._key_agrees(request):
                 raise ServingError(Code.UNAUTHENTICATED, NO_KEY)
             else:
-                call = _parse(request.method, path)
+                call = parse_path(request.method, path)
                 body = await self._respond(call, request, begin)
             failure = None
         except ServingError as error:
@@ -225,45 +216,6 @@ async def _watched(request, gone):
         yield
     finally:
         watcher.cancel()
-
-
-class _Call:
-    """What a path asks for."""
-
-    def __init__(self, verb, method, spec, path):
-        self.verb, self.method, self.spec, self.path = verb, method, spec, path
-
-
-def _parse(verb, path):
-    found = None
-    if verb == "POST":
-        found = _CALL.fullmatch(path)
-    elif verb == "GET":
-        found = _GET.fullmatch(path)
-    if found is None:
-        raise invalid(f"Malformed request: {verb} {path}")
-    name, version, label, method = found.groups()
-    if name is None:
-        raise invalid("Missing model name in request.")
-    spec = ModelSpec(
-        urllib.parse.unquote(name),
-        None if version is None else _version(version),
-        None if label is None else urllib.parse.unquote(label),
-    )
-    # The pattern ignores case, and what follows compares exactly (http_rest_api_handler.cc:82).
-    if verb == "POST" and method not in _METHODS:
-        raise invalid(f"Malformed request: {verb} {path}")
-    if verb == "GET" and method != "metadata":
-        method = "status"
-    return _Call(verb, method, spec, path)
-
-
-def _version(digits):
-    # Python refuses to convert thousands of digits, zeros in front among them.
-    digits = digits.lstrip("0") or "0"
-    if len(digits) > _VERSION_DIGITS or int(digits) >= 2**63:
-        raise invalid(f"Failed to convert version: {digits[:100]} to numeric.")
-    return int(digits)
 
 
 def _preflight(request):
