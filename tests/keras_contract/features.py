@@ -49,12 +49,14 @@ class Row:
         keras: Keras' number there.
         difference: the largest distance.
         refused: the sentence of a refusal, or None.
+        failed: any other error than a refusal, which is a fault of the learner, or None.
     """
 
     value: float | None
     keras: float | None
     difference: float | None
     refused: str | None = None
+    failed: str | None = None
 
 
 def feature(name, **options):
@@ -77,11 +79,13 @@ def load():
 
 
 def run(chosen: Feature, entry: registry.Learner) -> Row:
-    """Compares one feature for one learner; a ValueError of the learner is a refusal."""
+    """Compares one feature for one learner; a ValueError is a refusal, another error a fault."""
     try:
         found, expected = chosen.compare(entry)
     except ValueError as error:
         return Row(None, None, None, str(error).splitlines()[0])
+    except Exception as error:
+        return Row(None, None, None, failed=f"{type(error).__name__}: {error}".splitlines()[0])
     found, expected = (_flat(part) for part in (found, expected))
     assert found.shape == expected.shape, (found.shape, expected.shape)
     distance = np.abs(found - expected)
@@ -96,9 +100,14 @@ def _flat(part):
 
 def check(name: str, learner: str) -> Row:
     """Runs a feature for a learner of the registry, and asserts that it agrees or is refused."""
-    chosen, entry = load()[name], registry.LEARNERS[learner]
-    row = run(chosen, entry)
-    if row.refused is None:
-        limit = chosen.tolerance * max(1.0, abs(row.keras))
-        assert row.difference <= limit, f"{learner}, {name}: {row}"
+    row = run(load()[name], registry.LEARNERS[learner])
+    assert agrees(load()[name], row), f"{learner}, {name}: {row}"
     return row
+
+
+def agrees(chosen: Feature, row: Row) -> bool:
+    """Whether a row is within the feature's tolerance, or a refusal."""
+    if row.refused is not None:
+        return True
+    limit = chosen.tolerance * max(1.0, abs(row.keras or 0.0))
+    return row.failed is None and row.difference <= limit

@@ -84,7 +84,9 @@ def joined(support, query) -> Examples:
     if support.weights is None and query.weights is None:
         return Examples(inputs, targets)
     weights = [
-        tf.ones(tf.shape(part.targets)[:1]) if part.weights is None else part.weights
+        tf.ones(tf.shape(part.targets)[:1])
+        if part.weights is None
+        else tf.cast(part.weights, tf.float32)
         for part in (support, query)
     ]
     return Examples(inputs, targets, tf.concat(weights, axis=0))
