@@ -21,13 +21,13 @@ import sys
 import tempfile
 import time
 
-from tests.mutations import of_export, of_learning, of_runs, of_serving, of_tasks
+from tests.mutations import of_export, of_learners, of_learning, of_runs, of_serving, of_tasks
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULT = ROOT / "results" / "mutations.json"
 FAULTS = [
     fault
-    for module in (of_tasks, of_learning, of_export, of_serving, of_runs)
+    for module in (of_tasks, of_learning, of_learners, of_export, of_serving, of_runs)
     for fault in module.FAULTS
 ]
 LONGEST_SECONDS = 900
