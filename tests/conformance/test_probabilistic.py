@@ -59,15 +59,24 @@ def error(make, layer):
     return max(abs(float(slope / dot(gradient, direction)) - 1) for slope in slopes)
 
 
+# All see a network through one call; LLAMA's two curvatures see it in the same way.
+EVERY_KIND, TWO_KINDS = ("bfa",), ("platipus", "llama")
+
+
+def is_quick(layer, learner):
+    """Whether a pair is among the quick tests."""
+    two = ("dense_plain", "batch_norm_plain")
+    return (
+        learner in EVERY_KIND
+        or (learner in TWO_KINDS and layer in two)
+        or (learner == "llama_full" and layer == "dense_plain")
+    )
+
+
 @pytest.mark.parametrize(
     ("layer", "learner"),
     [
-        # The two forms of LLAMA's curvature see a network in the same way.
-        pytest.param(
-            layer,
-            learner,
-            marks=pytest.mark.slow if learner == "llama_full" and layer != "dense_plain" else (),
-        )
+        pytest.param(layer, learner, marks=() if is_quick(layer, learner) else pytest.mark.slow)
         for layer in zoo.KINDS
         for learner in LEARNERS
     ],
@@ -78,7 +87,7 @@ def test_meta_gradient_equals_finite_differences_at_a_fixed_key(layer, learner, 
 
 
 @pytest.mark.usefixtures("stock_keras")
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", registry.some(quick=("bfa",), oracle="objective"))
 def test_the_same_comparison_fails_with_stock_keras(learner):
     assert error(registry.LEARNERS[learner], zoo.LAYERS["batch_norm_plain"]) > 10 * TOLERANCE
 
@@ -102,7 +111,7 @@ def test_tasks_one_after_another_give_what_tasks_together_give(learner):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * scale)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", registry.some(quick=("bfa", "llama"), oracle="objective"))
 def test_first_order_changes_the_gradient(learner):
     gradients = []
     for first_order in (False, True):

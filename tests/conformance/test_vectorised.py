@@ -67,13 +67,28 @@ def compare(layer, own_weights):
             np.testing.assert_allclose(a[task], e, rtol=0, atol=TOLERANCE * scale)
 
 
-@pytest.mark.parametrize("name", zoo.LAYERS)
+# Converters of every option and operand are compared in `tests/parallel/test_converters.py`.
+SHARED = ("conv2d_strided", "conv2d_grouped", "conv3d_strided", "depthwise2d_strided")
+
+
+def layers(slow, among=zoo.LAYERS):
+    """Names for `parametrize`, some of them marked slow."""
+    return [pytest.param(n, marks=pytest.mark.slow if slow(n) else ()) for n in among]
+
+
+@pytest.mark.parametrize("name", layers(lambda name: name in zoo.FURTHER))
 def test_tasks_with_weights_of_their_own_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=True)
 
 
 # Other operations do not ask whether weights differ.
-@pytest.mark.parametrize("name", [n for n in zoo.LAYERS if "conv" in n or "depthwise" in n])
+@pytest.mark.parametrize(
+    "name",
+    layers(
+        lambda name: name not in SHARED,
+        [name for name in zoo.LAYERS if "conv" in name or "depthwise" in name],
+    ),
+)
 def test_tasks_that_share_weights_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=False)
 

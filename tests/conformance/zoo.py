@@ -27,6 +27,18 @@ KINDS = (
     "embedding",
 )
 
+# Further options of a layer, through the operations of one that is tried beside them.
+FURTHER = (
+    "conv1d_causal",
+    "conv2d_dilated",
+    "conv2d_point",
+    "conv3d_valid",
+    "conv2d_transpose_valid",
+    "depthwise2d_dilated",
+    "batch_norm_bare",
+    "max_pool2d_one",
+)
+
 OUTPUTS = 2
 
 

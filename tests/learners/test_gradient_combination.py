@@ -35,7 +35,14 @@ def inner_gradients(problem, learner, index, steps):
     return gradients
 
 
-@pytest.mark.parametrize("coefficients", [(0, 1), (0, 0, 1), (1, 1, 1), (2, -1, 0.5)])
+@pytest.mark.parametrize(
+    "coefficients",
+    [
+        (0, 1),
+        (2, -1, 0.5),
+        *(pytest.param(c, marks=pytest.mark.slow) for c in ((0, 0, 1), (1, 1, 1))),
+    ],
+)
 def test_the_gradient_is_the_combination_of_inner_moves(problem, coefficients):
     learner = combination(problem, coefficients)
     expected = []

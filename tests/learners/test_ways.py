@@ -87,7 +87,16 @@ def test_outputs_of_layers_within_models_count():
 
 def test_the_way_changes_no_more_than_rounding(monkeypatch):
     keras.utils.set_random_seed(0)
-    network = tfmeta.networks.conv4(ways=3, image_shape=(12, 12, 1), filters=4, dtype="float64")
+    options = {"dtype": "float64"}
+    network = keras.Sequential(
+        [
+            keras.Input((12, 12, 1), **options),
+            keras.layers.Conv2D(4, 3, strides=4, **options),
+            keras.layers.BatchNormalization(**options),
+            keras.layers.Flatten(**options),
+            keras.layers.Dense(3, **options),
+        ]
+    )
     learner = learner_of(network, normalization="inductive")
     random = np.random.default_rng(0)
     labels = tf.tile(tf.range(3)[tf.newaxis], [2, 1])
