@@ -66,7 +66,7 @@ FAULTS.add(
     EPISODES,
     "SCALE = 1.0 / 255.0",
     "SCALE = 1.0 / 256.0",
-    "tests/tasks/test_from_arrays.py",
+    OF_EPISODES,
 )
 
 SINUSOID, OF_SINUSOID = "tfmeta/tasks/sinusoid.py", "tests/tasks/test_sinusoid.py"

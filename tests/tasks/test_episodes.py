@@ -76,6 +76,13 @@ def test_classes_labels_positions_and_images_are_uniform(tasks):
     assert of_class_b.min() > 0.6 * of_class_b.mean()
 
 
+def test_the_brightest_pixel_is_1_and_others_are_their_share_of_it():
+    images = np.asarray([0, 51, 255], np.uint8).repeat(4).reshape(12, 1, 1, 1)
+    pool = Pool(images, np.full(3, 4), tuple("abc"))
+    (support_x, _, _), _ = stream(pool).sample(0)
+    np.testing.assert_allclose(np.sort(support_x.numpy().ravel()), [0, 0.2, 1], rtol=1e-6)
+
+
 def test_every_class_gets_every_label_as_often(tasks):
     support, support_y, _, _ = tasks
     pairs = np.zeros((6, 3), int)
