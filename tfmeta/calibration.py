@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from tfmeta.learners.likelihood import Likelihood
+from tfmeta.learners.task_keys import EVALUATION
 
 BINS = 15
 # Probabilities of the central intervals.
@@ -54,7 +55,10 @@ def calibrate(
     batches = stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch))
     found, measure = [], _classified if likelihood.link != "identity" else _regressed
     for x, y, *weights in batches:
-        samples = sampled_predictions(learner, likelihood, x, inner_steps, *weights)
+        first = len(found) * tasks_per_batch
+        samples = sampled_predictions(
+            learner, likelihood, x, inner_steps, *weights, first_task=first
+        )
         judged, likelihoods = measure(samples, np.asarray(y), deviation)
         counts = _counted(likelihood.kind, np.asarray(y), likelihoods, *weights)
         size = likelihoods[0].size  # of a task's elements: queries, or pixels of queries
@@ -99,15 +103,21 @@ def _mean(values) -> dict:
     }
 
 
-def sampled_predictions(learner, likelihood, x, inner_steps=None, weights=None) -> np.ndarray:
+def sampled_predictions(
+    learner, likelihood, x, inner_steps=None, weights=None, first_task=0
+) -> np.ndarray:
     """Predictions [T, n, Q, ...] of a batch of tasks; n is 1 for a learner of one answer.
 
-    Queries of weight 0 [T, Q] leave the batch statistics of a learner of one answer.
+    Queries of weight 0 [T, Q] leave the batch statistics of a learner of one answer. `first_task`
+    is the index of the batch's first task among all of the evaluation.
     """
     if hasattr(learner, "predictive"):
-        return learner.predictive(x, inner_steps=inner_steps).samples.numpy()
+        seed = learner.task_keys(first_task, 1, EVALUATION)[0]
+        return learner.predictive(x, inner_steps=inner_steps, seed=seed).samples.numpy()
     options = {} if weights is None else {"sample_weight": weights}
-    outputs, _ = learner.adaptation_curve(x, inner_steps=inner_steps, **options)
+    outputs, _ = learner.adaptation_curve(
+        x, inner_steps=inner_steps, first_task=first_task, **options
+    )
     return likelihood.predictions(outputs[:, -1:]).numpy()
 
 

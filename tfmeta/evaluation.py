@@ -56,7 +56,8 @@ def evaluate_learner(
     for number, mode in enumerate(normalizations or [learner.normalization]):
         rows, support_losses = [], []
         for batch in stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch)):
-            metrics, losses = _measured(learner, batch, inner_steps, mode)
+            first = len(rows) * tasks_per_batch
+            metrics, losses = _measured(learner, batch, inner_steps, mode, first)
             rows.append(metrics)
             support_losses.append(losses)
             if report:
@@ -67,7 +68,7 @@ def evaluate_learner(
     return results
 
 
-def _measured(learner, batch, inner_steps, mode):
+def _measured(learner, batch, inner_steps, mode, first_task):
     """Metrics of a batch's tasks, [T, n + 1] each, and their support losses [T, n + 1].
 
     A learner whose tasks are not examples with targets (a policy's) measures them itself, by
@@ -79,7 +80,7 @@ def _measured(learner, batch, inner_steps, mode):
     x, y, *weights = batch
     options = {"sample_weight": weights[0]} if weights else {}
     outputs, losses = learner.adaptation_curve(
-        x, inner_steps=inner_steps, normalization=mode, **options
+        x, inner_steps=inner_steps, normalization=mode, first_task=first_task, **options
     )
     mask = inner.mask_of(outputs)
     metrics = query_metrics(

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfmeta
+from tests.keras_contract.two_replicas import compared
 from tfmeta import recipe
 from tfmeta.experiment import restore, train
 from tfmeta.experiment.building import make_strategy
@@ -73,5 +74,6 @@ result = {
     "replicas": [one, two],
     "values": [one_values, two_values],
     "largest_difference": float(max(differences)),
+    "fit": compared("mt_net", "clipped", make_strategy("mirrored")),
 }
 print(json.dumps(result))

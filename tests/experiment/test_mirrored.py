@@ -13,6 +13,7 @@ import pytest
 def result():
     script = Path(__file__).with_name("mirrored_steps.py")
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     output = subprocess.check_output([sys.executable, script], text=True, env=environment)
     return json.loads(output.splitlines()[-1])
 
@@ -24,6 +25,12 @@ def test_two_devices_train_as_one(result):
     one, two = result["values"]
     assert one["accuracy"] == pytest.approx(two["accuracy"])
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+
+
+def test_fit_on_two_devices_is_fit_on_one(result):
+    found = result["fit"]
+    assert max(found["variables"], found["predictions"]) < 1e-12
+    assert max(found["history"], found["evaluation"]) < 1e-5
 
 
 def test_a_run_over_two_devices_is_exported_and_restored_on_one(result):

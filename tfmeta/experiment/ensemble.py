@@ -46,13 +46,15 @@ class Ensemble:
             self._members.append(self._values())
         self._assign(own)
 
-    def adaptation_curve(self, x, inner_steps=None, normalization=None, sample_weight=None):
+    def adaptation_curve(
+        self, x, inner_steps=None, normalization=None, sample_weight=None, first_task=0
+    ):
         """As `MetaLearner.adaptation_curve`, means over the members."""
         own, curves = self._values(), []
         for values in self._members:
             self._assign(values)
             curve = self.learner.adaptation_curve
-            curves.append(curve(x, inner_steps, normalization, sample_weight))
+            curves.append(curve(x, inner_steps, normalization, sample_weight, first_task))
         self._assign(own)
         outputs, losses = (
             tf.reduce_mean(tf.stack(each), axis=0) for each in zip(*curves, strict=True)

@@ -43,17 +43,43 @@ def all_finite(loss, gradients, optimizer):
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
-def finite_assertions(loss, gradients, optimizer):
-    """What a step that applies the gradients must depend on: a list of operations, or empty."""
-    assertion = tf.debugging.Assert(
-        all_finite(loss, gradients, optimizer),
-        [
+def finite_assertions(loss, gradients, optimizer, tasks=(), first=0):
+    """What a step that applies the gradients must depend on: a list of tensors.
+
+    Args:
+        loss: [], of the batch.
+        gradients: list of tensors, of the batch.
+        optimizer: of Keras, that will get the gradients.
+        tasks: structure of tensors [T, ...] of which loss and gradients are means; the error
+            names the tasks whose values are not finite. They are read only where it is raised.
+        first: index of the first of the tasks within the batch.
+    """
+
+    def refuse():
+        message = (
             "The meta-loss or its gradient is not finite. Lower the inner rate or the outer one, "
-            "and look for values that are not finite in the data. Step:",
-            optimizer.iterations.value,
-        ],
-    )
-    return [] if assertion is None else [assertion]
+            "and look for values that are not finite in the data. Step:"
+        )
+        data = [message, tf.convert_to_tensor(optimizer.iterations)]
+        if tasks:
+            found = tf.where(tf.logical_not(finite_tasks(tasks)))[:, 0] + tf.cast(first, tf.int64)
+            data += ["Tasks, counted from 0 within the batch:", found]
+        # Not `tf.debugging.Assert`, which is another condition within this one.
+        assertion = tf.raw_ops.Assert(condition=False, data=data, summarize=100)
+        with tf.control_dependencies([] if assertion is None else [assertion]):
+            return tf.constant(False)
+
+    return [tf.cond(all_finite(loss, gradients, optimizer), lambda: tf.constant(True), refuse)]
+
+
+def finite_tasks(tasks):
+    """Which tasks have finite values only, a bool [T], of a structure of tensors [T, ...]."""
+    flags = [
+        tf.reduce_all(tf.math.is_finite(tensor), axis=list(range(1, tensor.shape.rank)))
+        for tensor in tf.nest.flatten(tasks)
+        if tensor.dtype.is_floating
+    ]
+    return tf.reduce_all(tf.stack(flags), axis=0)
 
 
 def hessian_operator(loss, weights):

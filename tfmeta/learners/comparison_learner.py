@@ -60,14 +60,15 @@ class ComparisonLearner(EmbeddingLearner):
 
     def _memberships(self, examples, dtype):
         """Memberships [S, ways] of a set of examples, from sparse or one-hot targets."""
-        targets = examples.targets
-        if targets.dtype.is_integer:
-            targets = tf.one_hot(tf.reshape(targets, [-1]), self.ways)
+        targets, loss = examples.targets, self.inner_loss_function
+        if targets.dtype.is_integer or (loss is not None and loss.kind.target == "sparse"):
+            # Keras takes labels of any type.
+            targets = tf.one_hot(tf.reshape(tf.cast(targets, tf.int64), [-1]), self.ways)
         memberships = tf.cast(targets, dtype)
-        loss = self.inner_loss_function
         ignored = None if loss is None else loss.kind.ignore_class
-        if ignored is not None and examples.targets.dtype.is_integer:
-            counts = tf.not_equal(tf.reshape(examples.targets, [-1, 1]), ignored)
+        if ignored is not None:
+            labels = tf.cast(examples.targets, tf.int64)
+            counts = tf.not_equal(tf.reshape(labels, [-1, 1]), ignored)
             memberships *= tf.cast(counts, dtype)
         if examples.weights is None:
             return memberships

@@ -1,5 +1,7 @@
 """Keras' loops over batches of tasks: what is checked and made before they begin."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,6 +33,7 @@ class Fitting:
         stream_checks.check_ends(x, steps, "steps", "Evaluating on")
         x = texts_as_tensors(x)
         self._prepare(x, y, options.get("sample_weight"))
+        self.evaluated_tasks.assign(0)
         with in_words():
             results = super().evaluate(x, y, batch_size, steps=steps, **options)
         batch_checks.warn_if_diverged(self, results)
@@ -88,6 +91,7 @@ class Fitting:
         """As `keras.Model.test_on_batch`, on one batch of tasks."""
         x, y, _ = batch_tensors(x, y)
         self._prepare(x, y)
+        self.evaluated_tasks.assign(0)
         with in_words():
             return super().test_on_batch(x, y, *arguments, **options)
 
@@ -98,7 +102,9 @@ class Fitting:
 
     def make_train_function(self, force=False):
         """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
-        self._make_guarded("train_function", super().make_train_function, force, trains=True)
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        make = self._make_replicated if several else super().make_train_function
+        self._make_guarded("train_function", make, force, trains=True)
 
     def make_test_function(self, force=False):
         """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
@@ -153,6 +159,25 @@ class Fitting:
         options["sample_weight"] = np.asarray(weights.of(y))
         return x, y, options
 
+    def _maybe_symbolic_build(self, *arguments, **options):
+        # Keras adds up the replicas' shares of a batch there, which fails where they differ in
+        # size. A learner is built with its network; its metrics by `build_metrics`.
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            super()._maybe_symbolic_build(*arguments, **options)
+
+    def _make_replicated(self, force=False):
+        """Makes a `train_function` of several replicas, which take the step of one device.
+
+        Keras applies gradients in each replica, where an optimizer clips those of the replica's
+        share of the tasks, and can neither accumulate them nor overwrite weights by averages.
+        """
+        step = self.replicated_train_step
+        if not self.run_eagerly:
+            step = tf.function(
+                step, autograph=False, reduce_retracing=True, jit_compile=self.jit_compile
+            )
+        self.train_function = functools.partial(_several_steps, self, step)
+
     def _make_guarded(self, name, make, force, *, trains):
         if getattr(self, name) is not None and not force:
             return
@@ -167,13 +192,14 @@ class Fitting:
         setattr(self, name, guarded)
 
     def _prepare(self, x, y, sample_weight=None):
-        if isinstance(x, tf.data.Dataset):
-            checked_task(self, x.element_spec, trains=True)
-            self.build_metrics(x.element_spec)
-        else:
-            self._check_arrays(x, y, sample_weight)
-            if hasattr(y, "shape"):
-                self.build_metrics((x, y))
+        with self.distribute_strategy.scope():
+            if isinstance(x, tf.data.Dataset):
+                checked_task(self, x.element_spec, trains=True)
+                self.build_metrics(x.element_spec)
+            else:
+                self._check_arrays(x, y, sample_weight)
+                if hasattr(y, "shape"):
+                    self.build_metrics((x, y))
 
     def _check_arrays(self, x, y=None, sample_weight=None):
         """Checks arrays as a whole, before Keras says in its own words that sizes differ."""
@@ -195,3 +221,18 @@ def _inputs_of(validation):
 def _holds_arrays(x) -> bool:
     leaves = tf.nest.flatten(x) if isinstance(x, (tuple, list, dict)) else [x]
     return bool(leaves) and all(leaf is None or hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _several_steps(learner, step, iterator):
+    """Runs `steps_per_execution` steps, or as many as there are batches; the last one's logs."""
+    logs = None
+    for _, data in zip(range(learner.steps_per_execution), iterator, strict=False):
+        logs = step(keras.tree.map_structure(_present, data))
+    if logs is None:
+        raise StopIteration
+    return logs
+
+
+def _present(part):
+    """None where a distributed iterator says so by an empty `tf.experimental.Optional`."""
+    return None if isinstance(part, tf.experimental.Optional) else part

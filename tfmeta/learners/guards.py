@@ -87,8 +87,7 @@ class GuardedStep:
         return self._function(batches)
 
     def _function_for(self, data):
-        if any(hasattr(leaf, "_value_specs") for leaf in tf.nest.flatten(data)):
-            data = tf.nest.map_structure(_of_first_replica, data)
+        data = tf.nest.map_structure(_of_first_replica, data)
         task = checked_task(self._learner, data, trains=self._trains)
         key = signature(self._learner, task)
         if key not in self._functions:
@@ -181,7 +180,9 @@ def shape_assertions(task) -> list:
             "A support set must hold an example. Give the tasks 1 shot or more. Received support_y "
             "of shape:"
         )
-        assertions.append(tf.debugging.Assert(shape[1] > 0, [message, shape]))
+        # A replica without a task has no shots either.
+        fine = (shape[1] > 0) | (shape[0] == 0)
+        assertions.append(tf.debugging.Assert(fine, [message, shape]))
     return [assertion for assertion in assertions if assertion is not None]
 
 
@@ -228,5 +229,7 @@ def _without_optional(leaf):
 
 
 def _of_first_replica(leaf):
+    if isinstance(leaf, tf.distribute.DistributedValues):
+        return leaf.values[0]
     specs = getattr(leaf, "_value_specs", None)
     return specs[0] if specs else leaf

@@ -65,6 +65,9 @@ class IMAML(MetaLearner):
             tape.watch(weights)
             outputs, loss, network_state = self._query(weights, state, task)
         gradient = inner.gradient(tape, loss, weights, self.parameter_paths, what="query loss")
+        if not self.inner_steps:  # No inner problem: its solution is the initialisation.
+            state = self._with_network_state(adaptation.state, network_state)
+            return TaskGradient(gradient, outputs, state, {"loss": loss})
         direct = [gradient[index] for index in self._adapted]
         # Both terms at the state of the inner problem, not at that which the queries leave.
         inner_state = self._network_state(state)

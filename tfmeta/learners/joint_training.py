@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners.pure_functions import TaskGradient
+from tfmeta.learners.task_keys import initial_seed
 
 
 class JointTraining:
@@ -33,7 +34,9 @@ class JointTraining:
             self.add_weight(
                 shape=(head.shape[0], classes),
                 dtype=head.dtype,
-                initializer=keras.initializers.GlorotUniform(seed=self.seed),
+                initializer=keras.initializers.GlorotUniform(
+                    seed=initial_seed(self.seed, "classifier")
+                ),
                 name="classifier_kernel",
             ),
             self.add_weight(

@@ -88,7 +88,8 @@ class Likelihood:
             [n, Q], summed over the axes of an output; masked and ignored elements add nothing.
         """
         presence = inner.element_presence(self.kind, targets[tf.newaxis], outputs)
-        if self.link == "softmax" and targets.dtype.is_integer:
+        if self.kind.target == "sparse":
+            targets = tf.cast(targets, tf.int64)  # Keras takes labels of any type.
             if targets.shape.rank == outputs.shape.rank - 1:  # [Q, 1] for [n, Q, ways]
                 targets = tf.squeeze(targets, axis=-1)
             targets = tf.one_hot(targets, outputs.shape[-1])

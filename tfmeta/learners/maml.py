@@ -46,7 +46,15 @@ class MAML(MetaLearner):
                 parameters, task.support, self.inner_steps, state, key, training=True
             )
             outputs, loss, network_state = self._query(adaptation.weights, state, task)
-        gradient = inner.gradient(tape, loss, parameters, self.parameter_paths, what="query loss")
+        gradient = inner.gradient(
+            tape,
+            loss,
+            parameters,
+            self.parameter_paths,
+            what="query loss",
+            # Without an inner step, what directs the steps has nothing to learn from.
+            zero=() if self.inner_steps else self.parameter_paths[self._weight_count :],
+        )
         state = self._with_network_state(adaptation.state, network_state)
         return TaskGradient(gradient, outputs, state, {"loss": loss})
 

@@ -148,9 +148,14 @@ class MAMLPlusPlus(MAML):
         return found
 
     def apply_meta_gradient(self, gradients, state):
-        """As `MetaLearner`; counts the meta-step."""
+        """As `MetaLearner`; counts the meta-step: an update, if it accumulates several batches."""
+        before = tf.convert_to_tensor(self.optimizer.iterations)
         super().apply_meta_gradient(gradients, state)
-        self.meta_step.assign_add(1)
+        if self.optimizer.gradient_accumulation_steps:
+            updates = tf.convert_to_tensor(self.optimizer.iterations) - before
+            self.meta_step.assign_add(tf.cast(updates, tf.int64))
+        else:
+            self.meta_step.assign_add(1)
 
     def _phase_gradient(self, parameters, task, state, key, *, first_order, multi_step):
         with tf.GradientTape() as tape:

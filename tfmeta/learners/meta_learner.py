@@ -5,18 +5,21 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.inner import optimizers
-from tfmeta.learners import batch_checks, checks
+from tfmeta.learners import batch_checks, checks, diverged, task_keys
 from tfmeta.learners.adapted_model import AdaptedModel
 from tfmeta.learners.arguments import check_arguments
 from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.fitting import Fitting
+from tfmeta.learners.keras_steps import KerasSteps
 from tfmeta.learners.meta_steps import MetaSteps
 from tfmeta.learners.pure_functions import PureFunctions
 from tfmeta.learners.task_weights import split_weights
 from tfmeta.tasks.task import Task, unpack_tasks
 
+_TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
 
-class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
+
+class MetaLearner(KerasSteps, MetaSteps, PureFunctions, Fitting, keras.Model):
     """Wraps a network; `fit` learns the initialisation from which it adapts to new tasks.
 
     A batch is a batch of tasks, `((support_x, support_y, query_x), query_y)` with a leading axis
@@ -35,12 +38,16 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         normalization: "transductive", "inductive" or "running" (`tfmeta.learners.normalization`).
         inner_loss: a Keras loss for the inner loop; None: the one given to `compile`.
         dropout: whether dropout is on while adapting (a fresh mask a task and step).
-        seed: of dropout masks and inner minibatches.
+        seed: of dropout masks, inner minibatches and noise; any whole number.
         parallel: "auto", "vectorized" or "sequential" (`tfmeta.parallel.map_tasks`). "auto": by
             the size of the tasks (`way_of`).
         tasks_per_pass: at most so many tasks in one vectorised pass, or at a time, to bound memory.
         rematerialize: recompute inner steps in the backward pass, to bound memory.
         meta_gradient_clip: clip each entry of the meta-gradient to plus or minus this.
+        diverged_tasks: what a meta-step does with a task whose loss or gradient is not finite.
+            "refuse": the step is refused, with the index of the task. "skip": the task's gradient
+            counts as 0, its loss is left out, its query outputs count as 0, and the log "diverged"
+            has the share of such tasks; a step without any other task is refused.
         name: of the model.
 
     Raises:
@@ -68,6 +75,7 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         tasks_per_pass=None,
         rematerialize=False,
         meta_gradient_clip=None,
+        diverged_tasks="refuse",
         name=None,
     ):
         checks.check_network(network)
@@ -78,6 +86,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             parallel=parallel,
             meta_gradient_clip=meta_gradient_clip,
         )
+        diverged.check(diverged_tasks)
+        task_keys.initial_seed(seed)
         # Inputs reach the network as they are: it casts them itself, and labels stay integers.
         super().__init__(name=name, autocast=False)
         self.network = network
@@ -94,6 +104,10 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         self.tasks_per_pass = tasks_per_pass
         self.rematerialize = rematerialize
         self.meta_gradient_clip = meta_gradient_clip
+        self.diverged_tasks = diverged_tasks
+        # Tasks that `fit` has seen, saved with the weights; and those of the running `evaluate`.
+        self.trained_tasks = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.evaluated_tasks = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.loss_function = self.inner_loss_function = None
         self._pure = inner.PureNetwork(network, dropout=dropout)
         checks.check_layers(self._pure)
@@ -124,6 +138,27 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
     def state_variables(self):
         """What meta-steps change without a derivative, or leave alone."""
         return list(self.network.non_trainable_variables)
+
+    # Keras pairs these with the optimizer's variables, one by one.
+    @property
+    def trainable_variables(self):
+        """`parameter_variables`, which are those of the optimizer in its order."""
+        return self.parameter_variables if self.trainable else []
+
+    @property
+    def trainable_weights(self):
+        """`parameter_variables`, which are those of the optimizer in its order."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self):
+        """All other variables of learner and network."""
+        return _without(self.variables, self.trainable_variables)
+
+    @property
+    def non_trainable_weights(self):
+        """All other weights of learner and network."""
+        return _without(self.weights, self.trainable_variables)
 
     @property
     def adapted_shapes(self):
@@ -156,7 +191,7 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         super().compile(
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
-        checks.check_optimizer(self.optimizer)
+        checks.check_optimizer(self.optimizer, self.meta_gradient_clip)
         checks.check_weights(self)
         if self.loss_function is None:  # Once a learner; compiling again changes no layer.
             checks.check_exactness(self)
@@ -219,7 +254,9 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         batch_checks.check_query_targets(task)
         return self._compiled("meta_gradient", self._meta_gradient)(task)
 
-    def adaptation_curve(self, x, inner_steps=None, normalization=None, sample_weight=None):
+    def adaptation_curve(
+        self, x, inner_steps=None, normalization=None, sample_weight=None, first_task=0
+    ):
         """Query outputs after 0, 1, ..., n inner steps.
 
         Args:
@@ -228,6 +265,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             normalization: another mode than the learner's, or None.
             sample_weight: query weights [T, Q] or None; queries of weight 0 leave batch
                 statistics.
+            first_task: index of the first task among all of the evaluation, of which its noise and
+                minibatches are functions.
 
         Returns:
             Query outputs [T, n + 1, Q, ...], with the network's mask where it gives one (as
@@ -238,7 +277,9 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         batch_checks.check_tasks(self, task)
         if normalization is not None:
             checks.check_options(normalization=normalization)
-        (outputs, *masks), losses = self._compiled("curve", self._curve, steps, normalization)(task)
+        first = tf.constant(first_task, tf.int64)
+        curve = self._compiled("curve", self._curve, steps, normalization)
+        (outputs, *masks), losses = curve(task, first)
         return inner.with_mask(outputs, *masks), losses
 
     def adapt(self, support_x, support_y, inner_steps=None):
@@ -299,8 +340,20 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
             "tasks_per_pass": self.tasks_per_pass,
             "rematerialize": self.rematerialize,
             "meta_gradient_clip": self.meta_gradient_clip,
+            "diverged_tasks": self.diverged_tasks,
             "name": self.name,
         }
+
+    def save_own_variables(self, store):
+        """As `keras.Layer.save_own_variables`, with the number of tasks trained on."""
+        super().save_own_variables(store)
+        store[_TRAINED_TASKS] = self.trained_tasks.numpy()
+
+    def load_own_variables(self, store):
+        """As `keras.Layer.load_own_variables`; files without the number of tasks begin at 0."""
+        names = list(store.keys())
+        super().load_own_variables({n: store[n] for n in names if n != _TRAINED_TASKS})
+        self.trained_tasks.assign(store[_TRAINED_TASKS] if _TRAINED_TASKS in names else 0)
 
     def compile_from_config(self, config):
         """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
@@ -317,3 +370,8 @@ class MetaLearner(MetaSteps, PureFunctions, Fitting, keras.Model):
         steps = self.test_inner_steps if inner_steps is None else inner_steps
         checks.check_options(inner_steps=steps)
         return steps
+
+
+def _without(variables, excluded):
+    known = {id(variable) for variable in excluded}
+    return [variable for variable in variables if id(variable) not in known]

@@ -3,6 +3,7 @@
 import keras
 
 from tfmeta.learners.maml import MAML
+from tfmeta.learners.task_keys import initial_seed
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -33,12 +34,12 @@ class MetaSGD(MAML):
                 shape=variable.shape,
                 dtype=variable.dtype,
                 # One seed a weight, else weights of one shape start with the same rates.
-                initializer=keras.initializers.RandomUniform(low, high, seed=self.seed + index),
+                initializer=keras.initializers.RandomUniform(
+                    low, high, seed=initial_seed(self.seed, "rate", path)
+                ),
                 name="rate_" + path.replace("/", "_"),
             )
-            for index, (variable, path) in enumerate(
-                zip(variables, self.adapted_paths, strict=True)
-            )
+            for variable, path in zip(variables, self.adapted_paths, strict=True)
         ]
 
     @property

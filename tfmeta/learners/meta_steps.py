@@ -1,27 +1,41 @@
 """The learner's functions over a batch of tasks: meta-step, test step, adaptation."""
 
 import functools
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.inner import finite_assertions
-from tfmeta.learners import batch_checks, checks, ways
+from tfmeta.learners import batch_checks, checks, replicas, task_keys, ways
+from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
 from tfmeta.learners.pure_functions import mean_over_tasks
-from tfmeta.learners.task_weights import (
-    flat_queries,
-    mean_of_tasks,
-    split_weights,
-    total_weight,
-)
+from tfmeta.learners.task_weights import mean_of_tasks, split_weights
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 
+class BatchGradient(NamedTuple):
+    """What a batch of tasks contributes to a meta-step.
+
+    Attributes:
+        gradients: list of means over tasks, order of `parameter_variables`.
+        outputs: query outputs [T, Q, ...].
+        state: list of tensors, order of `state_variables`.
+        logs: dict of scalars.
+        tasks: (gradients, logs) of each task, every tensor [T, ...].
+    """
+
+    gradients: list
+    outputs: tf.Tensor
+    state: list
+    logs: dict
+    tasks: Any
+
+
 class MetaSteps:
-    """Mixin: maps the pure functions over tasks, and drives Keras' optimizer and metrics."""
+    """Mixin: maps the pure functions over tasks."""
 
     def compute_meta_gradient(self, data, task_index=0):
         """The meta-gradient of one batch, without side effects on weights or state.
@@ -30,58 +44,32 @@ class MetaSteps:
 
         Args:
             data: a batch as a task stream gives it.
-            task_index: index of the batch's first task, int64 []; dropout masks and minibatches
-                are functions of (seed, task index).
+            task_index: index of the batch's first task among all that training sees, int64 [];
+                dropout masks, minibatches and noise are functions of (seed, task index).
 
         Returns:
             Gradients (list, mean over tasks, not clipped), new state (list), and logs (dict of
             scalars: "loss", ...).
         """
-        task, weight = split_weights(_unpacked(data))
+        task, weight = split_weights(unpacked(data))
+        found = self.batch_gradient(task, task_index, weight)
+        logs = {**found.logs, **self._query_metrics(task, found.outputs, weight)}
+        return found.gradients, found.state, logs
+
+    def batch_gradient(self, task, task_index, weight=None) -> BatchGradient:
+        """What a batch of tasks contributes to a meta-step.
+
+        Args:
+            task: a `Task` of T tasks.
+            task_index: index of the first of them, int64 [].
+            weight: of the tasks in the mean, [T] or None.
+        """
         batch_checks.check_tasks(self, task)
         batch_checks.check_query_targets(task)
         with tf.control_dependencies(self._assertions(task, self.training_ways)):
-            gradients, outputs, state, logs = self._batch_gradient(task, task_index, weight)
-        return gradients, state, {**logs, **self._query_metrics(task, outputs, weight)}
+            return self._batch_gradient(task, task_index, weight)
 
-    def apply_meta_gradient(self, gradients, state):
-        """Clips the meta-gradient, applies it, and assigns the new state."""
-        if self.meta_gradient_clip is not None:
-            clip = self.meta_gradient_clip
-            gradients = [tf.clip_by_value(value, -clip, clip) for value in gradients]
-        self.optimizer.apply(gradients, self.parameter_variables)
-        if self.updates_state:
-            for variable, value in zip(self.state_variables, state, strict=True):
-                if not inner.is_seed(variable):
-                    variable.assign(value)
-
-    def train_step(self, data):
-        """One meta-step, for `fit`."""
-        task = _unpacked(data)
-        count = tf.shape(task.support.targets)[0]
-        index = tf.cast(self.optimizer.iterations, tf.int64) * tf.cast(count, tf.int64)
-        gradients, state, logs = self.compute_meta_gradient(data, index)
-        with tf.control_dependencies(finite_assertions(logs["loss"], gradients, self.optimizer)):
-            self.apply_meta_gradient(gradients, state)
-        _, weight = split_weights(task)
-        return self._logged(logs, total_weight(weight, count))
-
-    def test_step(self, data):
-        """Adapts to each task and measures its query set, for `evaluate`."""
-        task, weight = split_weights(_unpacked(data))
-        batch_checks.check_tasks(self, task)
-        batch_checks.check_query_targets(task)
-
-        def measured(weights, state, one):
-            outputs, loss, _ = self._query(weights, state, one)
-            return outputs, loss, inner.masks_of(outputs)
-
-        outputs, losses, masks = self._map_adapted(task, measured)
-        metrics = self._query_metrics(task, inner.with_mask(outputs, *masks), weight)
-        logs = {"loss": mean_of_tasks(losses, weight), **metrics}
-        return self._logged(logs, total_weight(weight, tf.shape(task.support.targets)[0]))
-
-    def _map_adapted(self, task, function):
+    def _map_adapted(self, task, function, keys=None):
         """Maps `function(adapted weights, state, task)` over tasks."""
         parameters, state = self._values()
 
@@ -90,17 +78,19 @@ class MetaSteps:
             found = self.adapt_weights(parameters, task.support, self.test_inner_steps, state, key)
             return function(found.weights, found.state, task)
 
-        return self._map_adaptation(one, task)
+        return self._map_adaptation(one, task, keys)
 
-    def _batch_gradient(self, task, task_index, weight=None):
-        """(mean gradients, query outputs [T, Q, ...], new state, logs) of a batch of tasks."""
+    def _batch_gradient(self, task, task_index, weight=None) -> BatchGradient:
         parameters, state = self._values()
-        tasks = (task, self.task_keys(task_index, _count(task)))
+        tasks = (task, self.task_keys(task_index, task_count(task)))
 
         def one(args, state):
             result = self.task_gradient(parameters, args[0], state, args[1])
             outputs = result.query_outputs
-            return (result.gradient, outputs, inner.masks_of(outputs), result.logs), result.state
+            masks = inner.masks_of(outputs)
+            if self.diverged_tasks == SKIP:
+                result = without_diverged(result, state)
+            return (result.gradient, result.query_outputs, masks, result.logs), result.state
 
         if self.chains_state:
             results, new_state = chain_tasks(one, tasks, state)
@@ -111,8 +101,12 @@ class MetaSteps:
             results, new_state = self._map(lambda args: one(args, state)[0], tasks), state
         gradients, outputs, masks, logs = results
         means = [mean_of_tasks(value, weight) for value in gradients]
-        logs = {name: mean_of_tasks(value, weight) for name, value in logs.items()}
-        return means, inner.with_mask(outputs, *masks), new_state, logs
+        if self.diverged_tasks == SKIP:
+            mean_logs = mean_over_finite(logs, weight)
+        else:
+            mean_logs = {name: mean_of_tasks(value, weight) for name, value in logs.items()}
+        outputs = inner.with_mask(outputs, *masks)
+        return BatchGradient(means, outputs, new_state, mean_logs, (gradients, logs))
 
     def _task_weights(self, steps, support):
         task = Task(support, Examples(None))
@@ -127,10 +121,10 @@ class MetaSteps:
     def _meta_gradient(self, task):
         task, weight = split_weights(task)
         with tf.control_dependencies(self._assertions(task, self.training_ways)):
-            gradients, outputs, _, _ = self._batch_gradient(task, 0, weight)
-        return gradients, outputs
+            found = self._batch_gradient(task, 0, weight)
+        return found.gradients, found.outputs
 
-    def _curve(self, steps, mode, task):
+    def _curve(self, steps, mode, task, first_task):
         parameters, state = self._values()
 
         def one(args):
@@ -148,7 +142,8 @@ class MetaSteps:
             )
             return adaptation.records, adaptation.support_losses
 
-        return self._map_adaptation(one, task)
+        keys = self.task_keys(first_task, task_count(task), task_keys.EVALUATION)
+        return self._map_adaptation(one, task, keys)
 
     def adapted_outputs(self, weights, state, query_inputs, support):
         """Raw outputs [Q, ...] of one task's queries, given weights that are adapted to it.
@@ -180,7 +175,7 @@ class MetaSteps:
         ]
 
     def _map_adaptation(self, function, task, keys=None):
-        keys = self.task_keys(0, _count(task)) if keys is None else keys
+        keys = task_keys.answer_keys(self.seed, task_count(task)) if keys is None else keys
         with tf.control_dependencies(self._assertions(task, self.ways)):
             return self._map(function, (task, keys))
 
@@ -188,9 +183,8 @@ class MetaSteps:
         return [*shape_assertions(task), *checks.label_assertions(self, task, ways)]
 
     def _map(self, function, tasks):
-        return map_tasks(
-            function, tasks, parallel=self._way(tasks[0]), tasks_per_pass=self.tasks_per_pass
-        )
+        options = {"parallel": self._way(tasks[0]), "tasks_per_pass": self.tasks_per_pass}
+        return replicas.with_a_task(lambda every: map_tasks(function, every, **options), tasks)
 
     def way_of(self, data) -> str:
         """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
@@ -217,29 +211,9 @@ class MetaSteps:
         parameters = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
         return parameters, [tf.convert_to_tensor(variable) for variable in self.state_variables]
 
-    def task_keys(self, first, count):
-        """Keys [T, 2] of the tasks first, first + 1, ...: functions of (seed, task index)."""
-        indices = tf.cast(first, tf.int64) + tf.range(tf.cast(count, tf.int64))
-        # Both words carry the index, so that more than 2^31 tasks keep distinct keys.
-        high = tf.cast(indices // 2**31, tf.int32) + tf.constant(self.seed, tf.int32) * 7919
-        return tf.stack([high, tf.cast(indices % 2**31, tf.int32)], axis=1)
-
-    def _query_metrics(self, task, outputs, weight=None):
-        """Updates the metrics given to `compile` and returns this batch's share of them."""
-        metrics = self._compile_metrics
-        if metrics is None or task.query.targets is None:
-            return {}
-        targets, answers, weights = flat_queries(task, outputs, weight)
-        if not metrics.built:
-            metrics.build(_symbolic(targets), _symbolic(answers))
-        if outputs.shape[1] == 0:
-            return {}
-        metrics.update_state(targets, answers, weights)
-        return dict(metrics.result())
-
-    def _logged(self, logs, count):
-        self._loss_tracker.update_state(logs["loss"], sample_weight=tf.cast(count, tf.float32))
-        return {**logs, "loss": self._loss_tracker.result()}
+    def task_keys(self, first, count, purpose=task_keys.TRAINING):
+        """Keys [T, 2] of the tasks first, first + 1, ...; see `tfmeta.learners.task_keys`."""
+        return task_keys.task_keys(self.seed, purpose, first, count)
 
     def _compiled(self, name, function, *static):
         checks.check_compiled(self)
@@ -249,7 +223,7 @@ class MetaSteps:
         return self._functions[key]
 
 
-def _unpacked(data):
+def unpacked(data):
     """The `Task` of a batch as Keras gives it: numpy arrays where steps run eagerly."""
     return unpack_tasks(
         *(
@@ -269,10 +243,6 @@ def _dense(tensor):
     return None if tensor is None else tf.convert_to_tensor(tensor)
 
 
-def _count(task):
+def task_count(task):
     static = task.support.targets.shape[0]
     return tf.shape(task.support.targets)[0] if static is None else static
-
-
-def _symbolic(tensor):
-    return keras.KerasTensor(tensor.shape, tensor.dtype.name)

@@ -77,7 +77,9 @@ class Reptile(MetaLearner):
         )
         gradient = self._direction(parameters, adaptation)
         outputs, query_loss, network_state = self._query(adaptation.weights, state, task)
-        logs = {"loss": tf.reduce_mean(adaptation.step_losses)}
+        # Without an inner step there is no minibatch whose loss could be reported.
+        losses = adaptation.step_losses if self.inner_steps else adaptation.support_losses
+        logs = {"loss": tf.reduce_mean(losses)}
         if outputs.shape[0] != 0:
             logs["query_loss"] = query_loss
         state = self._with_network_state(adaptation.state, network_state)
@@ -109,13 +111,9 @@ class Reptile(MetaLearner):
         # A step's loss is of its minibatch; only the ends are of the whole support set.
         return tf.concat([[first], step_losses[1:], [last]], axis=0)[: tf.size(step_losses) + 1]
 
-    def _logged(self, logs, count):
-        logs = super()._logged(logs, count)
-        if "query_loss" in logs:
-            weight = tf.cast(count, tf.float32)
-            self._query_loss_tracker.update_state(logs["query_loss"], sample_weight=weight)
-            logs["query_loss"] = self._query_loss_tracker.result()
-        return logs
+    @property
+    def _trackers(self):
+        return {**super()._trackers, "query_loss": self._query_loss_tracker}
 
     def _build_slots(self):
         weights = [self.network.trainable_variables[index] for index in self._adapted]

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks
+from tfmeta.learners.task_keys import answer_keys
 from tfmeta.tasks.task import Examples
 
 
@@ -67,7 +68,7 @@ def _adapt_function(learner):
     def adapt(parameters, support_inputs, support_targets, inner_steps, rate_scale, state):
         # One task a request: nothing tells two clients' masks or minibatches apart, and the same
         # request must get the same answer, so the key is that of the first task, as in `adapt`.
-        key = learner.task_keys(0, 1)[0]
+        key = answer_keys(learner.seed, 1)[0]
         adaptation = learner.adapt_weights(
             parameters,
             Examples(support_inputs, support_targets),

@@ -1,0 +1,58 @@
+"""What a meta-step does with a task whose loss or gradient is not finite."""
+
+import tensorflow as tf
+
+from tfmeta import inner
+from tfmeta.learners.pure_functions import TaskGradient
+from tfmeta.learners.task_weights import mean_of_tasks
+
+REFUSE, SKIP = CHOICES = ("refuse", "skip")
+# Log of the share of tasks that were skipped.
+DIVERGED = "diverged"
+
+
+def check(diverged_tasks):
+    """Raises a ValueError unless `diverged_tasks` is one of `CHOICES`."""
+    if diverged_tasks not in CHOICES:
+        raise ValueError(
+            f"diverged_tasks must be one of {', '.join(map(repr, CHOICES))}. Received: "
+            f"{diverged_tasks!r}. Pass 'skip' to leave out tasks that diverge."
+        )
+
+
+def without_diverged(result: TaskGradient, state: list) -> TaskGradient:
+    """A task's result as it is where all is finite, else a gradient of 0 and the state as it was.
+
+    Args:
+        result: of `task_gradient`.
+        state: list of tensors before the task.
+
+    Returns:
+        The result, with `DIVERGED` (0 or 1) among its logs; outputs of a diverged task are 0.
+    """
+    tensors = [result.gradient, result.logs, result.state]
+    finite = tf.reduce_all(inner.finite_tasks([t[tf.newaxis] for t in tf.nest.flatten(tensors)]))
+
+    def kept(value, otherwise):
+        return tf.where(finite, value, otherwise)
+
+    logs = {name: kept(value, tf.zeros_like(value)) for name, value in result.logs.items()}
+    return TaskGradient(
+        [kept(value, tf.zeros_like(value)) for value in result.gradient],
+        kept(result.query_outputs, tf.zeros_like(result.query_outputs)),
+        [kept(new, old) for new, old in zip(result.state, state, strict=True)],
+        {**logs, DIVERGED: 1.0 - tf.cast(finite, logs["loss"].dtype)},
+    )
+
+
+def mean_over_finite(logs: dict, weight=None) -> dict:
+    """Means of logs [T] over the tasks that did not diverge; not finite where all did.
+
+    Args:
+        logs: of `without_diverged`, [T] each.
+        weight: of the tasks, [T] or None.
+    """
+    diverged = logs[DIVERGED]
+    finite = mean_of_tasks(1.0 - diverged, weight)
+    means = {n: mean_of_tasks(v, weight) / tf.cast(finite, v.dtype) for n, v in logs.items()}
+    return {**means, DIVERGED: 1.0 - finite}
