@@ -166,14 +166,15 @@ def task_weights_gradient(entry):
 
 @feature("weights: classes, in the step of fit", tolerance=1e-8)
 def class_weights(entry):
+    """A step by class weights is the step by the weights of queries that they stand for."""
     x, y = entry.batch("classification", TASKS)
-    learner = learner_of(entry, SPARSE)
     by_class = np.vectorize(lambda label: CLASS_WEIGHT.get(int(label), 1.0))(y)
-    expected = gradient(learner, (x, y), by_class)
-    before = [np.array(v) for v in learner.parameter_variables]
-    learner.fit(x, y, batch_size=TASKS, class_weight=CLASS_WEIGHT, verbose=0)
-    after = [np.array(v) for v in learner.parameter_variables]
-    return [a - b for a, b in zip(before, after, strict=True)], expected
+    steps = []
+    for weights in ({"class_weight": CLASS_WEIGHT}, {"sample_weight": by_class}):
+        learner = learner_of(entry, SPARSE)
+        learner.fit(x, y, batch_size=TASKS, verbose=0, **weights)
+        steps.append([np.array(v) for v in learner.parameter_variables])
+    return steps
 
 
 @feature("weights: loss_weights")
