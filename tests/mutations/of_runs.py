@@ -1,5 +1,7 @@
 """Faults of runs, recipes, evaluation, calibration and comparison."""
 
+# ruff: noqa: E501 (lines of the library, two in one)
+
 from tests.mutations.fault import Faults
 
 FAULTS = Faults()
@@ -179,8 +181,8 @@ FAULTS.add(
 FAULTS.add(
     "handlers of signals are not given back",
     "tfmeta/experiment/signals.py",
-    "    try:\n        yield request\n    finally:\n        request.leave()",
-    "    yield request\n    request.leave()",
+    "        with request._interrupts:\n            yield request\n    finally:\n        request.leave()",
+    "        with request._interrupts:\n            yield request\n        request.leave()\n    finally:\n        pass",
     "tests/test_scopes.py",
 )
 FAULTS.add(
