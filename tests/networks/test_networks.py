@@ -85,13 +85,13 @@ def test_a_t_nets_matrices_stand_before_activations():
     hidden = ["hidden_1", "hidden_1_warp", "hidden_1_activation"]
     assert names == ["inputs", *hidden, "head", "head_warp"]
     for name, weights in (
-        ("hidden_1", ([[1.0, 2.0]], [0.0, 0.0])),
-        ("hidden_1_warp", ([[0.0, -1.0], [1.0, 0.0]],)),
+        ("hidden_1", ([[1.0, -2.0]], [0.0, 0.0])),
+        ("hidden_1_warp", ([[0.0, 1.0], [-1.0, 0.0]],)),
         ("head", ([[1.0], [10.0]], [0.0])),
     ):
         warped.get_layer(name).set_weights([np.float32(weight) for weight in weights])
-    # x = 1: W x = (1, 2), T of it (2, -1), relu (2, 0).
-    assert float(warped(np.ones((1, 1), "float32"))[0, 0]) == 2.0
+    # x = 1: W x = (1, -2), T of it (2, 1), relu the same; relu before T would give (0, 1).
+    assert float(warped(np.ones((1, 1), "float32"))[0, 0]) == 12.0
 
 
 def test_a_t_net_of_a_subclassed_model_is_refused():
