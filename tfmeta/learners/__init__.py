@@ -1,20 +1,20 @@
 """How a task changes the initialisation: one file an algorithm."""
 
-from tfmeta.learners.bfa import BFA
-from tfmeta.learners.bmaml import BMAML
-from tfmeta.learners.fine_tuning import FineTuning
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.embedding.fine_tuning import FineTuning
+from tfmeta.learners.embedding.matching_network import MatchingNetwork
+from tfmeta.learners.embedding.nearest_neighbor import NearestNeighbor
+from tfmeta.learners.embedding.prototypical_network import PrototypicalNetwork
 from tfmeta.learners.gradient_combination import GradientCombination
 from tfmeta.learners.imaml import IMAML
-from tfmeta.learners.llama import LLAMA
 from tfmeta.learners.maml import MAML
 from tfmeta.learners.maml_plus_plus import MAMLPlusPlus
-from tfmeta.learners.matching_network import MatchingNetwork
-from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.meta_sgd import MetaSGD
 from tfmeta.learners.mt_net import MTNet
-from tfmeta.learners.nearest_neighbor import NearestNeighbor
-from tfmeta.learners.platipus import PLATIPUS
-from tfmeta.learners.prototypical_network import PrototypicalNetwork
+from tfmeta.learners.probabilistic.bfa import BFA
+from tfmeta.learners.probabilistic.bmaml import BMAML
+from tfmeta.learners.probabilistic.llama import LLAMA
+from tfmeta.learners.probabilistic.platipus import PLATIPUS
 from tfmeta.learners.reptile import Reptile
 
 __all__ = [

@@ -24,21 +24,27 @@ _SYNONYMS = {
 def signature_of(target) -> inspect.Signature:
     """The named parameters of a function, or of a class and the bases its `**options` go to.
 
+    An argument that a class sets for its base (named in the class's `chooses`) is left out:
+    neither a recipe nor a saved configuration can set it.
+
     Args:
         target: a function or a class. What `keras.Model` takes is left out.
     """
     if not inspect.isclass(target):
         return inspect.signature(target)
     parameters: dict[str, inspect.Parameter] = {}
+    chosen: set[str] = set()
     for cls in target.__mro__:
         if cls is keras.Model or "__init__" not in vars(cls):
             continue
         own = list(inspect.signature(cls.__init__).parameters.values())[1:]
         for parameter in own:
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if not variadic and parameter.name not in chosen:
                 parameters.setdefault(parameter.name, parameter)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
             break
+        chosen |= set(vars(cls).get("chooses", ()))
     keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]
     return inspect.Signature(keywords)
 
@@ -54,7 +60,9 @@ def check_arguments(cls: type, names) -> None:
         TypeError: with the nearest names, and all there are.
     """
     known = list(signature_of(cls).parameters)
-    unknown = [name for name in names if name not in known]
+    # What a class sets itself it refuses in words of its own.
+    chosen = {name for base in cls.__mro__ for name in vars(base).get("chooses", ())}
+    unknown = [name for name in names if name not in known and name not in chosen]
     if not unknown:
         return
     close = [

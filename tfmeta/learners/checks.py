@@ -109,6 +109,16 @@ def check_samples(samples):
     return samples
 
 
+def check_noise(noise):
+    """Returns a regression's noise; raises a ValueError unless it is above 0."""
+    if not noise > 0:
+        raise ValueError(
+            f"noise must be above 0. Received: {noise!r}. "
+            "Pass the standard deviation of the targets around the network's output."
+        )
+    return noise
+
+
 def check_rates(rates):
     """Raises a ValueError unless each rate is a finite number, 0 or more."""
     for rate in rates:

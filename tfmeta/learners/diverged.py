@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners.pure_functions import TaskGradient
+from tfmeta.learners.core.gradient_rule import TaskGradient
 from tfmeta.learners.task_weights import mean_of_tasks
 
 REFUSE, SKIP = CHOICES = ("refuse", "skip")

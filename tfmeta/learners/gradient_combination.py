@@ -1,13 +1,18 @@
 """Which of the inner gradients carry a meta-step (Nichol, Achiam, Schulman 2018, section 6.1)."""
 
-import keras
-import tensorflow as tf
+from collections.abc import Sequence
+from typing import Any, Unpack
 
-from tfmeta.learners.reptile import Reptile
+import keras
+
+from tfmeta.inner import optimizers
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.reptile import Displacement, minibatch_descent
 
 
 @keras.saving.register_keras_serializable("tfmeta")
-class GradientCombination(Reptile):
+class GradientCombination(MetaLearner):
     """Reptile with a factor of its own for the move of each inner step.
 
     With phi_1 the initialisation and phi_(i+1) = phi_i - alpha g_i, the gradient of the
@@ -24,32 +29,43 @@ class GradientCombination(Reptile):
         inner_rate: of all weights, or a dict from patterns to rates.
         coefficients: c_i, one an inner step of training.
         inner_optimizer: "sgd" (the paper's here), "momentum", "adam", or an instance.
-        **options: of `Reptile`, but for `inner_steps`.
+        batch_size: examples of an inner minibatch in training; None: all.
+        test_batch_size: in evaluation and export; None: `batch_size`.
+        carry_moments: as of `Reptile`.
+        **options: of `MetaLearner`.
     """
 
-    _observed = staticmethod(list)
+    chooses = ("adaptation", "gradient_rule", "inner_steps")
 
     def __init__(
-        self, network, inner_rate=0.003, coefficients=(1, 1), *, inner_optimizer="sgd", **options
+        self,
+        network: keras.Model,
+        inner_rate: Any = 0.003,
+        coefficients: Sequence[float] = (1, 1),
+        *,
+        inner_optimizer: Any = "sgd",
+        batch_size: int | None = None,
+        test_batch_size: int | None = None,
+        carry_moments: bool = False,
+        **options: Unpack[LearnerOptions],
     ):
         if not len(coefficients) or not any(coefficients):
             raise ValueError(
                 "coefficients must hold a number for each inner step, not all 0. "
                 f"Received: {coefficients!r}. Pass (0, 1) for the second gradient alone."
             )
+        coefficients = tuple(float(value) for value in coefficients)
+        optimizer = optimizers.get(inner_optimizer)
+        test_size = batch_size if test_batch_size is None else test_batch_size
         super().__init__(
-            network, inner_rate, len(coefficients), inner_optimizer=inner_optimizer, **options
+            network,
+            minibatch_descent(inner_rate, optimizer, batch_size, test_size, carry_moments),
+            Displacement(coefficients),
+            inner_steps=len(coefficients),
+            **options,
         )
-        self.coefficients = tuple(float(value) for value in coefficients)
-
-    def _direction(self, parameters, adaptation):
-        """The sum of c_i (phi_i - phi_(i+1)); 0 for weights that do not adapt."""
-        return [
-            tf.tensordot(tf.constant(self.coefficients, path.dtype), path[:-1] - path[1:], 1)
-            for path in adaptation.records
-        ]
-
-    def get_config(self):
-        config = {**super().get_config(), "coefficients": self.coefficients}
-        config.pop("inner_steps")
-        return config
+        self.coefficients = coefficients
+        self.inner_optimizer = optimizer
+        self.batch_size = batch_size
+        self.test_batch_size = test_size
+        self.carry_moments = carry_moments

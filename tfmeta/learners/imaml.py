@@ -1,12 +1,125 @@
 """iMAML (Rajeswaran, Finn, Kakade, Levine 2019): the meta-gradient by the implicit function."""
 
+import dataclasses
+from typing import Any, Unpack
+
 import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.inner import optimizers
 from tfmeta.inner.loop import MAX_UNROLLED_STEPS
-from tfmeta.learners.meta_learner import MetaLearner
-from tfmeta.learners.pure_functions import TaskGradient
+from tfmeta.learners import checks
+from tfmeta.learners.core.adaptation import TaskContext
+from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.parts import Part
+from tfmeta.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Proximal(Part):
+    """The objective support loss + strength / 2 ||v - w||^2 (the paper's equation 4).
+
+    Attributes:
+        strength: lambda, above 0.
+    """
+
+    strength: float
+
+    def value(self, context: TaskContext, loss, values) -> tf.Tensor:
+        """The objective [] at `values` of the weights that adapt."""
+        start = context.network.chosen(context.parameters.network)
+        distance = tf.add_n(
+            [tf.reduce_sum(tf.square(v - w)) for v, w in zip(values, start, strict=True)]
+        )
+        return loss + 0.5 * self.strength * distance
+
+
+@dataclasses.dataclass(frozen=True)
+class ImplicitGradient(GradientRule):
+    """(I + H / lambda)^-1 g at the adapted weights, by conjugate gradients.
+
+    Attributes:
+        regularization: lambda.
+        steps: of conjugate gradients.
+        tolerance: stop once the residual is this share of g in norm.
+    """
+
+    regularization: float
+    steps: int
+    tolerance: float
+    second_order = True
+
+    def check_network(self, network) -> None:
+        """Raises a ValueError for constraints of the weights that adapt."""
+        reason = "the implicit gradient is of a minimum without bounds"
+        checks.check_constraints(network.projection.paths, reason)
+
+    def task_gradient(
+        self, functions: TaskFunctions, parameters, task: Task, state, key
+    ) -> TaskGradient:
+        """The implicit gradient for the weights that adapt; g and mixed terms for the others."""
+        network = functions.network
+        adapted = functions.adapt(parameters, task.support, state, key)
+        weights = [tf.stop_gradient(weight) for weight in adapted.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            answers = network.query(weights, state.network, task)
+        held = parameters._replace(network=weights)
+        gradient = functions.gradient(tape, answers.loss, held).network
+        new_state = adapted.state._replace(network=answers.network_state)
+        logs = {"loss": answers.loss}
+        if not functions.inner_steps:  # No inner problem: its solution is the initialisation.
+            return TaskGradient(held._replace(network=gradient), answers.outputs, new_state, logs)
+        # Both terms at the state of the inner problem, not at the one that the queries leave.
+        context = functions.context(parameters, task.support, state, key)
+        solved = self._solve(context, weights, network.chosen(gradient))
+        if len(network.adapted) < len(weights):
+            gradient = self._with_mixed_terms(context, gradient, solved, weights)
+        found = parameters._replace(network=network.filled(gradient, solved))
+        return TaskGradient(found, answers.outputs, new_state, logs)
+
+    def _solve(self, context, weights, direct):
+        network = context.network
+        hessian = inner.hessian_operator(
+            lambda values: context.loss(network.filled(weights, values)), network.chosen(weights)
+        )
+
+        def operator(vector):
+            product = hessian(vector)
+            return [v + p / self.regularization for v, p in zip(vector, product, strict=True)]
+
+        return inner.conjugate_gradient(
+            operator,
+            direct,
+            self.steps,
+            tolerance=self.tolerance,
+            unroll=self.steps <= MAX_UNROLLED_STEPS,
+        )
+
+    def _with_mixed_terms(self, context, gradient, solved, weights):
+        """Adds, for weights u that do not adapt, what they change through the inner minimum.
+
+        dv/du = -(lambda I + H)^-1 d2L/dvdu, so the term is -(d2L/dudv) x / lambda with x the
+        solution for the weights that adapt.
+        """
+        network = context.network
+        others = [index for index in range(len(weights)) if index not in network.adapted]
+        fixed = [weights[index] for index in others]
+        with tf.GradientTape() as outer:
+            outer.watch(fixed)
+            _, first = network.gradient(
+                network.chosen(weights), weights, context.state.network, context.support
+            )
+            product = inner.dot(first, [tf.stop_gradient(value) for value in solved])
+        mixed = outer.gradient(product, fixed, unconnected_gradients="zero")
+        corrected = list(gradient)
+        for index, term in zip(others, mixed, strict=True):
+            corrected[index] -= tf.convert_to_tensor(term) / self.regularization
+        return corrected
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -28,117 +141,42 @@ class IMAML(MetaLearner):
         regularization: lambda.
         cg_steps: conjugate-gradient steps (the paper's: 5).
         cg_tolerance: stop once the residual is this share of g in norm.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
         **options: of `MetaLearner`.
     """
 
-    second_order = True
-    breaks_constraints = "the implicit gradient is of a minimum without bounds"
+    chooses = ("adaptation", "gradient_rule")
 
     def __init__(
         self,
-        network,
-        inner_rate=0.1,
-        inner_steps=16,
+        network: keras.Model,
+        inner_rate: Any = 0.1,
+        inner_steps: int = 16,
         *,
-        regularization=2.0,
-        cg_steps=5,
-        cg_tolerance=0.0,
-        **options,
+        regularization: float = 2.0,
+        cg_steps: int = 5,
+        cg_tolerance: float = 0.0,
+        inner_optimizer: Any = "sgd",
+        **options: Unpack[LearnerOptions],
     ):
-        super().__init__(network, inner_rate, inner_steps, **options)
         if not regularization > 0:
             raise ValueError(
                 f"regularization must be above 0. Received: {regularization!r}. "
                 "Take tfmeta.MAML(first_order=True) for an unregularised inner problem."
             )
+        optimizer = optimizers.get(inner_optimizer)
+        super().__init__(
+            network,
+            GradientDescent(
+                rates=FixedRates(inner_rate),
+                optimizer=optimizer,
+                objective=Proximal(regularization),
+            ),
+            ImplicitGradient(regularization, cg_steps, cg_tolerance),
+            inner_steps=inner_steps,
+            **options,
+        )
         self.regularization = regularization
         self.cg_steps = cg_steps
         self.cg_tolerance = cg_tolerance
-
-    def task_gradient(self, parameters, task, state, key) -> TaskGradient:
-        """(I + H / lambda)^-1 g for the weights that adapt; g for the others."""
-        adaptation = self.adapt_weights(
-            parameters, task.support, self.inner_steps, state, key, training=True
-        )
-        weights = [tf.stop_gradient(weight) for weight in adaptation.weights]
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            outputs, loss, network_state = self._query(weights, state, task)
-        gradient = inner.gradient(tape, loss, weights, self.parameter_paths, what="query loss")
-        if not self.inner_steps:  # No inner problem: its solution is the initialisation.
-            state = self._with_network_state(adaptation.state, network_state)
-            return TaskGradient(gradient, outputs, state, {"loss": loss})
-        direct = [gradient[index] for index in self._adapted]
-        # Both terms at the state of the inner problem, not at that which the queries leave.
-        inner_state = self._network_state(state)
-        solved = self._solve(weights, direct, task.support, inner_state)
-        if len(self._adapted) < len(weights):
-            gradient = self._with_mixed_terms(gradient, solved, weights, task.support, inner_state)
-        state = self._with_network_state(adaptation.state, network_state)
-        return TaskGradient(self._filled(gradient, solved), outputs, state, {"loss": loss})
-
-    def _support_loss_of(self, weights, support, network_state):
-        return lambda adapted: self._set_loss(
-            self._filled(weights, adapted), network_state, support
-        )
-
-    def _solve(self, weights, direct, support, network_state):
-        adapted = [weights[index] for index in self._adapted]
-        loss = self._support_loss_of(weights, support, network_state)
-        hessian = inner.hessian_operator(loss, adapted)
-
-        def operator(vector):
-            product = hessian(vector)
-            return [v + p / self.regularization for v, p in zip(vector, product, strict=True)]
-
-        return inner.conjugate_gradient(
-            operator,
-            direct,
-            self.cg_steps,
-            tolerance=self.cg_tolerance,
-            unroll=self.cg_steps <= MAX_UNROLLED_STEPS,
-        )
-
-    def _with_mixed_terms(self, gradient, solved, weights, support, network_state):
-        """Adds, for weights u that do not adapt, what they change through the inner minimum.
-
-        dv/du = -(lambda I + H)^-1 d2L/dvdu, so the term is -(d2L/dudv) x / lambda with x the
-        solution for the weights that adapt.
-        """
-        others = [index for index in range(len(weights)) if index not in set(self._adapted)]
-        fixed = [weights[index] for index in others]
-
-        def filled(values):
-            result = list(weights)
-            for index, value in zip(others, values, strict=True):
-                result[index] = value
-            return result
-
-        with tf.GradientTape() as outer:
-            outer.watch(fixed)
-            current = filled(fixed)
-            adapted = [current[index] for index in self._adapted]
-            with tf.GradientTape() as tape:
-                tape.watch(adapted)
-                loss = self._set_loss(self._filled(current, adapted), network_state, support)
-            first = inner.gradient(tape, loss, adapted, self.adapted_paths, what="support loss")
-            product = inner.dot(first, [tf.stop_gradient(value) for value in solved])
-        mixed = outer.gradient(product, fixed, unconnected_gradients="zero")
-        corrected = list(gradient)
-        for index, term in zip(others, mixed, strict=True):
-            corrected[index] -= tf.convert_to_tensor(term) / self.regularization
-        return corrected
-
-    def _inner_objective(self, loss, current, start):
-        distance = tf.add_n(
-            [tf.reduce_sum(tf.square(v - w)) for v, w in zip(current, start, strict=True)]
-        )
-        return loss + 0.5 * self.regularization * distance
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "regularization": self.regularization,
-            "cg_steps": self.cg_steps,
-            "cg_tolerance": self.cg_tolerance,
-        }
+        self.inner_optimizer = optimizer

@@ -34,11 +34,18 @@ class KerasSteps:
             gradients = [tf.clip_by_value(value, -clip, clip) for value in gradients]
         if self.optimizer.loss_scale_factor is not None:  # The optimizer divides by it.
             gradients = [self.optimizer.scale_loss(value) for value in gradients]
+        before = tf.convert_to_tensor(self.optimizer.iterations)
         self.optimizer.apply(gradients, self.parameter_variables)
-        if self.updates_state:
-            for variable, value in zip(self.state_variables, state, strict=True):
-                if not inner.is_seed(variable):
-                    variable.assign(value)
+        if not self.updates_state:
+            return
+        # An optimizer that accumulates gradients makes one update of several batches.
+        updates = 1
+        if self.optimizer.gradient_accumulation_steps:
+            updates = tf.convert_to_tensor(self.optimizer.iterations) - before
+        state = self.state_after_updates(state, updates)
+        for variable, value in self.changed_state(state):
+            if not inner.is_seed(variable):
+                variable.assign(value)
 
     def train_step(self, data):
         """One meta-step, for `fit`."""
@@ -98,7 +105,7 @@ class KerasSteps:
         keys = self.task_keys(first, task_count(task), task_keys.EVALUATION)
 
         def measured(weights, state, one):
-            outputs, loss, _ = self._query(weights, state, one)
+            outputs, loss = self.query_loss(weights, state, one)
             return outputs, loss, inner.masks_of(outputs)
 
         outputs, losses, masks = self._map_adapted(task, measured, keys)
@@ -134,7 +141,7 @@ class KerasSteps:
     @property
     def _trackers(self):
         """Means over the tasks of an epoch, by the name of what they track among the logs."""
-        return {"loss": self._loss_tracker}
+        return {"loss": self._loss_tracker, **self._further_trackers}
 
     def _track(self, logs, share):
         for name, tracker in self._trackers.items():

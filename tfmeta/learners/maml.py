@@ -1,11 +1,14 @@
 """MAML (Finn, Abbeel, Levine 2017), its first-order form, and ANIL (Raghu et al. 2020)."""
 
-import keras
-import tensorflow as tf
+from typing import Any, Unpack
 
-from tfmeta import inner
-from tfmeta.learners.meta_learner import MetaLearner
-from tfmeta.learners.pure_functions import TaskGradient
+import keras
+
+from tfmeta.inner import optimizers
+from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.gradient_rule import QueryGradient
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -27,36 +30,33 @@ class MAML(MetaLearner):
 
     Args:
         network: a built `keras.Model` with one output.
-        inner_rate: of all weights, or a dict from patterns to rates.
-        inner_steps: in training.
+        inner_rate: of all weights that adapt, or a dict from patterns on weight paths ("head/*",
+            "*") to rates; the first match counts.
+        inner_steps: number of inner steps in training.
         first_order: whether to leave second derivatives out.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
         **options: of `MetaLearner`.
     """
 
-    def __init__(self, network, inner_rate=0.01, inner_steps=1, *, first_order=False, **options):
-        super().__init__(network, inner_rate, inner_steps, **options)
-        self.first_order = first_order
-        self.second_order = not first_order
+    chooses = ("adaptation", "gradient_rule")
 
-    def task_gradient(self, parameters, task, state, key) -> TaskGradient:
-        """Gradient of the query loss after `inner_steps`, with respect to `parameters`."""
-        with tf.GradientTape() as tape:
-            tape.watch(parameters)
-            adaptation = self.adapt_weights(
-                parameters, task.support, self.inner_steps, state, key, training=True
-            )
-            outputs, loss, network_state = self._query(adaptation.weights, state, task)
-        gradient = inner.gradient(
-            tape,
-            loss,
-            parameters,
-            self.parameter_paths,
-            what="query loss",
-            # Without an inner step, what directs the steps has nothing to learn from.
-            zero=() if self.inner_steps else self.parameter_paths[self._weight_count :],
+    def __init__(
+        self,
+        network: keras.Model,
+        inner_rate: Any = 0.01,
+        inner_steps: int = 1,
+        *,
+        first_order: bool = False,
+        inner_optimizer: Any = "sgd",
+        **options: Unpack[LearnerOptions],
+    ):
+        optimizer = optimizers.get(inner_optimizer)
+        super().__init__(
+            network,
+            GradientDescent(rates=FixedRates(inner_rate), optimizer=optimizer),
+            QueryGradient(first_order),
+            inner_steps=inner_steps,
+            **options,
         )
-        state = self._with_network_state(adaptation.state, network_state)
-        return TaskGradient(gradient, outputs, state, {"loss": loss})
-
-    def get_config(self):
-        return {**super().get_config(), "first_order": self.first_order}
+        self.first_order = first_order
+        self.inner_optimizer = optimizer

@@ -1,18 +1,121 @@
 """MAML++ (Antoniou, Edwards, Storkey 2019): remedies for MAML, each a switch of its own."""
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import normalization as modes
-from tfmeta.learners.maml import MAML
-from tfmeta.learners.per_step import at_step, earlier_rows, normalization_positions, with_last
-from tfmeta.learners.pure_functions import TaskGradient
+from tfmeta.inner import optimizers
+from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.parts import Group, WeightSpec
+from tfmeta.learners.per_step import StepNormalization, StepRates, normalization_positions
 from tfmeta.learners.step_losses import step_loss_weights
+from tfmeta.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class PhasedGradient(GradientRule):
+    """The gradient of the query loss; early meta-steps take every inner step, or first order.
+
+    Attributes:
+        first_order: whether second derivatives are left out in every phase.
+        multi_step_loss_steps: meta-steps in which the losses after all inner steps count.
+        first_order_steps: meta-steps at the start that leave second derivatives out.
+        layers: the layers of the adaptation, whose averages move here; None: it has none.
+    """
+
+    first_order: bool
+    multi_step_loss_steps: int
+    first_order_steps: int
+    layers: StepNormalization | None = None
+    changes = ("meta_step",)
+
+    @property
+    def second_order(self) -> bool:
+        """Whether second derivatives of the network are needed."""
+        return not self.first_order
+
+    def groups(self, network) -> list[Group]:
+        """The number of meta-steps done."""
+        step = WeightSpec("meta_step", (), "int64", "zeros", "meta_step")
+        return [Group("meta_step", [step], learned=False)]
+
+    def after_updates(self, state, updates) -> Any:
+        """The state, with the meta-steps counted."""
+        return state._replace(meta_step=[state.meta_step[0] + tf.cast(updates, tf.int64)])
+
+    def task_gradient(
+        self, functions: TaskFunctions, parameters, task: Task, state, key
+    ) -> TaskGradient:
+        """The gradient of the (weighted) query loss, by the phase that the meta-step is in."""
+        bounds = sorted({self.first_order_steps, self.multi_step_loss_steps} - {0})
+
+        def phase(begins):
+            def gradient():
+                found = self._phase_gradient(
+                    functions,
+                    parameters,
+                    task,
+                    state,
+                    key,
+                    first_order=self.first_order or begins < self.first_order_steps,
+                    multi_step=begins < self.multi_step_loss_steps and functions.inner_steps > 1,
+                )
+                return found, inner.masks_of(found.query_outputs)
+
+            return gradient
+
+        if not bounds:
+            return phase(0)()[0]
+        reached = state.meta_step[0] >= tf.constant(bounds, tf.int64)
+        passed = tf.reduce_sum(tf.cast(reached, tf.int32))
+        found, masks = tf.switch_case(passed, [phase(begins) for begins in (0, *bounds)])
+        inner.with_mask(found.query_outputs, *masks)
+        return found
+
+    def _phase_gradient(self, functions, parameters, task, state, key, *, first_order, multi_step):
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            adapted = functions.adapt(
+                parameters,
+                task.support,
+                state,
+                key,
+                first_order=first_order,
+                observe=list if multi_step or self.layers else None,
+            )
+            answers = functions.network.query(adapted.weights, state.network, task)
+            loss = answers.loss
+            if multi_step:
+                loss = self._weighted_loss(functions, adapted.records, loss, state, task)
+        gradient = functions.gradient(tape, loss, parameters)
+        new_state = state._replace(network=answers.network_state)
+        if self.layers:
+            context = functions.context(parameters, task.support, state, key)
+            averages = self.layers.moved_averages(context, adapted.records)
+            new_state = new_state._replace(step_averages=averages)
+        return TaskGradient(gradient, answers.outputs, new_state, {"loss": loss})
+
+    def _weighted_loss(self, functions, path, last_loss, state, task):
+        """The query losses along the path of weights, weighted by step and meta-step."""
+        steps, dtype = functions.inner_steps, last_loss.dtype
+        losses = [
+            functions.network.query([weight[done] for weight in path], state.network, task).loss
+            for done in range(1, steps)
+        ]
+        progress = tf.cast(state.meta_step[0], dtype) / self.multi_step_loss_steps
+        shares = step_loss_weights(progress, steps, dtype)
+        return tf.tensordot(shares, tf.stack([*losses, last_loss]), 1)
 
 
 @keras.saving.register_keras_serializable("tfmeta")
-class MAMLPlusPlus(MAML):
+class MAMLPlusPlus(MetaLearner):
     """MAML with a loss at every inner step, and rates and normalisation of each step's own.
 
     With all switches off it is MAML. The paper's other two remedies need no learner: the cosine
@@ -39,212 +142,77 @@ class MAMLPlusPlus(MAML):
             come from query sets. Needs normalization="running": else a set's own statistics are
             taken always (as in the authors' code, which collects averages and leaves them unused).
         adapted: patterns of the weights that adapt; None: all.
-        **options: of `MAML`.
+        first_order: whether to leave second derivatives out in every phase.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
+        **options: of `MetaLearner`.
     """
+
+    chooses = ("adaptation", "gradient_rule")
 
     def __init__(
         self,
-        network,
-        inner_rate=0.1,
-        inner_steps=5,
+        network: keras.Model,
+        inner_rate: Any = 0.1,
+        inner_steps: int = 5,
         *,
-        multi_step_loss_steps=5000,
-        first_order_steps=0,
-        learn_rates=True,
-        per_step_weights=True,
-        per_step_statistics=False,
-        adapted=None,
-        **options,
+        multi_step_loss_steps: int = 5000,
+        first_order_steps: int = 0,
+        learn_rates: bool = True,
+        per_step_weights: bool = True,
+        per_step_statistics: bool = False,
+        adapted: str | Sequence[str] | None = None,
+        first_order: bool = False,
+        inner_optimizer: Any = "sgd",
+        **options: Unpack[LearnerOptions],
     ):
-        patterns = [adapted] if isinstance(adapted, str) else list(adapted or ())
-        if per_step_weights:
-            patterns += _excluded_normalization(network)
-        super().__init__(network, inner_rate, inner_steps, adapted=patterns or None, **options)
-        self.adapted = adapted
         if inner_steps < 1:
             raise ValueError(
                 f"MAML++ needs an inner step or more. Received: inner_steps={inner_steps}."
             )
-        if per_step_statistics and self.normalization != "running":
+        normalization = options.get("normalization", "transductive")
+        if per_step_statistics and normalization != "running":
             raise ValueError(
                 "Moving averages are used by normalization='running' only. Received: "
-                f"per_step_statistics=True with normalization={self.normalization!r}. "
+                f"per_step_statistics=True with normalization={normalization!r}. "
                 "Leave per_step_statistics out: a set's own statistics are those of its step."
             )
+        optimizer = optimizers.get(inner_optimizer)
+        rates = StepRates(inner_rate, inner_steps) if learn_rates else FixedRates(inner_rate)
+        layers = StepNormalization(inner_steps, per_step_weights, per_step_statistics)
+        patterns = [adapted] if isinstance(adapted, str) else list(adapted or ())
+        if per_step_weights:
+            patterns += _excluded_normalization(network)
+        super().__init__(
+            network,
+            GradientDescent(rates=rates, optimizer=optimizer, layers=layers),
+            PhasedGradient(
+                first_order,
+                multi_step_loss_steps,
+                first_order_steps,
+                layers if per_step_statistics else None,
+            ),
+            inner_steps=inner_steps,
+            adapted=patterns or None,
+            **options,
+        )
+        self.adapted = adapted
         self.multi_step_loss_steps = multi_step_loss_steps
         self.first_order_steps = first_order_steps
         self.learn_rates = learn_rates
         self.per_step_weights = per_step_weights
         self.per_step_statistics = per_step_statistics
-        self._make_variables(*normalization_positions(network))
-
-    def _make_variables(self, weights, averages):
-        several = self.inner_steps > 1
-        self._step_weights = weights if self.per_step_weights and several else []
-        self._step_averages = averages if self.per_step_statistics and several else []
-        variables = [self.network.trainable_variables[index] for index in self._adapted]
-        self.rate_variables = [
-            self.add_weight(
-                shape=(self.inner_steps,),
-                dtype=variable.dtype,
-                initializer=keras.initializers.Constant(rate),
-                name="rate_" + path.replace("/", "_"),
-            )
-            for variable, path, rate in zip(
-                variables if self.learn_rates else [], self.adapted_paths, self._rates, strict=False
-            )
-        ]
-        self.weight_rows, self.average_rows = (
-            earlier_rows(self, [of[i] for i in positions], self.inner_steps, name, trainable=learnt)
-            for of, positions, name, learnt in (
-                (self.network.trainable_variables, self._step_weights, "step_weight", True),
-                (self.network.non_trainable_variables, self._step_averages, "step_average", False),
-            )
-        )
-        self.meta_step = self.add_weight(
-            shape=(), dtype="int64", initializer="zeros", trainable=False, name="meta_step"
-        )
+        self.first_order = first_order
+        self.inner_optimizer = optimizer
 
     @property
-    def parameter_variables(self):
-        """The network's trainable weights, then learned rates [n], then rows [n - 1, ...]."""
-        return [*super().parameter_variables, *self.rate_variables, *self.weight_rows]
+    def meta_step(self):
+        """The number of meta-steps done, int64 []."""
+        return self.variables_of("meta_step")[0]
 
     @property
-    def parameter_paths(self):
-        """Paths of the weights, then "rate/..." and "earlier_steps/..." and the path each is of."""
-        rates = [f"rate/{path}" for path in self.adapted_paths[: len(self.rate_variables)]]
-        rows = [f"earlier_steps/{self.network_paths[index]}" for index in self._step_weights]
-        return [*super().parameter_paths, *rates, *rows]
-
-    @property
-    def state_variables(self):
-        """The network's state, the earlier steps' averages [n - 1, ...], and the meta-step."""
-        return [*super().state_variables, *self.average_rows, self.meta_step]
-
-    def task_gradient(self, parameters, task, state, key) -> TaskGradient:
-        """Gradient of the (weighted) query loss, by the phase that the meta-step is in."""
-        bounds = sorted({self.first_order_steps, self.multi_step_loss_steps} - {0})
-
-        def phase(begins):
-            def gradient():
-                found = self._phase_gradient(
-                    parameters,
-                    task,
-                    state,
-                    key,
-                    first_order=self.first_order or begins < self.first_order_steps,
-                    multi_step=begins < self.multi_step_loss_steps and self.inner_steps > 1,
-                )
-                return found, inner.masks_of(found.query_outputs)
-
-            return gradient
-
-        if not bounds:
-            return phase(0)()[0]
-        passed = tf.reduce_sum(tf.cast(state[-1] >= tf.constant(bounds, tf.int64), tf.int32))
-        found, masks = tf.switch_case(passed, [phase(begins) for begins in (0, *bounds)])
-        inner.with_mask(found.query_outputs, *masks)
-        return found
-
-    def apply_meta_gradient(self, gradients, state):
-        """As `MetaLearner`; counts the meta-step: an update, if it accumulates several batches."""
-        before = tf.convert_to_tensor(self.optimizer.iterations)
-        super().apply_meta_gradient(gradients, state)
-        if self.optimizer.gradient_accumulation_steps:
-            updates = tf.convert_to_tensor(self.optimizer.iterations) - before
-            self.meta_step.assign_add(tf.cast(updates, tf.int64))
-        else:
-            self.meta_step.assign_add(1)
-
-    def _phase_gradient(self, parameters, task, state, key, *, first_order, multi_step):
-        with tf.GradientTape() as tape:
-            tape.watch(parameters)
-            adaptation = self.adapt_weights(
-                parameters,
-                task.support,
-                self.inner_steps,
-                state,
-                key,
-                observe=list if multi_step or self.per_step_statistics else None,
-                training=True,
-                first_order=first_order,
-            )
-            outputs, loss, network_state = self._query(adaptation.weights, state, task)
-            if multi_step:
-                loss = self._weighted_loss(adaptation.records, loss, state, task)
-        gradient = inner.gradient(
-            tape,
-            loss,
-            parameters,
-            self.parameter_paths,
-            what="query loss",
-            # Held fixed, an inner gradient tells its step's scale and centre nothing.
-            zero=self.parameter_paths[-len(self.weight_rows) :] if self.weight_rows else (),
-        )
-        new_state = self._with_network_state(state, network_state)
-        if self.per_step_statistics:
-            new_state = self._with_averages(new_state, parameters, adaptation, state, task.support)
-        return TaskGradient(gradient, outputs, new_state, {"loss": loss})
-
-    def _weighted_loss(self, path, last_loss, state, task):
-        """The query losses along the path of weights, weighted by step and meta-step."""
-        losses = [
-            self._query([weight[done] for weight in path], state, task)[1]
-            for done in range(1, self.inner_steps)
-        ]
-        progress = tf.cast(state[-1], last_loss.dtype) / self.multi_step_loss_steps
-        shares = step_loss_weights(progress, self.inner_steps, last_loss.dtype)
-        return tf.tensordot(shares, tf.stack([*losses, last_loss]), 1)
-
-    def _with_averages(self, new_state, parameters, adaptation, state, support):
-        """The state with the earlier steps' averages moved towards their support statistics."""
-        rows = []
-        for index in range(self.inner_steps - 1):
-            weights, network_state = self._network_of_step(tf.constant(index), parameters, state)
-            current = [adaptation.records[position][index] for position in self._adapted]
-            rows.append(
-                modes.updated_averages(
-                    self._pure,
-                    self._filled(weights, current),
-                    network_state,
-                    support.inputs,
-                    support.weights,
-                )
-            )
-        first = self._network_state_count
-        for number, position in enumerate(self._step_averages if rows else ()):
-            new_state[first + number] = tf.stack([row[position] for row in rows])
-        return new_state
-
-    def _inner_rates(self, parameters, key):
-        if not self.learn_rates:
-            return super()._inner_rates(parameters, key)
-        return list(parameters[self._weight_count :][: len(self.rate_variables)])
-
-    def _rates_of_step(self, index, rates):
-        return [at_step(index, rate) for rate in rates] if self.learn_rates else rates
-
-    def _network_of_step(self, index, parameters, state):
-        weights, network_state = super()._network_of_step(index, parameters, state)
-        rows = parameters[len(parameters) - len(self.weight_rows) :]
-        for position, earlier in zip(self._step_weights, rows, strict=True):
-            weights[position] = at_step(index, with_last(earlier, weights[position]))
-        rows = state[self._network_state_count :][: len(self.average_rows)]
-        for position, earlier in zip(self._step_averages, rows, strict=True):
-            last = network_state[position]
-            network_state[position] = at_step(index, with_last(earlier, last))
-        return weights, network_state
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "multi_step_loss_steps": self.multi_step_loss_steps,
-            "first_order_steps": self.first_order_steps,
-            "learn_rates": self.learn_rates,
-            "per_step_weights": self.per_step_weights,
-            "per_step_statistics": self.per_step_statistics,
-        }
+    def rate_variables(self) -> list:
+        """The learned rates [n], one a weight that adapts; empty without `learn_rates`."""
+        return self.variables_of("rates") if self.learn_rates else []
 
 
 def _excluded_normalization(network):

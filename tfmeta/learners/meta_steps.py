@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import batch_checks, checks, replicas, task_keys, ways
+from tfmeta.learners.core.state import mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
-from tfmeta.learners.pure_functions import mean_over_tasks
 from tfmeta.learners.task_weights import mean_of_tasks, split_weights
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Examples, Task, unpack_tasks

@@ -1,18 +1,106 @@
 """MT-net (Lee and Choi 2018): a learned mask chooses the units whose weights adapt to a task."""
 
+import dataclasses
+from typing import Any, Unpack
+
 import keras
 import tensorflow as tf
 
-from tfmeta.learners.maml import MAML
+from tfmeta.inner import optimizers
+from tfmeta.learners.core.adaptation import TaskContext
+from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent, Rates
+from tfmeta.learners.core.gradient_rule import QueryGradient
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.parts import Group, WeightSpec
 
-# Folded into a task's key, so that masks and dropout, which folds in a step's index, differ.
+# Folded into a task's key, so that masks differ from dropout, which folds in a step's index.
 _MASKS = 0x6D61736B
 # A uniform number of 0 would have no logarithm.
 _SMALLEST = 1e-30
 
 
+@dataclasses.dataclass(frozen=True)
+class MaskedRates(Rates):
+    """Fixed rates times a mask that a task draws once: a binary concrete number a unit.
+
+    Attributes:
+        rate: one number, or a dict from patterns to numbers.
+        temperature: of the relaxed mask.
+        initial_logit: z at the start.
+        hard: whether masks are rounded to 0 and 1.
+    """
+
+    rate: Any
+    temperature: float = 1.0
+    initial_logit: float = 0.0
+    hard: bool = True
+
+    @property
+    def inner_rate(self) -> Any:
+        """The fixed rate, for metadata."""
+        return self.rate
+
+    def check_network(self, network) -> None:
+        """Raises a ValueError for a rate out of its range, or a pattern that matches nothing."""
+        FixedRates(self.rate).check_network(network)
+
+    def groups(self, network) -> list[Group]:
+        """The logits, one variable a masked layer and number of units."""
+        dtype = network.pure.network.trainable_variables[0].dtype
+        logits = [
+            WeightSpec(
+                path=f"mask/{layer}",
+                shape=(units,),
+                dtype=dtype,
+                initializer=keras.initializers.Constant(self.initial_logit),
+                name="mask_" + layer.replace("/", "_") + f"_{units}",
+            )
+            for layer, units in dict.fromkeys(_units(network))
+        ]
+        return [Group("masks", logits)]
+
+    def prepare(self, context: TaskContext) -> list:
+        """The rates times the mask of the task, broadcast along the last axis of a weight."""
+        units = _units(context.network)
+        masks = self.masks(context.parameters.masks, context.key)
+        by_unit = dict(zip(dict.fromkeys(units), masks, strict=True))
+        rates = FixedRates(self.rate).of(context.network)
+        masked = [rate * by_unit[unit] for rate, unit in zip(rates, units, strict=True)]
+        return [rate * context.rate_scale for rate in masked]
+
+    def masks(self, logits, key) -> list[tf.Tensor]:
+        """The masks of a task.
+
+        Args:
+            logits: list of tensors [units].
+            key: int32 [2], the task's.
+
+        Returns:
+            List of tensors [units], 0 or 1 if `hard`, otherwise between 0 and 1.
+        """
+        sizes = [logit.shape[0] for logit in logits]
+        key = tf.random.experimental.stateless_fold_in(key, _MASKS)
+        # One draw for all masks: a vectorised map draws task by task, in a loop each.
+        dtype = logits[0].dtype
+        uniform = tf.random.stateless_uniform([sum(sizes)], key, _SMALLEST, 1.0, dtype)
+        noise = tf.split(tf.math.log(uniform) - tf.math.log1p(-uniform), sizes)
+        soft = [tf.sigmoid((z + n) / self.temperature) for z, n in zip(logits, noise, strict=True)]
+        if not self.hard:
+            return soft
+        return [mask + tf.stop_gradient(tf.round(mask) - mask) for mask in soft]
+
+
+def _units(network):
+    """(layer, units) of each weight that adapts; weights of equal pairs share a mask."""
+    return [
+        (path.rpartition("/")[0], variable.shape[-1] if variable.shape else 1)
+        for path, variable in zip(network.adapted_paths, network.adapted_variables, strict=True)
+    ]
+
+
 @keras.saving.register_keras_serializable("tfmeta")
-class MTNet(MAML):
+class MTNet(MetaLearner):
     """MAML whose inner steps move only the weights of units that a sampled mask lets through.
 
     Each unit has a logit z, trained with the initialisation. A task draws its mask once, and every
@@ -39,88 +127,48 @@ class MTNet(MAML):
         temperature: of the relaxed mask (the authors' code: 1).
         initial_logit: z at the start; 0 lets through half of the units.
         hard: whether masks are rounded to 0 and 1.
-        **options: of `MAML`.
+        first_order: whether to leave second derivatives out.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
+        **options: of `MetaLearner`.
     """
+
+    chooses = ("adaptation", "gradient_rule")
 
     def __init__(
         self,
-        network,
-        inner_rate=0.01,
-        inner_steps=1,
+        network: keras.Model,
+        inner_rate: Any = 0.01,
+        inner_steps: int = 1,
         *,
-        temperature=1.0,
-        initial_logit=0.0,
-        hard=True,
-        **options,
+        temperature: float = 1.0,
+        initial_logit: float = 0.0,
+        hard: bool = True,
+        first_order: bool = False,
+        inner_optimizer: Any = "sgd",
+        **options: Unpack[LearnerOptions],
     ):
-        super().__init__(network, inner_rate, inner_steps, **options)
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0. Received: {temperature!r}.")
+        optimizer = optimizers.get(inner_optimizer)
+        rates = MaskedRates(inner_rate, temperature, initial_logit, hard)
+        super().__init__(
+            network,
+            GradientDescent(rates=rates, optimizer=optimizer),
+            QueryGradient(first_order),
+            inner_steps=inner_steps,
+            **options,
+        )
         self.temperature = temperature
         self.initial_logit = initial_logit
         self.hard = hard
-        self._units = self._masked_units()
-        self.logit_variables = [
-            self.add_weight(
-                shape=(units,),
-                initializer=keras.initializers.Constant(initial_logit),
-                dtype=network.trainable_variables[0].dtype,
-                name="mask_" + layer.replace("/", "_") + f"_{units}",
-            )
-            for layer, units in dict.fromkeys(self._units)
-        ]
-
-    def _masked_units(self):
-        """(layer, units) of each weight that adapts; equal ones share a mask."""
-        variables = [self.network.trainable_variables[index] for index in self._adapted]
-        return [
-            (path.rpartition("/")[0], variable.shape[-1] if variable.shape else 1)
-            for path, variable in zip(self.adapted_paths, variables, strict=True)
-        ]
+        self.first_order = first_order
+        self.inner_optimizer = optimizer
 
     @property
-    def parameter_variables(self):
-        """The network's trainable weights, then the logits [units] of each mask."""
-        return [*super().parameter_variables, *self.logit_variables]
+    def logit_variables(self) -> list:
+        """The logits [units] of each mask."""
+        return self.variables_of("masks")
 
-    @property
-    def parameter_paths(self):
-        """Paths of the weights, then "mask/" and the path of each masked layer."""
-        layers = [f"mask/{layer}" for layer, _ in dict.fromkeys(self._units)]
-        return [*super().parameter_paths, *layers]
-
-    def masks(self, logits, key):
-        """The masks of a task.
-
-        Args:
-            logits: list of tensors [units].
-            key: int32 [2], the task's.
-
-        Returns:
-            List of tensors [units], 0 or 1 if `hard`, else between.
-        """
-        sizes = [logit.shape[0] for logit in logits]
-        key = tf.random.experimental.stateless_fold_in(key, _MASKS)
-        # One draw for all masks: a vectorised map draws task by task, in a loop each.
-        dtype = logits[0].dtype
-        uniform = tf.random.stateless_uniform([sum(sizes)], key, _SMALLEST, 1.0, dtype)
-        noise = tf.split(tf.math.log(uniform) - tf.math.log1p(-uniform), sizes)
-        soft = [tf.sigmoid((z + n) / self.temperature) for z, n in zip(logits, noise, strict=True)]
-        if not self.hard:
-            return soft
-        return [mask + tf.stop_gradient(tf.round(mask) - mask) for mask in soft]
-
-    def _inner_rates(self, parameters, key):
-        masks = self.masks(list(parameters[self._weight_count :]), key)
-        by_layer = dict(zip(dict.fromkeys(self._units), masks, strict=True))
-        rates = super()._inner_rates(parameters, key)
-        # Broadcast along a weight's last axis, that of the units.
-        return [rate * by_layer[unit] for rate, unit in zip(rates, self._units, strict=True)]
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "initial_logit": self.initial_logit,
-            "hard": self.hard,
-        }
+    def masks(self, logits, key) -> list[tf.Tensor]:
+        """The masks of a task; see `MaskedRates.masks`."""
+        return self.adaptation.rates.masks(logits, key)

@@ -1,10 +1,132 @@
 """Reptile (Nichol, Achiam, Schulman 2018): move the initialisation towards adapted weights."""
 
+import dataclasses
+from typing import Any, Unpack
+
 import keras
 import tensorflow as tf
 
-from tfmeta.learners.meta_learner import MetaLearner
-from tfmeta.learners.pure_functions import TaskGradient
+from tfmeta.inner import optimizers
+from tfmeta.learners.core.adaptation import TaskContext
+from tfmeta.learners.core.gradient_descent import FixedRates, FreshSlots, GradientDescent, WholeSet
+from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.parts import Group, Part, WeightSpec
+from tfmeta.tasks.task import Examples, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Minibatches(Part):
+    """Every inner step sees a minibatch, drawn without replacement within an epoch.
+
+    Attributes:
+        size: examples of a minibatch in training; None: all.
+        test_size: examples of a minibatch elsewhere; None: all.
+    """
+
+    size: int | None
+    test_size: int | None
+
+    def at_step(self, context: TaskContext, index) -> Examples:
+        """The minibatch of inner step `index`."""
+        support, size = context.support, self.size if context.training else self.test_size
+        count = support.targets.shape[0]
+        if size is None or (count is not None and count <= size):
+            return support
+        rows = minibatch_rows(index, size, count or tf.shape(support.targets)[0], context.key)
+        return keras.tree.map_structure(
+            lambda tensor: None if tensor is None else tf.gather(tensor, rows), support
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class CarriedSlots(Part):
+    """The inner optimiser's slots go on from task to task, in order, as in the authors' code.
+
+    Attributes:
+        optimizer: of the inner loop.
+    """
+
+    optimizer: Any
+    changes = ("slots",)
+    chains_state = True
+
+    def groups(self, network) -> list[Group]:
+        """The slots, as state of the learner."""
+        weights = [tf.convert_to_tensor(variable) for variable in network.adapted_variables]
+        slots = [
+            WeightSpec(
+                path=f"inner_slot_{index}",
+                shape=tuple(slot.shape),
+                dtype=slot.dtype.name,
+                initializer="zeros",
+                name=f"inner_slot_{index}",
+            )
+            for index, slot in enumerate(self.optimizer.init(weights))
+        ]
+        return [Group("slots", slots, learned=False)]
+
+    def start(self, context: TaskContext, optimizer, values) -> list:
+        """The slots that the last task left."""
+        return list(context.state.slots)
+
+    def end(self, context: TaskContext, slots) -> Any:
+        """The state with the slots that this task leaves."""
+        return context.state._replace(slots=list(slots))
+
+
+@dataclasses.dataclass(frozen=True)
+class Displacement(GradientRule):
+    """The moves of the inner steps, taken for a gradient; 0 for weights that do not adapt.
+
+    Attributes:
+        coefficients: None for weights minus adapted weights; otherwise a factor for the move of
+            each inner step, which are then summed.
+    """
+
+    coefficients: tuple[float, ...] | None = None
+    learns_from_queries = False
+    further_logs = ("query_loss",)
+
+    def task_gradient(
+        self, functions: TaskFunctions, parameters, task: Task, state, key
+    ) -> TaskGradient:
+        """Weights minus adapted weights, or the weighted sum of the moves on the way there."""
+        adapted = functions.adapt(
+            parameters, task.support, state, key, observe=list if self.coefficients else None
+        )
+        if self.coefficients is None:
+            pairs = zip(parameters.network, adapted.weights, strict=True)
+            moves = [before - after for before, after in pairs]
+        else:
+            moves = [self._combined(path) for path in adapted.records]
+        answers = functions.network.query(adapted.weights, state.network, task)
+        # Without an inner step there is no minibatch whose loss could be reported.
+        losses = adapted.step_losses if functions.inner_steps else adapted.support_losses
+        logs = {"loss": tf.reduce_mean(losses)}
+        if answers.outputs.shape[0] != 0:
+            logs["query_loss"] = answers.loss
+        state = adapted.state._replace(network=answers.network_state)
+        return TaskGradient(parameters._replace(network=moves), answers.outputs, state, logs)
+
+    def _combined(self, path):
+        """Sum of c_i (phi_i - phi_(i+1)) of the values [n + 1, ...] of a weight."""
+        return tf.tensordot(tf.constant(self.coefficients, path.dtype), path[:-1] - path[1:], 1)
+
+
+def minibatch_descent(inner_rate, optimizer, batch_size, test_batch_size, carry_moments):
+    """Gradient descent on minibatches; arguments as of `Reptile`."""
+    for name, value in (("batch_size", batch_size), ("test_batch_size", test_batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {value}.")
+    whole = batch_size is None and test_batch_size is None
+    return GradientDescent(
+        rates=FixedRates(inner_rate),
+        optimizer=optimizer,
+        examples=WholeSet() if whole else Minibatches(batch_size, test_batch_size),
+        slots=CarriedSlots(optimizer) if carry_moments else FreshSlots(),
+    )
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -22,7 +144,7 @@ class Reptile(MetaLearner):
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.
-        inner_steps: in training.
+        inner_steps: number of inner steps in training.
         inner_optimizer: "adam" (beta_1 = 0, the paper's), "sgd", "momentum", or an instance.
         batch_size: examples of an inner minibatch in training; None: all.
         test_batch_size: in evaluation and export; None: `batch_size`.
@@ -31,120 +153,33 @@ class Reptile(MetaLearner):
         **options: of `MetaLearner`.
     """
 
-    learns_from_queries = False
+    chooses = ("adaptation", "gradient_rule")
 
     def __init__(
         self,
-        network,
-        inner_rate=1e-3,
-        inner_steps=5,
+        network: keras.Model,
+        inner_rate: Any = 1e-3,
+        inner_steps: int = 5,
         *,
-        inner_optimizer="adam",
-        batch_size=None,
-        test_batch_size=None,
-        carry_moments=False,
-        **options,
+        inner_optimizer: Any = "adam",
+        batch_size: int | None = None,
+        test_batch_size: int | None = None,
+        carry_moments: bool = False,
+        **options: Unpack[LearnerOptions],
     ):
+        optimizer = optimizers.get(inner_optimizer)
+        test_size = batch_size if test_batch_size is None else test_batch_size
         super().__init__(
-            network, inner_rate, inner_steps, inner_optimizer=inner_optimizer, **options
+            network,
+            minibatch_descent(inner_rate, optimizer, batch_size, test_size, carry_moments),
+            Displacement(),
+            inner_steps=inner_steps,
+            **options,
         )
-        for name, value in (("batch_size", batch_size), ("test_batch_size", test_batch_size)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {value}.")
+        self.inner_optimizer = optimizer
         self.batch_size = batch_size
-        self.test_batch_size = batch_size if test_batch_size is None else test_batch_size
+        self.test_batch_size = test_size
         self.carry_moments = carry_moments
-        self.chains_state = carry_moments
-        self.updates_state = self.updates_state or carry_moments
-        self.slot_variables = self._build_slots() if carry_moments else []
-        self._query_loss_tracker = keras.metrics.Mean(name="query_loss")
-
-    @property
-    def state_variables(self):
-        """The network's state, then the carried slots of the inner optimiser."""
-        return [*super().state_variables, *self.slot_variables]
-
-    def task_gradient(self, parameters, task, state, key) -> TaskGradient:
-        """`weights - adapted weights`; 0 for weights that do not adapt."""
-        adaptation = self.adapt_weights(
-            parameters,
-            task.support,
-            self.inner_steps,
-            state,
-            key,
-            observe=self._observed,
-            training=True,
-        )
-        gradient = self._direction(parameters, adaptation)
-        outputs, query_loss, network_state = self._query(adaptation.weights, state, task)
-        # Without an inner step there is no minibatch whose loss could be reported.
-        losses = adaptation.step_losses if self.inner_steps else adaptation.support_losses
-        logs = {"loss": tf.reduce_mean(losses)}
-        if outputs.shape[0] != 0:
-            logs["query_loss"] = query_loss
-        state = self._with_network_state(adaptation.state, network_state)
-        return TaskGradient(gradient, outputs, state, logs)
-
-    _observed = None
-
-    def _direction(self, parameters, adaptation):
-        """The gradient, from what adaptation gave."""
-        return [
-            before - after for before, after in zip(parameters, adaptation.weights, strict=True)
-        ]
-
-    def _inner_examples(self, index, support, key, training):
-        size = self.batch_size if training else self.test_batch_size
-        count = support.targets.shape[0]
-        if size is None or (count is not None and count <= size):
-            return support
-        rows = minibatch_rows(index, size, count or tf.shape(support.targets)[0], key)
-        return keras.tree.map_structure(
-            lambda tensor: None if tensor is None else tf.gather(tensor, rows), support
-        )
-
-    def _support_losses(self, step_losses, weights, adapted, support, network_state):
-        first = self._set_loss(weights, network_state, support)
-        last = self._set_loss(adapted, network_state, support)
-        if self.test_batch_size is None:
-            return tf.concat([step_losses, [last]], axis=0)
-        # A step's loss is of its minibatch; only the ends are of the whole support set.
-        return tf.concat([[first], step_losses[1:], [last]], axis=0)[: tf.size(step_losses) + 1]
-
-    @property
-    def _trackers(self):
-        return {**super()._trackers, "query_loss": self._query_loss_tracker}
-
-    def _build_slots(self):
-        weights = [self.network.trainable_variables[index] for index in self._adapted]
-        slots = self.inner_optimizer.init([tf.convert_to_tensor(weight) for weight in weights])
-        return [
-            self.add_weight(
-                shape=tuple(slot.shape),
-                dtype=slot.dtype.name,
-                initializer="zeros",
-                trainable=False,
-                name=f"inner_slot_{index}",
-            )
-            for index, slot in enumerate(slots)
-        ]
-
-    def _initial_slots(self, weights, state):
-        if not self.carry_moments:
-            return super()._initial_slots(weights, state)
-        return list(state[self._network_state_count :])
-
-    def _carried_state(self, state, slots):
-        return [*self._network_state(state), *slots] if self.carry_moments else state
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
-            "batch_size": self.batch_size,
-            "test_batch_size": self.test_batch_size,
-            "carry_moments": self.carry_moments,
-        }
 
 
 def minibatch_rows(index, size, count, key):

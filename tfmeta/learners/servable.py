@@ -1,4 +1,4 @@
-"""What the export room is given of a learner: its two pure functions, shapes and metadata."""
+"""The `Servable` of a learner: its two pure functions, shapes and metadata."""
 
 import keras
 import tensorflow as tf
@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks
+from tfmeta.learners.core.sampled_network import SampledNetwork
 from tfmeta.learners.task_keys import answer_keys
 from tfmeta.tasks.task import Examples
 
@@ -27,12 +28,15 @@ def make_servable(
     Raises:
         ValueError: if the learner is not compiled, or its network's shapes are not known.
     """
+    learner.adaptation.check_export()
     checks.check_compiled(learner)
     mode = learner.normalization if normalization is None else normalization
     checks.check_options(normalization=mode)
     kind = _kind(learner, output)
     target = _support_target(learner, kind)
     output_shape = tuple(_output(learner.network).shape)[1:]
+    network = learner.task_network
+    sampling = isinstance(network, SampledNetwork)
     return Servable(
         parameters=learner.parameter_variables,
         state=learner.state_variables,
@@ -61,7 +65,21 @@ def make_servable(
         preprocessing=dict(preprocessing or {}),
         usual_sizes=tuple(usual_sizes),
         metadata=dict(metadata or {}),
+        sample=_sample_function(learner, mode) if sampling else None,
+        samples=network.samples if sampling else None,
+        noise=network.noise if sampling and kind == "regression" else None,
     )
+
+
+def _sample_function(learner, mode):
+    def sample(parameters, support_inputs, support_targets, query_inputs, seed, state):
+        support = Examples(support_inputs, support_targets)
+        steps = learner.test_inner_steps
+        found = learner.adapt_weights(parameters, support, steps, state, seed)
+        outputs = learner.sample_outputs(found.weights, state, query_inputs, support, mode)
+        return outputs, found.support_losses
+
+    return sample
 
 
 def _adapt_function(learner):

@@ -1,6 +1,5 @@
-"""`ProbabilisticLearner`: adaptation gives several weights, samples of what a task may be."""
+"""Predictions of learners whose adaptation gives several weights: samples of what a task may be."""
 
-import dataclasses
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -8,13 +7,11 @@ import tensorflow as tf
 from tfmeta.learners import batch_checks, checks
 from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.likelihood import Likelihood, log_mean_exp
-from tfmeta.learners.meta_learner import MetaLearner
-from tfmeta.learners.weight_samples import WeightSamples
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 
 class Predictive(NamedTuple):
-    """What sampled weights say of the queries: probabilities, or a regression's outputs.
+    """Predictions for the queries by sampled weights: probabilities, or outputs of a regression.
 
     Attributes:
         samples: [T, n, Q, ...].
@@ -27,64 +24,38 @@ class Predictive(NamedTuple):
     std: tf.Tensor
 
 
-class ProbabilisticLearner(WeightSamples, MetaLearner):
-    """A learner whose adaptation gives n weights: samples of a task's posterior.
+class PredictiveMethods:
+    """Methods of a learner that samples, to stand before `MetaLearner` among its bases.
 
     Every weight that adapts has a leading axis n after adaptation; the others are shared. Where
     a learner answers queries (`predict`, `evaluate`, `adapt`, the signature `adapt_and_predict`),
-    the answer is the mean prediction of the n: the raw outputs' mean for a regression, the
+    the answer is the mean prediction of the n: the mean of the raw outputs for a regression, the
     logits of the mean probabilities for a classifier.
-
-    Args:
-        network: a built `keras.Model` with one output.
-        inner_rate: of all weights, or a dict from patterns to rates.
-        inner_steps: in training.
-        samples: n.
-        noise: standard deviation of a regression's targets around the output, in their unit.
-        first_order: whether to leave second derivatives out.
-        **options: of `MetaLearner`.
     """
 
-    def __init__(
-        self,
-        network,
-        inner_rate=0.01,
-        inner_steps=1,
-        *,
-        samples=10,
-        noise=0.1,
-        first_order=False,
-        **options,
-    ):
-        super().__init__(network, inner_rate, inner_steps, **options)
-        checks.check_samples(samples)
-        if not noise > 0:
-            raise ValueError(
-                f"noise must be above 0. Received: {noise!r}. "
-                "Pass the standard deviation of the targets around the network's output."
-            )
-        self.samples = samples
-        self.noise = noise
-        self.first_order = first_order
-        self.second_order = not first_order
-        self.likelihood = None
+    @property
+    def samples(self) -> int:
+        """n, the number of weights that adaptation gives."""
+        return self.task_network.samples
 
     @property
-    def adapted_shapes(self):
-        """Shape of each weight after adaptation: those that adapt with the samples' axis."""
-        shapes = super().adapted_shapes
-        return self._filled(shapes, [(self.samples, *shapes[i]) for i in self._adapted])
+    def noise(self) -> float:
+        """Standard deviation of a regression's targets around the output, in their unit."""
+        return self.task_network.noise
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **options):
-        """As `MetaLearner.compile`; the loss must be a likelihood (`likelihood.Likelihood`).
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """p(target | output) of the loss; None before `compile`."""
+        return self.task_network.likelihood
 
-        Raises:
-            ValueError: for a loss that is no likelihood, or is changed by label smoothing, by its
-                reduction, by `loss_weights`, or by a `call` of its own.
-        """
-        super().compile(optimizer, loss, metrics, **options)
-        self.likelihood = Likelihood.of(self.loss_function.loss, self.noise)
-        checks.check_likelihood(type(self).__name__, self.loss_function)
+    def sample_outputs(
+        self, weights, state, query_inputs, support=None, normalization=None, query_weights=None
+    ) -> tf.Tensor:
+        """Raw outputs [n, Q, ...] of each of n weights; arguments as of `query_outputs`."""
+        network_state = self.network_state_of(state)
+        return self.task_network.sample_outputs(
+            weights, network_state, query_inputs, support, query_weights, normalization
+        )
 
     def task_samples(self, support_x, support_y, samples=None, *, inner_steps=None, seed=None):
         """Samples of each task's weights.
@@ -140,21 +111,6 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
             ]
         )
 
-    def servable(self, normalization=None, output=None, **options):
-        """As `MetaLearner.servable`, with the signature `adapt_and_sample`."""
-        servable = super().servable(normalization, output, **options)
-
-        def sample(parameters, support_inputs, support_targets, query_inputs, seed, state):
-            support = Examples(support_inputs, support_targets)
-            found = self.adapt_weights(parameters, support, self.test_inner_steps, state, seed)
-            outputs = self.sample_outputs(
-                found.weights, state, query_inputs, support, servable.normalization
-            )
-            return outputs, found.support_losses
-
-        noise = self.noise if servable.kind == "regression" else None
-        return dataclasses.replace(servable, sample=sample, samples=self.samples, noise=noise)
-
     def _sampled_outputs(self, x, samples, inner_steps, seed):
         task = unpack_tasks(*batch_tensors(x))
         batch_checks.check_tasks(self, task)
@@ -179,7 +135,9 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
                 parameters, task.support, steps, state, key, samples=samples
             ).weights
             return [
-                weight if index in self._adapted else tf.repeat(weight[tf.newaxis], samples, axis=0)
+                weight
+                if index in self.adapted_indices
+                else tf.repeat(weight[tf.newaxis], samples, axis=0)
                 for index, weight in enumerate(weights)
             ]
 
@@ -194,11 +152,3 @@ class ProbabilisticLearner(WeightSamples, MetaLearner):
             return self.sample_outputs(found.weights, found.state, task.query.inputs, task.support)
 
         return self._map_adaptation(one, task, keys)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "samples": self.samples,
-            "noise": self.noise,
-            "first_order": self.first_order,
-        }

@@ -1,13 +1,18 @@
 """Fine-tuning of a jointly trained network: the baseline of learning to learn."""
 
+from typing import Any, Unpack
+
 import keras
 
-from tfmeta.learners.embedding_learner import EmbeddingLearner
-from tfmeta.learners.joint_training import JointTraining
+from tfmeta.inner import optimizers
+from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.embedding.training import JointGradient, check_classes
 
 
 @keras.saving.register_keras_serializable("tfmeta")
-class FineTuning(JointTraining, EmbeddingLearner):
+class FineTuning(MetaLearner):
     """Pre-trains on all training classes, then fine-tunes a fresh head on each task.
 
     The baseline of Ravi and Larochelle 2017 (section 5.1). The classifier of the training classes
@@ -29,10 +34,36 @@ class FineTuning(JointTraining, EmbeddingLearner):
         classes: number of training classes.
         inner_rate: of all weights, or a dict from patterns to rates.
         inner_steps: gradient steps on a task's support set.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
         **options: of `MetaLearner`.
     """
 
-    def __init__(self, network, classes, inner_rate=0.01, inner_steps=10, **options):
+    chooses = ("adaptation", "gradient_rule")
+
+    def __init__(
+        self,
+        network: keras.Model,
+        classes: int,
+        inner_rate: Any = 0.01,
+        inner_steps: int = 10,
+        *,
+        normalization: str = "running",
+        inner_optimizer: Any = "sgd",
+        **options: Unpack[LearnerOptions],
+    ):
+        optimizer = optimizers.get(inner_optimizer)
         super().__init__(
-            network, classes, inner_rate=inner_rate, inner_steps=inner_steps, **options
+            network,
+            GradientDescent(rates=FixedRates(inner_rate), optimizer=optimizer),
+            JointGradient(check_classes(classes), options.get("seed", 0)),
+            inner_steps=inner_steps,
+            normalization=normalization,
+            **options,
         )
+        self.classes = classes
+        self.inner_optimizer = optimizer
+
+    @property
+    def classifier_variables(self) -> list:
+        """Kernel [F, classes] and bias [classes] of the classifier of the training classes."""
+        return self.variables_of("classifier")

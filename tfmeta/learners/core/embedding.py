@@ -1,0 +1,127 @@
+"""A network as an embedding and a head: its last, dense layer and what lies before it."""
+
+import keras
+import tensorflow as tf
+
+from tfmeta import inner
+from tfmeta.learners import checks
+from tfmeta.tasks.task import Examples
+
+
+class Embedding:
+    """The network before its head, as a function of the network's own weights.
+
+    Args:
+        network: a built functional or sequential `keras.Model` whose last layer is a linear
+            `keras.layers.Dense` with a bias.
+
+    Attributes:
+        pure: the embedding as a pure function.
+        indices: positions of its weights among the network's trainable variables.
+        head_indices: positions of the head's kernel and bias there.
+        head_paths: paths of the head's kernel and bias, relative to the network.
+        ways: number of outputs of the head.
+
+    Raises:
+        ValueError: if the network does not end in a linear dense layer.
+    """
+
+    def __init__(self, network: keras.Model):
+        embedding, head = _split(network)
+        self.pure = inner.PureNetwork(embedding)
+        among = {id(variable): i for i, variable in enumerate(network.trainable_variables)}
+        self.indices = [among[id(variable)] for variable in embedding.trainable_variables]
+        self.head_indices = [among[id(variable)] for variable in (head.kernel, head.bias)]
+        self.head_paths = [inner.relative_path(network, v) for v in (head.kernel, head.bias)]
+        self.ways = head.units
+
+    def check_head(self, learner: str, network: keras.Model, what: str) -> None:
+        """Raises a ValueError where a head that is set for each task breaks what a network says.
+
+        Args:
+            learner: name of the learner's class.
+            network: the whole network.
+            what: sets the head, for the message ("prototypes").
+
+        Raises:
+            ValueError: for a network that answers each step or pixel of an example, and for
+                constraints of the head.
+        """
+        checks.check_one_answer(learner, network)
+        head = self.head(network.trainable_variables)
+        reason = f"{what} set the head without regard to them"
+        checks.check_constraints(inner.Projection(head).paths, reason)
+
+    def weights(self, weights) -> list:
+        """Of the network's weights, those of the embedding."""
+        return [weights[index] for index in self.indices]
+
+    def head(self, weights) -> list:
+        """Of the network's weights, the head's kernel [F, ways] and bias [ways]."""
+        return [weights[index] for index in self.head_indices]
+
+    def with_head(self, weights, head) -> list:
+        """The network's weights, with another head."""
+        filled = list(weights)
+        for index, value in zip(self.head_indices, head, strict=True):
+            filled[index] = value
+        return filled
+
+    def embed(self, weights, network_state, examples: Examples, *, batch_statistics: bool):
+        """Embeds a set of examples.
+
+        Args:
+            weights: list of tensors, order of `network.trainable_variables`.
+            network_state: list of tensors, order of `network.non_trainable_variables`.
+            examples: inputs [N, ...], weights [N] or None.
+            batch_statistics: whether layers normalise by the batch, else by moving averages.
+
+        Returns:
+            Features [N, F], the next network state, and the embedding's own losses.
+        """
+        # The head has no state, so the embedding's is the network's, in the same order.
+        return self.pure(
+            self.weights(weights),
+            network_state,
+            examples.inputs,
+            batch_statistics=batch_statistics,
+            example_weights=examples.weights,
+        )
+
+    def memberships(self, examples: Examples, dtype, loss: inner.SetLoss) -> tf.Tensor:
+        """Memberships [N, ways]: 1, or the example's weight, in the column of its class.
+
+        Args:
+            examples: sparse targets [N] or one-hot targets [N, ways].
+            dtype: of the result.
+            loss: of the set; an example of the class that it ignores belongs nowhere.
+        """
+        targets = examples.targets
+        if targets.dtype.is_integer or loss.kind.target == "sparse":
+            # Keras takes labels of any type.
+            targets = tf.one_hot(tf.reshape(tf.cast(targets, tf.int64), [-1]), self.ways)
+        memberships = tf.cast(targets, dtype)
+        ignored = loss.kind.ignore_class
+        if ignored is not None:
+            labels = tf.cast(examples.targets, tf.int64)
+            counts = tf.not_equal(tf.reshape(labels, [-1, 1]), ignored)
+            memberships *= tf.cast(counts, dtype)
+        if examples.weights is None:
+            return memberships
+        return memberships * tf.cast(examples.weights, dtype)[:, tf.newaxis]
+
+
+def _split(network):
+    """(the network without its head, the head: its last layer)."""
+    head = network.layers[-1] if network.layers else None
+    outputs = getattr(network, "outputs", None)
+    dense = isinstance(head, keras.layers.Dense) and head.use_bias and outputs
+    if not (dense and head.activation is keras.activations.linear and head.trainable):
+        raise ValueError(
+            "The network must end in a dense layer without activation and with a bias, which "
+            f"can be told from the embedding before it. Received: {network.name!r}, whose last "
+            f"layer is {getattr(head, 'name', None)!r}. Build it as a functional or sequential "
+            "model that ends in keras.layers.Dense(ways)."
+        )
+    inputs = getattr(network, "_inputs_struct", network.inputs)
+    return keras.Model(inputs, head.input, name=f"{network.name}_embedding"), head

@@ -1,0 +1,1 @@
+"""Learners that sample: adaptation gives several weights of a task."""
