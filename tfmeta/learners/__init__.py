@@ -1,5 +1,9 @@
 """How a task changes the initialisation: one file an algorithm."""
 
+from tfmeta.learners.alfa import ALFA
+from tfmeta.learners.boil import BOIL
+from tfmeta.learners.cavia import CAVIA
+from tfmeta.learners.core.gradient_rule import TaskGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.embedding.fine_tuning import FineTuning
 from tfmeta.learners.embedding.matching_network import MatchingNetwork
@@ -9,29 +13,41 @@ from tfmeta.learners.gradient_combination import GradientCombination
 from tfmeta.learners.imaml import IMAML
 from tfmeta.learners.maml import MAML
 from tfmeta.learners.maml_plus_plus import MAMLPlusPlus
+from tfmeta.learners.meta_curvature import MetaCurvature
 from tfmeta.learners.meta_sgd import MetaSGD
 from tfmeta.learners.mt_net import MTNet
 from tfmeta.learners.probabilistic.bfa import BFA
 from tfmeta.learners.probabilistic.bmaml import BMAML
 from tfmeta.learners.probabilistic.llama import LLAMA
 from tfmeta.learners.probabilistic.platipus import PLATIPUS
+from tfmeta.learners.proto_maml import ProtoMAML
+from tfmeta.learners.r2d2 import R2D2
 from tfmeta.learners.reptile import Reptile
+from tfmeta.learners.unicorn_maml import UnicornMAML
 
 __all__ = [
+    "ALFA",
     "BFA",
     "BMAML",
+    "BOIL",
+    "CAVIA",
     "IMAML",
     "LLAMA",
     "MAML",
     "PLATIPUS",
+    "R2D2",
     "FineTuning",
     "GradientCombination",
     "MAMLPlusPlus",
     "MTNet",
     "MatchingNetwork",
+    "MetaCurvature",
     "MetaLearner",
     "MetaSGD",
     "NearestNeighbor",
+    "ProtoMAML",
     "PrototypicalNetwork",
     "Reptile",
+    "TaskGradient",
+    "UnicornMAML",
 ]

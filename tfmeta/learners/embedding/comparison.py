@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfmeta.learners import checks
 from tfmeta.learners import normalization as modes
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.task_network import TaskNetwork
@@ -100,6 +101,10 @@ class NoSteps(Adaptation):
     learner: str
     needs_embedding = True
     inner_rate = 1.0
+
+    def check_network(self, network) -> None:
+        """Raises a ValueError for a network that answers each step or pixel of an example."""
+        checks.check_one_answer(self.learner, network.pure.network)
 
     def task_network(self, **attributes) -> TaskNetwork:
         """The network that compares."""

@@ -1,0 +1,140 @@
+"""R2-D2 (Bertinetto, Henriques, Torr, Vedaldi 2019): a ridge regression as the head."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
+import tensorflow as tf
+
+from tfmeta.learners.core.adaptation import Adaptation, TaskContext
+from tfmeta.learners.core.embedding import Embedding
+from tfmeta.learners.core.gradient_rule import QueryGradient
+from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.parts import Group, WeightSpec
+from tfmeta.learners.embedding.comparison import CHOSEN, refuse_gradient_steps
+
+
+@dataclasses.dataclass(frozen=True)
+class RidgeHead(Adaptation):
+    """W = X^T (X X^T + lambda I)^-1 Y; logits scale * x W + shift.
+
+    The first step does it all, further ones change nothing.
+
+    Attributes:
+        regularization: where lambda starts; lambda, scale and shift are learned.
+    """
+
+    regularization: float
+    needs_embedding = True
+
+    def groups(self, network) -> list[Group]:
+        """Logarithms of lambda and of the scale, and the shift."""
+        dtype = network.pure.network.trainable_variables[0].dtype
+        starts = {"log_lambda": float(tf.math.log(self.regularization)), "log_scale": 0.0}
+        entries = [
+            WeightSpec(
+                f"ridge/{name}", (), dtype, keras.initializers.Constant(value), f"ridge_{name}"
+            )
+            for name, value in {**starts, "shift": 0.0}.items()
+        ]
+        return [Group("ridge", entries)]
+
+    def check_network(self, network) -> None:
+        """Raises a ValueError for a network whose head cannot be a ridge regression."""
+        network.embedding.check_head("R2D2", network.pure.network, "ridge regressions")
+
+    def without_gradient(self, network) -> Sequence[str]:
+        """The network's own head: its initial values are not used."""
+        return network.embedding.head_paths
+
+    def prepare(self, context: TaskContext) -> list:
+        """Kernel [F, ways] and bias [ways] of the solved head."""
+        log_lambda, log_scale, shift = context.parameters.ridge
+        network, support = context.network, context.support
+        features, _, _ = network.embedding.embed(
+            context.parameters.network,
+            context.state.network,
+            support,
+            batch_statistics=network.batch_statistics,
+        )
+        targets = network.embedding.memberships(
+            support._replace(weights=None), features.dtype, network.inner_loss
+        )
+        if support.weights is not None:  # Weighted least squares: rows by the root of a weight.
+            root = tf.sqrt(tf.cast(support.weights, features.dtype))[:, tf.newaxis]
+            features, targets = features * root, targets * root
+        gram = tf.matmul(features, features, transpose_b=True)
+        strength = tf.exp(tf.cast(log_lambda, gram.dtype))
+        system = gram + strength * tf.eye(tf.shape(gram)[0], dtype=gram.dtype)
+        kernel = tf.matmul(features, tf.linalg.solve(system, targets), transpose_a=True)
+        head = network.embedding.head(context.parameters.network)
+        scaled = tf.exp(log_scale) * tf.cast(kernel, head[0].dtype)
+        return [scaled, shift * tf.ones_like(head[1])]
+
+    def start(self, context: TaskContext) -> list:
+        """The head as it is."""
+        return context.network.embedding.head(context.parameters.network)
+
+    def step(self, context: TaskContext, index, carry) -> tuple[list, tf.Tensor]:
+        """The solved head, or a share of the way there with a `rate_scale` below 1."""
+        scale = context.rate_scale
+        moved = [
+            (1 - scale) * now + scale * then for now, then in zip(carry, context.given, strict=True)
+        ]
+        return moved, context.loss(self.finish(context, index, carry))
+
+    def finish(self, context: TaskContext, done, carry) -> list:
+        """The network's weights with the head."""
+        return context.network.embedding.with_head(context.parameters.network, carry)
+
+
+@keras.saving.register_keras_serializable("tfmeta")
+class R2D2(MetaLearner):
+    """Learns an embedding on which a ridge regression, solved for each task, tells classes apart.
+
+    The head is the exact solution of a ridge regression of one-hot labels on the support set's
+    embeddings, through which the meta-gradient goes (equation 6 of the paper). With fewer
+    examples than features the Woodbury identity makes the system as small as the support set.
+    There is no inner rate. lambda, a scale and a shift of the logits are learned with the
+    embedding. A task may have fewer classes than the network has outputs.
+
+    Example:
+        >>> import keras, tfmeta
+        >>> learner = tfmeta.R2D2(tfmeta.networks.conv4(ways=5, filters=8))
+        >>> learner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> tasks = tfmeta.tasks.glyphs("train", ways=5, shots=1, queries=1, seed=0).batch(2)
+        >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
+
+    Args:
+        network: a built functional or sequential `keras.Model` whose last layer is a linear
+            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+        regularization: where lambda starts.
+        normalization: "transductive", "inductive" or "running".
+        **options: of `MetaLearner`, but for options of gradient steps.
+    """
+
+    chooses = CHOSEN
+
+    def __init__(
+        self,
+        network: keras.Model,
+        *,
+        regularization: float = 50.0,
+        normalization: str = "transductive",
+        **options: Unpack[LearnerOptions],
+    ):
+        refuse_gradient_steps("R2D2", options)
+        if not regularization > 0:
+            raise ValueError(f"regularization must be above 0. Received: {regularization!r}.")
+        super().__init__(
+            network,
+            RidgeHead(regularization),
+            # There are no inner gradients to go through.
+            QueryGradient(first_order=True),
+            adapted=Embedding(network).head_paths,
+            normalization=normalization,
+            **options,
+        )
+        self.regularization = regularization
