@@ -5,6 +5,7 @@ moment (under the seed and the distribution strategy), so recipes write `@MAML`,
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -213,7 +214,9 @@ class Settings:
         self._check_held_out()
         for name in ("learner", "stream", "optimizer"):
             value = getattr(self.train, name)
-            if not callable(value) or hasattr(value, "get_config"):
+            # A class has `get_config` too, and makes a learner when it is called.
+            made = hasattr(value, "get_config") and not inspect.isclass(value)
+            if not callable(value) or made:
                 raise ValueError(
                     f"train.{name} must be written without calling it, such as @name. "
                     f"Received: {value!r}. Remove the () after the name."

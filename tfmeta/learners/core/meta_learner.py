@@ -1,5 +1,6 @@
 """`MetaLearner`: a Keras model whose batches are tasks, composed of two parts."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,6 +73,10 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
 
     def __new__(cls, *arguments, **options):
         check_arguments(cls, options)
+        # Keras reads the constructor's own arguments, which a decorator (gin's) hides from it.
+        constructor = vars(cls).get("__init__")
+        if hasattr(constructor, "__wrapped__"):
+            constructor.__signature__ = inspect.signature(constructor)
         return super().__new__(cls, *arguments, **options)
 
     def __init__(

@@ -17,4 +17,5 @@ class LearnerOptions(TypedDict, total=False):
     tasks_per_pass: int | None
     rematerialize: bool
     meta_gradient_clip: float | None
+    diverged_tasks: str
     name: str | None
