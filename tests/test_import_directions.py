@@ -37,6 +37,7 @@ ROOM_OF = {
     "tfmeta.interrupts": "ground",
     "tfmeta.lazy_names": "ground",
     "tfmeta.quiet_start": "ground",
+    "tfmeta.parts": "learners",
     "tfmeta.settings": "runs",
     "tfmeta.version": "ground",
     "tfmeta.xla_cache": "ground",

@@ -345,3 +345,65 @@ register(
     own_parameters=True,
     oracle="training_loss",
 )
+
+
+def with_context(network):
+    """The network behind a layer of context parameters, which is what CAVIA adapts."""
+    dtype = network.compute_dtype
+    inputs = keras.Input(network.input_shape[1:], dtype=dtype)
+    context = tfmeta.networks.Context(2, dtype=dtype, name="context")(inputs)
+    mixed = keras.layers.Dense(network.input_shape[-1], dtype=dtype, name="mixed")(context)
+    return keras.Model(inputs, network(mixed))
+
+
+register(
+    "cavia",
+    tfmeta.CAVIA,
+    STEP,
+    warp=with_context,
+    second_order=True,
+)
+register("boil", tfmeta.BOIL, STEP, embedding=True, second_order=True, oracle="query_loss")
+register(
+    "proto_maml",
+    tfmeta.ProtoMAML,
+    STEP,
+    classifies=True,
+    embedding=True,
+    second_order=True,
+    oracle="query_loss",
+)
+register(
+    "unicorn_maml",
+    tfmeta.UnicornMAML,
+    STEP,
+    embedding=True,
+    second_order=True,
+    own_parameters=True,
+    oracle="query_loss",
+)
+register(
+    "r2d2",
+    tfmeta.R2D2,
+    {"regularization": 1.0},
+    embedding=True,
+    gradient_steps=False,
+    own_parameters=True,
+    oracle="query_loss",
+)
+register(
+    "meta_curvature",
+    tfmeta.MetaCurvature,
+    STEP,
+    second_order=True,
+    own_parameters=True,
+    oracle="query_loss",
+)
+register(
+    "alfa",
+    tfmeta.ALFA,
+    {**STEP, "decay": 0.01},
+    second_order=True,
+    own_parameters=True,
+    oracle="query_loss",
+)

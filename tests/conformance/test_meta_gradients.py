@@ -25,7 +25,7 @@ def query_loss(learner, weights, task, state, key, inner_steps=None):
     """The query loss after adaptation, by default of the learner's own steps."""
     steps = learner.inner_steps if inner_steps is None else inner_steps
     adapted = learner.adapt_weights(weights, task.support, steps, state, key)
-    return learner._query(adapted.weights, state, task)[1]
+    return learner.query_loss(adapted.weights, state, task)[1]
 
 
 def halfway_loss(learner, weights, task, state, key):
@@ -75,7 +75,7 @@ def implicit_oracle(learner, weights, task, state, key):
     def gradient(examples, weights):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss = learner._set_loss(weights, state, examples)
+            loss = learner.task_network.set_loss(weights, state, examples)
         return [tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
 
     ends = [

@@ -2,11 +2,13 @@
 
 import inspect
 
+import keras
 import numpy as np
 import pytest
 
 import tfmeta
 from tests.conformance import registry
+from tfmeta.learners.probabilistic.llama import SamplesAroundMode
 
 
 def public_learners():
@@ -18,6 +20,24 @@ def public_learners():
         if inspect.isclass(value) and issubclass(value, tfmeta.MetaLearner)
     ]
     return {value for value in classes if value is not tfmeta.MetaLearner}
+
+
+STEPPING = (tfmeta.parts.GradientDescent, SamplesAroundMode)
+
+
+def headless_network():
+    """A network that ends in an activation, behind its last dense layer."""
+    layers = [keras.Input((registry.INPUTS,)), keras.layers.Dense(3, name="head")]
+    return keras.Sequential([*layers, keras.layers.Softmax(name="softmax")])
+
+
+def refuses(entry, network):
+    """Whether a learner refuses a network for its last layer."""
+    try:
+        entry.cls(network, **entry.settings)
+    except ValueError as error:
+        return "must end in a dense layer" in str(error)
+    return False
 
 
 def test_every_public_learner_is_registered():
@@ -39,8 +59,8 @@ def test_traits_of_parameters_state_and_samples_are_true(name):
     state = {id(v) for v in learner.state_variables} - {id(v) for v in network.variables}
     assert bool(state) == entry.own_state
     assert hasattr(learner, "predictive") == entry.samples
-    assert hasattr(learner, "compare") == (not entry.gradient_steps)
-    assert hasattr(learner, "_embedding") == entry.embedding
+    assert isinstance(learner.adaptation, STEPPING) == entry.gradient_steps
+    assert refuses(entry, headless_network()) == entry.embedding
     assert learner.training_ways == (registry.CLASSES if entry.joint else registry.OUTPUTS)
 
 

@@ -7,7 +7,6 @@ import pytest
 import tfmeta
 from tests.conformance import registry, zoo
 from tests.learners.conftest import classifier, classifier_network, relative_error
-from tfmeta.learners.embedding_learner import EmbeddingLearner
 
 
 def normalised_network():
@@ -47,11 +46,11 @@ def test_averages_and_inductive_statistics_answer_a_query_whatever_the_others_ar
 )
 def test_the_state_of_the_embedding_is_that_of_the_network_in_its_order(name):
     network = zoo.LAYERS[name].network()
-    learner = EmbeddingLearner(network)
-    embedding = learner._embedding.network
+    parts = tfmeta.PrototypicalNetwork(network).task_network.embedding
+    embedding = parts.pure.network
     own, theirs = embedding.non_trainable_variables, network.non_trainable_variables
     assert [variable.path for variable in own] == [variable.path for variable in theirs]
-    weights = [network.trainable_variables[index] for index in learner._embedding_indices]
+    weights = parts.weights(network.trainable_variables)
     assert [v.path for v in weights] == [v.path for v in embedding.trainable_variables]
 
 

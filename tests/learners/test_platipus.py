@@ -48,7 +48,7 @@ def test_the_objective_is_the_bound_at_the_keys_draw(problem, learner):
     state = values(learner.state_variables)
     prior = learner.prior(parameters, task.support, state, KEY)
     posterior = learner.posterior(parameters, task.query, state, KEY)
-    theta = [w[0] for w in posterior.sample(learner._normal(KEY, 1))]
+    theta = [w[0] for w in posterior.sample(learner.task_network.normal(KEY, 1))]
     adapted = descend(theta, task.support, 0.1, 2)
     # Two outputs of deviation 1/2.
     likelihood = -4.0 * squared_error(adapted, task.query) - 2 * np.log(0.5) - np.log(2 * np.pi)

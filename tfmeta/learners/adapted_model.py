@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfmeta.learners import batch_checks
 from tfmeta.learners.arrays import input_tensors, texts_as_tensors
 from tfmeta.learners.errors import in_words
-from tfmeta.learners.support_answers import SupportAnswers
 from tfmeta.learners.whole_sets import whole_set
 from tfmeta.tasks.task import Examples
 
@@ -236,7 +235,7 @@ class AdaptedModel(keras.Model):
 
     def _support_variables(self, learner, support):
         """What answers need of the support set: (inputs, targets, weights), None where not."""
-        compares = isinstance(learner, SupportAnswers)
+        compares = learner.adaptation.needs_support
         if not compares and learner.normalization != "inductive":
             return (None, None, None)
         inputs = keras.tree.map_structure(

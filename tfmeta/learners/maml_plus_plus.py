@@ -214,6 +214,16 @@ class MAMLPlusPlus(MetaLearner):
         """The learned rates [n], one a weight that adapts; empty without `learn_rates`."""
         return self.variables_of("rates") if self.learn_rates else []
 
+    @property
+    def weight_rows(self) -> list:
+        """Scales and centres [n - 1, ...] of the steps before the last."""
+        return self.variables_of("step_weights")
+
+    @property
+    def average_rows(self) -> list:
+        """Moving averages [n - 1, ...] of the steps before the last."""
+        return self.variables_of("step_averages")
+
 
 def _excluded_normalization(network):
     """Patterns that keep the weights of batch normalisation from adapting."""

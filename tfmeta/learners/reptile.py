@@ -181,6 +181,11 @@ class Reptile(MetaLearner):
         self.test_batch_size = test_size
         self.carry_moments = carry_moments
 
+    @property
+    def slot_variables(self) -> list:
+        """The carried slots of the inner optimiser; empty without `carry_moments`."""
+        return self.variables_of("slots") if self.carry_moments else []
+
 
 def minibatch_rows(index, size, count, key):
     """Rows of inner minibatch `index`: consecutive parts of one fresh permutation an epoch.

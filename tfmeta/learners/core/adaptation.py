@@ -82,9 +82,11 @@ class Adaptation(Part):
     Attributes:
         sees_whole_set: whether the loss of a step is that of the whole support set.
         inner_rate: for metadata: a number, or a dict from patterns; None where there is none.
+        needs_support: whether answers to queries need the support set with its targets.
     """
 
     sees_whole_set: bool = True
+    needs_support: bool = False
     inner_rate: Any = None
 
     def task_network(self, **attributes) -> TaskNetwork:

@@ -147,7 +147,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         self._further_trackers = {
             name: keras.metrics.Mean(name=name) for name in self.gradient_rule.further_logs
         }
-        self._task_functions = None
+        self.task_functions = None
         self._functions = {}
         self.built = True
 
@@ -216,6 +216,23 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
 
     # The two pure functions of one task.
 
+    def task_context(
+        self,
+        parameters: Sequence[tf.Tensor],
+        support: Examples,
+        state: Sequence[tf.Tensor],
+        key: tf.Tensor,
+    ) -> TaskContext:
+        """One task, as the learner's parts see it; arguments as of `adapt_weights`."""
+        return TaskContext(
+            self.task_network,
+            self._parameters.pack(parameters),
+            self._state.pack(state),
+            support,
+            key,
+            first_order=not self.second_order,
+        )
+
     def adapt_weights(
         self,
         parameters: Sequence[tf.Tensor],
@@ -245,12 +262,10 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
             `Adapted`, whose state is a list of tensors.
         """
         network = self.task_network.with_samples(samples)
-        context = TaskContext(
-            network, self._parameters.pack(parameters), self._state.pack(state), support, key
-        )
+        context = self.task_context(parameters, support, state, key)
         found = adapt(
             self.adaptation,
-            context.replaced(rate_scale=rate_scale),
+            context.replaced(network=network, rate_scale=rate_scale),
             inner_steps,
             observe=observe,
             rematerialize=self.rematerialize,
@@ -272,7 +287,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
             `TaskGradient`, whose gradient and state are lists of tensors.
         """
         found = self.gradient_rule.task_gradient(
-            self._task_functions,
+            self.task_functions,
             self._parameters.pack(parameters),
             task,
             self._state.pack(state),
@@ -419,7 +434,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         )
         for part in self._parts:
             part.check_loss(self.task_network)
-        self._task_functions = TaskFunctions(
+        self.task_functions = TaskFunctions(
             self.task_network,
             self.adaptation,
             self.inner_steps,

@@ -100,6 +100,7 @@ class NoSteps(Adaptation):
     compare: Callable
     learner: str
     needs_embedding = True
+    needs_support = True
     inner_rate = 1.0
 
     def check_network(self, network) -> None:

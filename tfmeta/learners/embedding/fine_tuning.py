@@ -30,7 +30,8 @@ class FineTuning(MetaLearner):
         >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
 
     Args:
-        network: of `EmbeddingLearner`.
+        network: a built functional or sequential `keras.Model` whose last layer is a linear
+            `keras.layers.Dense`; its outputs are as many as a task may have classes.
         classes: number of training classes.
         inner_rate: of all weights, or a dict from patterns to rates.
         inner_steps: gradient steps on a task's support set.

@@ -49,7 +49,9 @@ class MatchingNetwork(MetaLearner):
     The outputs are log P(y | x), so a softmax of them is P.
 
     Args:
-        network: of `EmbeddingLearner`.
+        network: a built functional or sequential `keras.Model` whose last layer is a linear
+            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+        normalization: "running", "transductive" or "inductive".
         **options: of `MetaLearner`, but for those of gradient steps.
     """
 

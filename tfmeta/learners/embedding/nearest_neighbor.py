@@ -37,7 +37,9 @@ class NearestNeighbor(MetaLearner):
     beside the accuracy says little.
 
     Args:
-        network: of `EmbeddingLearner`.
+        network: a built functional or sequential `keras.Model` whose last layer is a linear
+            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+        normalization: "running", "transductive" or "inductive".
         classes: number of training classes.
         **options: of `MetaLearner`, but for those of gradient steps.
     """

@@ -120,7 +120,9 @@ class PrototypicalNetwork(MetaLearner):
         >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
 
     Args:
-        network: of `EmbeddingLearner`.
+        network: a built functional or sequential `keras.Model` whose last layer is a linear
+            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+        normalization: "running", "transductive" or "inductive".
         **options: of `MetaLearner`, but for those of gradient steps.
     """
 

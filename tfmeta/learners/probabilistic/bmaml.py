@@ -153,6 +153,20 @@ class BMAML(PredictiveMethods, MetaLearner):
         self.first_order = first_order
         self.inner_optimizer = optimizer
 
+    def lead(self, chaser, parameters, task: Task, state, key) -> list:
+        """The leader: the chaser's particles after more steps, on all examples of the task.
+
+        Args:
+            chaser: list of tensors [M, *shape], one a weight that adapts.
+            parameters: list of tensors, order of `parameter_variables`.
+            task: support and query set.
+            state: list of tensors, order of `state_variables`.
+            key: int32 [2].
+        """
+        context = self.task_context(parameters, task.support, state, key)
+        values = context.parameters, task, context.state, key
+        return self.gradient_rule.lead(self.task_functions, chaser, *values)
+
     @property
     def particle_variables(self) -> list:
         """The particles [M, *shape], one variable a weight that adapts."""

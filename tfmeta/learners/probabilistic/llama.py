@@ -23,7 +23,7 @@ from tfmeta.learners.core.parts import Part
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.parallel import map_tasks
-from tfmeta.tasks.task import Task
+from tfmeta.tasks.task import Examples, Task
 
 PRECISIONS = {"kronecker": inner.KroneckerPrecision, "full": inner.FullPrecision}
 
@@ -243,3 +243,17 @@ class LLAMA(PredictiveMethods, MetaLearner):
         self.determinant_weight = determinant_weight
         self.first_order = first_order
         self.inner_optimizer = optimizer
+
+    def precision(self, mode, support: Examples, state) -> Any:
+        """The precision of a task's posterior.
+
+        Args:
+            mode: list of tensors, order of `network.trainable_variables`, as one sample.
+            support: the support set.
+            state: list of tensors, order of `state_variables`.
+
+        Returns:
+            An `inner.FullPrecision` or `inner.KroneckerPrecision` over the weights that adapt.
+        """
+        context = self.task_context(self.parameter_variables, support, state, None)
+        return self.gradient_rule.posterior.precision(context, mode)

@@ -231,3 +231,13 @@ class PLATIPUS(PredictiveMethods, MetaLearner):
         self.kl_weight = kl_weight
         self.first_order = first_order
         self.inner_optimizer = optimizer
+
+    def prior(self, parameters, support: Examples, state, key) -> inner.DiagonalGaussian:
+        """p(theta | support) over the weights that adapt; arguments as of `adapt_weights`."""
+        context = self.task_context(parameters, support, state, key)
+        return self.gradient_rule.prior.of(context, support)
+
+    def posterior(self, parameters, query: Examples, state, key) -> inner.DiagonalGaussian:
+        """q(theta | query) over the weights that adapt; arguments as of `adapt_weights`."""
+        context = self.task_context(parameters, query, state, key)
+        return self.gradient_rule.posterior.of(context, query)
