@@ -3,6 +3,7 @@
 What is computed is said in `benchmarks.reptile_expansion`, which measures it.
 """
 
+import dataclasses
 import itertools
 
 import keras
@@ -20,30 +21,25 @@ TERMS = {
 }
 
 
-class InOrder:
-    """Mixin of learners: inner step i descends the i-th minibatch of the support set."""
+@dataclasses.dataclass(frozen=True)
+class InOrder(tfmeta.parts.Part):
+    """Inner step i descends the i-th minibatch of the support set."""
 
-    def _inner_examples(self, index, support, key, training):
+    def at_step(self, context, index):
+        """The examples of inner step `index`."""
         rows = index * SIZE + tf.range(SIZE)
         return keras.tree.map_structure(
-            lambda tensor: None if tensor is None else tf.gather(tensor, rows), support
+            lambda tensor: None if tensor is None else tf.gather(tensor, rows), context.support
         )
-
-
-class OrderedMAML(InOrder, tfmeta.MAML):
-    pass
-
-
-class OrderedReptile(InOrder, tfmeta.Reptile):
-    pass
 
 
 def learner_of(name: str, network, k: int, rate: float):
     """The learner of one of `TERMS`, compiled."""
     if name == "Reptile":
-        learner = OrderedReptile(network, rate, k, inner_optimizer="sgd", batch_size=SIZE)
+        learner = tfmeta.Reptile(network, rate, k, inner_optimizer="sgd")
     else:
-        learner = OrderedMAML(network, rate, k - 1, first_order=name != "MAML")
+        learner = tfmeta.MAML(network, rate, k - 1, first_order=name != "MAML")
+    learner.adaptation = dataclasses.replace(learner.adaptation, examples=InOrder())
     learner.compile(keras.optimizers.SGD(), "mse")
     return learner
 

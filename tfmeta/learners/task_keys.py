@@ -27,8 +27,10 @@ def task_keys(seed: int, purpose: str, first, count) -> tf.Tensor:
         int32 [count, 2]. The second word alone tells the first 2^31 tasks apart.
     """
     # Bit 31 is the carry of the lower word: clear, the first 2^31 indices leave the upper one.
-    number = draw_key(seed, "learner", purpose) & ~_CARRY
-    start = tf.constant(number - 2 * _SIGN if number >= _SIGN else number, tf.int64)
+    # Bit 63 is the sign of the upper word: with a negative word XLA draws other numbers than
+    # TensorFlow's executor.
+    number = draw_key(seed, "learner", purpose) & ~_CARRY & ~_SIGN
+    start = tf.constant(number, tf.int64)
     indices = tf.cast(first, tf.int64) + tf.range(tf.cast(count, tf.int64))
     return tf.reverse(tf.bitcast(start + indices, tf.int32), axis=[1])
 
