@@ -61,7 +61,10 @@ class OneAnswer:
     noise = 1.0
     loss_function = types.SimpleNamespace(loss=keras.losses.MeanSquaredError())
 
-    def predictive(self, x, inner_steps=None):
+    def task_keys(self, first, count, purpose):
+        return tf.zeros([count, 2], tf.int32)
+
+    def predictive(self, x, inner_steps=None, seed=None):
         return types.SimpleNamespace(samples=tf.constant(np.asarray(x[2])[:, None]))
 
 
@@ -137,13 +140,13 @@ def test_a_classifiers_likelihood_is_its_cross_entropy():
     assert right / 24 == pytest.approx(expected["accuracy"], abs=1e-6)
 
 
-class HalfOfWhoseTasksDiverge:
+class HalfOfWhoseTasksDiverge(OneAnswer):
     """A learner of two samples whose every second task has an answer that is no number."""
 
     noise = 0.5
     loss_function = types.SimpleNamespace(loss=keras.losses.MeanSquaredError())
 
-    def predictive(self, x, inner_steps=None):
+    def predictive(self, x, inner_steps=None, seed=None):
         samples = np.repeat(np.asarray(x[2])[:, None], 2, axis=1)
         samples[1::2, 0, 0] = np.nan
         return types.SimpleNamespace(samples=tf.constant(samples))
@@ -163,7 +166,7 @@ def test_tasks_that_diverged_are_counted_and_left_out():
 class EchoOfQueries(HalfOfWhoseTasksDiverge):
     """A learner that predicts its query inputs."""
 
-    def predictive(self, x, inner_steps=None):
+    def predictive(self, x, inner_steps=None, seed=None):
         return types.SimpleNamespace(samples=x[2][:, tf.newaxis])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.serving_swap import longest_gap, summary, swap_figures
+from benchmarks.serving_gaps import longest_gap, summary, swap_figures
 
 
 @pytest.mark.parametrize(

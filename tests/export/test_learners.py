@@ -9,6 +9,8 @@ from request_pipe import OK
 import tfmeta
 from tests.conformance import registry
 from tfmeta.export import read_description
+from tfmeta.learners.task_keys import answer_keys
+from tfmeta.tasks.task import Examples
 
 STEP_COUNTS = (0, 1, 5, 50)
 IMAGE_SHAPE = (8, 8, 1)
@@ -77,6 +79,28 @@ def request_of(kind):
     }
 
 
+def answered_curve(learner, request, steps):
+    """Query outputs [n + 1, Q, ...] and support losses [n + 1] by the key that answers have."""
+    support_x, support_y, query_x = (
+        tf.cast(value, "float64") if value.dtype == np.float32 else tf.constant(value)
+        for value in request.values()
+    )
+    support = Examples(support_x, support_y)
+    parameters, state = (
+        [tf.convert_to_tensor(variable) for variable in variables]
+        for variables in (learner.parameter_variables, learner.state_variables)
+    )
+    found = learner.adapt_weights(
+        parameters,
+        support,
+        steps,
+        state,
+        answer_keys(learner.seed, 1)[0],
+        observe=lambda weights: learner.query_outputs(weights, state, query_x, support),
+    )
+    return found.records.numpy(), found.support_losses.numpy()
+
+
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_an_export_adapts_as_its_learner_does_for_every_step_count(
     name, kind, tmp_path, start_process
@@ -86,12 +110,7 @@ def test_an_export_adapts_as_its_learner_does_for_every_step_count(
     assert read_description(path)["learner"] == registry.LEARNERS[name].cls.__name__
     assert read_description(path)["kind"] == kind
     request = request_of(kind)
-    task = [
-        tf.cast(value[np.newaxis], "float64") if value.dtype == np.float32 else value[np.newaxis]
-        for value in request.values()
-    ]
-    outputs, losses = learner.adaptation_curve(tuple(task), inner_steps=max(STEP_COUNTS))
-    outputs, losses = outputs.numpy()[0], losses.numpy()[0]
+    outputs, losses = answered_curve(learner, request, max(STEP_COUNTS))
     model = start_process(path)
     moved = []
     for steps in STEP_COUNTS:
