@@ -81,6 +81,7 @@ setup(
             "tenacity>=8.3,<10",
             "urllib3>=1.26,<3",
         ],
+        "docs": ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30,<2", "ruff>=0.8,<1"],
         "benchmarks": [
             "higher==0.2.1",
             "jax>=0.6,<1",

@@ -16,10 +16,12 @@ from tfmeta import recipe
 from tfmeta.export import ExportedModel
 
 ROOT = Path(__file__).parents[1]
+PAGES = tuple(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))
 DOCUMENTS = (
     *("README.md", "BUILD.md", "CHANGELOG.md", "export/README.md", "export/SERVER.md"),
-    "docs/guides/serving.md",
+    *PAGES,
 )
+SIZES = {"README.md": 7_000, "BUILD.md": 10_000}
 # A block that trains long enough for a result is run shorter.
 SHORTER = {
     "steps_per_epoch=200, epochs=10": "steps_per_epoch=1",
@@ -54,9 +56,16 @@ def draw_images(folder):
             Image.fromarray(pixels).save(folder / f"class_{label}" / f"{index}.png")
 
 
-@pytest.mark.parametrize("number", range(2))
-def test_a_python_block_of_the_readme_runs_and_exports(number, tmp_path, monkeypatch):
-    source = blocks("README.md", "python")[number]
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "docs/guides/own_images.md",
+        pytest.param("docs/guides/python.md", marks=pytest.mark.slow),
+    ],
+)
+def test_the_python_block_of_a_document_runs_and_exports(document, tmp_path, monkeypatch):
+    (source,) = blocks(document, "python")
     if "my_images" in source:
         draw_images(tmp_path / "my_images")
         for long, short in SHORTER.items():
@@ -64,20 +73,21 @@ def test_a_python_block_of_the_readme_runs_and_exports(number, tmp_path, monkeyp
             source = source.replace(long, short)
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)
-    exec(compile(source, "README.md", "exec"), {})
+    exec(compile(source, document, "exec"), {})
     export_dir = re.search(r'learner\.export\("(.+)"\)', source)[1]
     assert (tmp_path / export_dir / "1" / "saved_model.pb").is_file()
 
 
-def test_every_python_block_is_run():
-    assert len(blocks("README.md", "python")) == 2
+@pytest.mark.parametrize(("document", "most"), SIZES.items())
+def test_a_document_of_the_top_folder_stays_short(document, most):
+    assert len(text_of(document)) <= most
 
 
 def test_the_body_of_a_request_is_answered_by_an_export(tmp_path):
     learner = tfmeta.MAML(tfmeta.networks.mlp(hidden=(8,)), inner_steps=2)
     learner.compile("sgd", "mean_squared_error")
     learner.export(tmp_path, warmup_sizes=[])
-    body = json.loads(blocks("README.md", "json")[0])
+    body = json.loads(blocks("docs/guides/serving.md", "json")[0])
     assert body == json.loads(text_of("export/clients/curl/request.json"))
     request = {name: np.array(value, np.float32) for name, value in body["inputs"].items()}
     answer = ExportedModel(tmp_path)("adapt_and_predict", **request)

@@ -1,0 +1,93 @@
+"""Hooks of mkdocs: files outside `docs/` that pages link to, and the lists of public names.
+
+Pages link to recipes and stored results by their place in the repository, so that links work there
+too. The site gets a copy of each linked file. A link to a folder, or to a page outside `docs/`,
+becomes its path.
+"""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
+NAMES = re.compile(r"<!-- public names of (\S+?)(?: but for (.+?))? -->")
+COPIED = (".json", ".csv", ".png", ".gin", ".pbtxt", ".yaml", ".config")
+
+
+def on_files(files, config):
+    """Adds the files outside `docs/` that pages link to."""
+    docs = Path(config.docs_dir)
+    for page in list(files.documentation_pages()):
+        source = docs / page.src_uri
+        for _, _, target, _ in LINK.findall(source.read_text(encoding="utf-8")):
+            path = outside(source, target, docs)
+            if path and path.suffix in COPIED and files.get_file_from_path(place(path)) is None:
+                files.append(File.generated(config, place(path), abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Rewrites links that leave `docs/`, and writes out lists of public names."""
+    docs = Path(config.docs_dir)
+    source = docs / page.file.src_uri
+
+    def rewritten(match):
+        image, text, target, _ = match.groups()
+        path = outside(source, target, docs)
+        if path is None:
+            return match[0]
+        if path.suffix in COPIED:
+            relative = os.path.relpath(place(path), Path(page.file.src_uri).parent)
+            return f"{image}[{text}]({relative})"
+        return f"{text} (`{path.relative_to(ROOT)}`)" if path.name not in text else text
+
+    markdown = NAMES.sub(lambda match: listed(match[1], match[2] or ""), markdown)
+    return LINK.sub(rewritten, markdown)
+
+
+def outside(source, target, docs):
+    """The file of the repository that a link of a page leads to, if it is not under `docs/`."""
+    if "://" in target or target.startswith("mailto:"):
+        return None
+    path = (source.parent / target).resolve()
+    return path if ROOT in path.parents and docs.resolve() not in path.parents else None
+
+
+def place(path):
+    """Where the site has a file of the repository."""
+    return f"repository/{path.relative_to(ROOT)}"
+
+
+def listed(package, left_out):
+    """A directive of mkdocstrings for each public name of a package, in alphabetical order."""
+    where = definitions(ROOT / Path(*package.split(".")))
+    names = sorted(public_names(package) - set(left_out.split(", ")), key=str.lower)
+    return "\n\n".join(f"::: {where[name]}" for name in names if name in where)
+
+
+def public_names(package):
+    """Names in the `__all__` of a package or module, or keys of its table of lazy names."""
+    path = ROOT / Path(*package.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("__all__", "_MODULES"):
+            value = node.value.keys if isinstance(node.value, ast.Dict) else node.value
+            elements = getattr(value, "elts", value)
+            if isinstance(elements, list):
+                return {element.value for element in elements}
+    raise ValueError(f"{path} must have a literal `__all__`.")
+
+
+def definitions(folder):
+    """The dotted path of each class and function that is defined in a folder of modules."""
+    found = {}
+    for module in sorted((folder if folder.is_dir() else folder.parent).rglob("*.py")):
+        dotted = ".".join(module.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                found.setdefault(node.name, f"{dotted}.{node.name}")
+    return found
