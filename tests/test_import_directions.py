@@ -53,6 +53,8 @@ PRIVATE_TENSORFLOW = (
     "tfmeta.inner.recorded",
     "tfmeta.parallel.registry",
 )
+# Keras' private modules are imported by one module; `tests/test_private_names.py` lists the rest.
+PRIVATE_KERAS = ("tfmeta.inner.keras_internals",)
 
 
 def module_name(path):
@@ -111,6 +113,8 @@ def wrong_imports(module, tree, modules):
             wrong.append(f"{module}:{line}: {room} may not know gin")
         if name.startswith("tensorflow.python") and module not in PRIVATE_TENSORFLOW:
             wrong.append(f"{module}:{line}: {name} is private to TensorFlow")
+        if name.startswith("keras.src") and module not in PRIVATE_KERAS:
+            wrong.append(f"{module}:{line}: {name} is private to Keras")
     return wrong
 
 
@@ -137,6 +141,7 @@ def test_every_module_has_a_room():
         ("tfmeta.learners.maml", "import gin", "may not know gin"),
         ("tfmeta.serve.http", "from tfmeta.export import read_description", "serve may not"),
         ("tfmeta.learners.maml", "from tensorflow.python.ops import nn_impl", "is private"),
+        ("tfmeta.learners.maml", "from keras.src.backend import common", "private to Keras"),
     ],
 )
 def test_a_wrong_import_is_found(module, source, said):

@@ -1,5 +1,6 @@
 """Layers without exact second derivatives are named before training, and no others are."""
 
+import inspect
 import time
 import warnings
 
@@ -31,11 +32,12 @@ DROPPED = {
         lambda: layers.SpectralNormalization(layers.Conv2D(2, 3), name="suspect"),
         "by design",
     ),
-    "renormalisation": (
+}
+if "renorm" in inspect.signature(layers.BatchNormalization).parameters:
+    DROPPED["renormalisation"] = (
         lambda: layers.BatchNormalization(renorm=True, name="suspect"),
         "by design",
-    ),
-}
+    )
 REFUSED = {
     "softsign": (lambda: layers.Activation("softsign", name="suspect"), "SoftsignGrad"),
     "softsign in a layer with weights": (

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from tfmeta.inner.input_specs import input_specs
+from tfmeta.inner.keras_internals import renormalises
 from tfmeta.inner.network import PureNetwork
 from tfmeta.inner.traced_layers import CALLS, TracedLayers, called_nodes, library_of
 
@@ -108,7 +109,7 @@ def _stopped_by_design(network):
         if isinstance(layer, keras.layers.SpectralNormalization):
             part = "its kernel's norm (gradients are stopped by design)"
             remedy = "Leave the wrapper out."
-        elif isinstance(layer, keras.layers.BatchNormalization) and getattr(layer, "renorm", False):
+        elif isinstance(layer, keras.layers.BatchNormalization) and renormalises(layer):
             part = "its renormalisation (gradients are stopped by design)"
             remedy = "Use renorm=False."
         else:

@@ -14,8 +14,8 @@ import weakref
 
 import keras
 import tensorflow as tf
-from keras.src.random.seed_generator import global_seed_generator
 
+from tfmeta.inner.keras_internals import global_seed_generator, renormalises
 from tfmeta.inner.layer_settings import layer_settings
 from tfmeta.inner.traced_layers import TracedLayers, called_nodes, library_of
 
@@ -108,7 +108,7 @@ def _is_foreign_function(value):
 
 
 def _keeps_known_state(layer):
-    averages = isinstance(layer, keras.layers.BatchNormalization) and not layer.renorm
+    averages = isinstance(layer, keras.layers.BatchNormalization) and not renormalises(layer)
     return averages or isinstance(layer, keras.layers.Normalization)
 
 
@@ -117,7 +117,7 @@ def _averages(network):
     return {
         id(variable)
         for layer in network._flatten_layers()
-        if type(layer) is keras.layers.BatchNormalization and not layer.renorm
+        if type(layer) is keras.layers.BatchNormalization and not renormalises(layer)
         for variable in layer._non_trainable_variables
     }
 

@@ -5,11 +5,11 @@ import threading
 
 import keras
 import tensorflow as tf
-from keras.src.random.seed_generator import global_seed_generator
 
 from tfmeta.inner.batch_dependence import depends_on_batch
 from tfmeta.inner.exact import exact_derivatives
 from tfmeta.inner.input_specs import input_specs, specs_like
+from tfmeta.inner.keras_internals import global_seed_generator
 from tfmeta.inner.layer_settings import layer_settings
 from tfmeta.inner.layer_study import is_seed, known_study, study_layers
 from tfmeta.inner.losses import mask_of, with_mask

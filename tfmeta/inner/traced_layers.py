@@ -1,8 +1,8 @@
 """Which Keras layer made an operation of a traced graph, and what the operation calls."""
 
-import keras
 import tensorflow as tf
-from keras.src.backend.common import global_state
+
+from tfmeta.inner.keras_internals import running_layers
 
 # Calls of other functions: their bodies are looked through instead.
 CALLS = {"PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient"}
@@ -34,11 +34,7 @@ class TracedLayers:
 
         def create_op(*args, **kwargs):
             op = create(*args, **kwargs)
-            running = [
-                scope.caller
-                for scope in global_state.get_global_attribute("name_scope_stack") or []
-                if isinstance(scope.caller, keras.layers.Layer)
-            ]
+            running = running_layers()
             if running:
                 self._of_scope.setdefault(scope_of(op.name), running[-1])
                 self._of_name[op.name] = running[-1]
