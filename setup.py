@@ -13,6 +13,9 @@ VERSION = re.search(
 # gin-config. They are installed as data of `tfmeta`, under `tfmeta/recipes`.
 RECIPES = ["", ".tasks", ".learners", ".networks"]
 
+# tensorflow-serving-api asks for a TensorFlow of at least its own version, so that pip chooses
+# the newest pair that fits, and the older pair where an older TensorFlow is asked for beside.
+VERSIONS = ">=2.19,<2.22"
 RL = ["cloudpickle>=2,<4", "gymnasium[mujoco]>=1.1,<2", "mujoco>=3.3,<5"]
 SERVING = [
     "grpcio-health-checking>=1.70,<2",
@@ -52,20 +55,27 @@ setup(
         "absl-py>=2.1,<3",
         "gin-config>=0.5,<0.6",
         "importlib_resources>=6,<8",
-        "keras>=3.12,<4",
+        "keras>=3.10,<4",
         "matplotlib>=3.8,<4",
         "numpy>=1.26,<3",
         "pillow>=10,<14",
-        "tensorboard>=2.20,<2.22",
-        "tensorflow==2.21.*",
+        "tensorboard>=2.19,<3",
+        f"tensorflow{VERSIONS}",
         "tensorflow-datasets>=4.9.8,<5",
-        "tensorflow-serving-api==2.21.*",
+        f"tensorflow-serving-api{VERSIONS}",
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]==2.21.*"],
+        "gpu": [f"tensorflow[and-cuda]{VERSIONS}"],
         "rl": RL,
         "serving": SERVING,
+        # TensorFlow 2.19 has a protobuf older than what tensorflow-metadata 1.18 and later, which
+        # tensorflow-datasets imports, were generated for, and its bounds do not say so.
+        "tf219": [
+            "tensorflow==2.19.*",
+            "tensorflow-metadata<1.18",
+            "tensorflow-serving-api==2.19.*",
+        ],
         "test": [
             *RL,
             *SERVING,
