@@ -1,10 +1,11 @@
-"""Fully connected networks: the sinusoid network and the one without convolutions."""
+"""Fully connected networks: for sinusoids, with context parameters, and for Omniglot."""
 
 import math
 from collections.abc import Sequence
 
 import keras
 
+from tfmeta.networks.context import Context
 from tfmeta.networks.conv4 import input_dtype
 
 
@@ -38,6 +39,45 @@ def mlp(
     """
     inputs = keras.Input((input_dim,), name="inputs", dtype=input_dtype(dtype))
     x = inputs
+    for index, width in enumerate(hidden, start=1):
+        x = keras.layers.Dense(width, activation, dtype=dtype, name=f"hidden_{index}")(x)
+    return keras.Model(inputs, keras.layers.Dense(outputs, dtype=dtype, name="head")(x), name=name)
+
+
+def context_mlp(
+    context: int = 5,
+    hidden: Sequence[int] = (40, 40),
+    outputs: int = 1,
+    input_dim: int = 1,
+    *,
+    activation: str = "relu",
+    dtype=None,
+    name: str = "context_mlp",
+) -> keras.Model:
+    """Builds CAVIA's network for sinusoids: `mlp` with context parameters beside its input.
+
+    Example:
+        >>> from tfmeta import networks
+        >>> networks.context_mlp(context=5).layers[1].name
+        'context'
+
+    Args:
+        context: number of context parameters.
+        hidden: width of each hidden layer.
+        outputs: width of the linear output layer.
+        input_dim: width of the input.
+        activation: of the hidden layers.
+        dtype: a Keras dtype policy for all layers, or None for the global one.
+        name: of the model.
+
+    Returns:
+        A functional `keras.Model` from [N, input_dim] to [N, outputs], with layers `context`,
+        `hidden_1`, `hidden_2`, ..., `head`.
+
+    Source: Zintgraf et al. 2019, section 4.1.
+    """
+    inputs = keras.Input((input_dim,), name="inputs", dtype=input_dtype(dtype))
+    x = Context(context, dtype=dtype, name="context")(inputs)
     for index, width in enumerate(hidden, start=1):
         x = keras.layers.Dense(width, activation, dtype=dtype, name=f"hidden_{index}")(x)
     return keras.Model(inputs, keras.layers.Dense(outputs, dtype=dtype, name="head")(x), name=name)
