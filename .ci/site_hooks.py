@@ -14,7 +14,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
-NAMES = re.compile(r"<!-- public names of (\S+?)(?: but for (.+?))? -->")
+NAMES = re.compile(r"<!-- public names of (\S+?)(?: in (\S+))? -->")
 COPIED = (".json", ".csv", ".png", ".gin", ".pbtxt", ".yaml", ".config")
 
 
@@ -45,7 +45,7 @@ def on_page_markdown(markdown, page, config, files):
             return f"{image}[{text}]({relative})"
         return f"{text} (`{path.relative_to(ROOT)}`)" if path.name not in text else text
 
-    markdown = NAMES.sub(lambda match: listed(match[1], match[2] or ""), markdown)
+    markdown = NAMES.sub(lambda match: listed(match[1], match[2] or match[1]), markdown)
     return LINK.sub(rewritten, markdown)
 
 
@@ -62,10 +62,15 @@ def place(path):
     return f"repository/{path.relative_to(ROOT)}"
 
 
-def listed(package, left_out):
-    """A directive of mkdocstrings for each public name of a package, in alphabetical order."""
-    where = definitions(ROOT / Path(*package.split(".")))
-    names = sorted(public_names(package) - set(left_out.split(", ")), key=str.lower)
+def listed(package, folder):
+    """A directive of mkdocstrings for each public name of a package, in alphabetical order.
+
+    Args:
+        package: whose `__all__` has the names.
+        folder: the package whose modules define them.
+    """
+    where = definitions(ROOT / Path(*folder.split(".")))
+    names = sorted(public_names(package), key=str.lower)
     return "\n\n".join(f"::: {where[name]}" for name in names if name in where)
 
 
@@ -85,7 +90,7 @@ def public_names(package):
 def definitions(folder):
     """The dotted path of each class and function that is defined in a folder of modules."""
     found = {}
-    for module in sorted((folder if folder.is_dir() else folder.parent).rglob("*.py")):
+    for module in sorted(folder.rglob("*.py")):
         dotted = ".".join(module.relative_to(ROOT).with_suffix("").parts)
         for node in ast.parse(module.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef):

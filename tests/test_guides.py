@@ -11,8 +11,14 @@ SHORTER = (("steps_per_epoch=10", "steps_per_epoch=2"),)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["own_tasks.md"])
-def test_the_python_of_a_guide_runs(name, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("own_tasks.md", r"\[\[\d+\.\d+\]\]"),  # a forecast of sales
+        ("own_learner.md", r"decay_factor.*value=0\.\d+"),
+    ],
+)
+def test_the_python_of_a_guide_runs(name, printed, tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (GUIDES / name).read_text(encoding="utf-8"), re.S)
     source = "\n".join(blocks)
     for long, short in SHORTER:
@@ -21,4 +27,4 @@ def test_the_python_of_a_guide_runs(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)
     exec(compile(source, name, "exec"), {})
-    assert re.search(r"\[\[\d+\.\d+\]\]", capsys.readouterr().out)  # a forecast of sales
+    assert re.search(printed, capsys.readouterr().out)
