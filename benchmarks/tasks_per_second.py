@@ -3,7 +3,7 @@
     python -m benchmarks.tasks_per_second [--write]
 
 `--write` stores the figures in results/tasks_per_second.json. Sources whose data are not there
-(see TFMETA_DATA_DIR in the README) are left out, with the reason.
+(see TFMETA_DATA_DIR in BUILD.md) are left out, with the reason.
 """
 
 import json

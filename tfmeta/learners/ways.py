@@ -8,7 +8,7 @@ import tensorflow as tf
 # Numbers that one operation of one task works on. What an operation costs beside its work is paid
 # once for all tasks of a vectorised pass, so small tasks gain by it. From about here on each task
 # by itself stays in the cores' caches, cores share out tasks better than operations, and a pass
-# over all of them takes memory for all (BUILD.md, "How tasks run").
+# over all of them takes memory for all (docs/explanations/task_axis.md).
 LARGE = 2**17
 # Below it what operations cost beside their work is most of a step, which XLA takes a half or a
 # third of.

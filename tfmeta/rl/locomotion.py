@@ -3,7 +3,7 @@
 Rewards are those of the authors' code (cbfinn/maml_rl, `rllab/envs/mujoco`): the velocity along x
 times the direction, or minus its distance from the goal, with costs of control and contact and the
 ant's bonus for living. Bodies, observations and starts are gymnasium's (`HalfCheetah-v5`,
-`Ant-v5`); BUILD.md lists what differs from theirs.
+`Ant-v5`); docs/explanations/reinforcement_learning.md lists what differs.
 """
 
 import dataclasses
