@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("commands",),
     ("runs",),
-    ("evaluation", "folder_prediction"),
+    ("evaluation", "folder_prediction", "testing"),
     ("learners", "rl"),
     ("export",),
     ("inner",),

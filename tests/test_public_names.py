@@ -10,7 +10,7 @@ import pytest
 
 import tfmeta
 
-ROOMS = ("export", "inner", "learners", "networks", "parallel", "rl", "tasks")
+ROOMS = ("export", "inner", "learners", "networks", "parallel", "rl", "tasks", "testing")
 PUBLIC = [
     *((tfmeta, name) for name in tfmeta.__all__),
     *(

@@ -40,6 +40,7 @@ _MODULES = {
     "restore": "tfmeta.experiment",
     "rl": "tfmeta.rl",
     "tasks": "tfmeta.tasks",
+    "testing": "tfmeta.testing",
 }
 
 __all__ = sorted(_MODULES)
