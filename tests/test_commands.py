@@ -70,7 +70,8 @@ def test_train_from_an_empty_directory_then_evaluate_and_export(tmp_path):
     bigger = "--gin_param=evaluate.tasks = 6"
     evaluated = run("tfmeta.evaluate", f"--workdir={workdir}", bigger, cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
-    assert json.loads((workdir / "evaluation.json").read_text())["protocol"]["tasks"] == 6
+    for name, tasks in (("evaluation.json", 4), ("evaluation-tasks=6.json", 6)):
+        assert json.loads((workdir / name).read_text())["protocol"]["tasks"] == tasks
 
     target = f"--export_dir={tmp_path / 'out'}"
     exported = run("tfmeta.export", f"--workdir={workdir}", target, cwd=tmp_path)

@@ -5,7 +5,7 @@ from tfmeta.quiet_start import watch_imports
 
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
-_MODULES = {
+MODULES = {
     "ALFA": "tfmeta.learners",
     "BFA": "tfmeta.learners",
     "BMAML": "tfmeta.learners",
@@ -28,7 +28,7 @@ _MODULES = {
     "PrototypicalNetwork": "tfmeta.learners",
     "R2D2": "tfmeta.learners",
     "Reptile": "tfmeta.learners",
-    "TaskGradient": "tfmeta.learners",
+    "TaskGradient": "tfmeta.parts",
     "UnicornMAML": "tfmeta.learners",
     "__version__": "tfmeta.version",
     "export": "tfmeta.export",
@@ -43,8 +43,8 @@ _MODULES = {
     "testing": "tfmeta.testing",
 }
 
-__all__ = sorted(_MODULES)
-__getattr__ = lazy_names(__name__, _MODULES)
+__all__ = sorted(MODULES)
+__getattr__ = lazy_names(__name__, MODULES)
 
 
 def __dir__():

@@ -3,7 +3,7 @@
 This is the one module that knows gin's registry: learners, networks, tasks and Keras objects are
 registered here from outside, so that the rooms below never import gin. A new public name of
 `tfmeta.learners`, `.networks`, `.rl` or `.tasks` is configurable without a change here: functions,
-Keras models, and dataclasses, which are a learner's parts (`TRPO`).
+Keras models and layers, and dataclasses, which are a learner's parts (`TRPO`).
 """
 
 import contextlib
@@ -67,7 +67,7 @@ def _configurables() -> dict[str, Any]:
 
 def _is_for_recipes(value) -> bool:
     if inspect.isclass(value):
-        return issubclass(value, keras.Model) or dataclasses.is_dataclass(value)
+        return issubclass(value, keras.layers.Layer) or dataclasses.is_dataclass(value)
     return inspect.isfunction(value)
 
 

@@ -79,9 +79,41 @@ def _find_devices() -> None:
         sys.modules["tensorflow"].config.list_physical_devices()
 
 
+# Classes that a saved model may be of, beside the learners.
+_SAVED = ("AdaptedModel", "Context")
+
+
 def _register() -> None:
-    for name in ("learners", "networks"):
-        importlib.import_module(f"tfmeta.{name}")
+    """Registers with Keras what a saved model may be of, without importing any of it."""
+    import tfmeta
+
+    learners = [
+        name
+        for name, module in tfmeta.MODULES.items()
+        if module == "tfmeta.learners" and name[0].isupper()
+    ]
+    with contextlib.suppress(AttributeError):  # Keras is loading
+        registered = sys.modules["keras"].saving.get_custom_objects()
+        for name in (*learners, *_SAVED):
+            registered.setdefault(f"tfmeta>{name}", _LateClass(name))
+
+
+class _LateClass:
+    """Stands for a registered class until a saved model of it is loaded.
+
+    Args:
+        name: of the class.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def from_config(self, config):
+        """The object of a configuration; first imports the class, which registers itself."""
+        for module in ("learners", "networks"):
+            importlib.import_module(f"tfmeta.{module}")
+        registered = sys.modules["keras"].saving.get_registered_object(f"tfmeta>{self._name}")
+        return registered.from_config(config)
 
 
 class _Watcher(importlib.abc.MetaPathFinder):

@@ -17,8 +17,11 @@ _PASSED_OVER = ("checkpoints", "events", "export")
 _WITHOUT_STATISTICS = ("gaussian_mlp", "mlp", "t_net_mlp")
 # Names of the tables for learners; one of your own goes by its class.
 METHODS = {
+    "ALFA": "ALFA",
     "BFA": "BFA",
     "BMAML": "BMAML",
+    "BOIL": "BOIL",
+    "CAVIA": "CAVIA",
     "FineTuning": "fine-tuning",
     "GradientCombination": "gradient combination",
     "IMAML": "iMAML",
@@ -27,12 +30,16 @@ METHODS = {
     "MAMLPlusPlus": "MAML++",
     "MTNet": "MT-net",
     "MatchingNetwork": "matching network",
+    "MetaCurvature": "Meta-Curvature",
     "MetaSGD": "Meta-SGD",
     "NearestNeighbor": "nearest neighbour",
     "PLATIPUS": "PLATIPUS",
     "PolicyMAML": "MAML",
+    "ProtoMAML": "Proto-MAML",
     "PrototypicalNetwork": "prototypical network",
+    "R2D2": "R2-D2",
     "Reptile": "Reptile",
+    "UnicornMAML": "UNICORN-MAML",
 }
 
 

@@ -3,7 +3,6 @@
 from tfmeta.learners.alfa import ALFA
 from tfmeta.learners.boil import BOIL
 from tfmeta.learners.cavia import CAVIA
-from tfmeta.learners.core.gradient_rule import TaskGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.embedding.fine_tuning import FineTuning
 from tfmeta.learners.embedding.matching_network import MatchingNetwork
@@ -48,6 +47,5 @@ __all__ = [
     "ProtoMAML",
     "PrototypicalNetwork",
     "Reptile",
-    "TaskGradient",
     "UnicornMAML",
 ]
