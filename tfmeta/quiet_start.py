@@ -79,41 +79,41 @@ def _find_devices() -> None:
         sys.modules["tensorflow"].config.list_physical_devices()
 
 
-# Classes that a saved model may be of, beside the learners.
-_SAVED = ("AdaptedModel", "Context")
+# Classes that a saved model may be of, beside the learners, and where they are.
+_SAVED = {"AdaptedModel": "tfmeta.learners.adapted_model", "Context": "tfmeta.networks"}
 
 
 def _register() -> None:
     """Registers with Keras what a saved model may be of, without importing any of it."""
     import tfmeta
 
-    learners = [
-        name
+    learners = {
+        name: module
         for name, module in tfmeta.MODULES.items()
         if module == "tfmeta.learners" and name[0].isupper()
-    ]
+    }
     with contextlib.suppress(AttributeError):  # Keras is loading
         registered = sys.modules["keras"].saving.get_custom_objects()
-        for name in (*learners, *_SAVED):
-            registered.setdefault(f"tfmeta>{name}", _LateClass(name))
+        for name, module in (learners | _SAVED).items():
+            registered.setdefault(f"tfmeta>{name}", _LateClass(module, name))
 
 
 class _LateClass:
     """Stands for a registered class until a saved model of it is loaded.
 
     Args:
+        module: of the class.
         name: of the class.
     """
 
-    def __init__(self, name: str):
-        self._name = name
+    def __init__(self, module: str, name: str):
+        self._module, self._name = module, name
 
     def from_config(self, config):
-        """The object of a configuration; first imports the class, which registers itself."""
-        for module in ("learners", "networks"):
-            importlib.import_module(f"tfmeta.{module}")
-        registered = sys.modules["keras"].saving.get_registered_object(f"tfmeta>{self._name}")
-        return registered.from_config(config)
+        """The object of a configuration; importing the classes registers all of them."""
+        for module in ("tfmeta.learners", "tfmeta.networks"):
+            importlib.import_module(module)
+        return getattr(importlib.import_module(self._module), self._name).from_config(config)
 
 
 class _Watcher(importlib.abc.MetaPathFinder):
