@@ -386,6 +386,7 @@ register(
     "r2d2",
     tfmeta.R2D2,
     {"regularization": 1.0},
+    classifies=True,
     embedding=True,
     gradient_steps=False,
     own_parameters=True,

@@ -63,6 +63,13 @@ def check_arguments(cls: type, names) -> None:
     # What a class sets itself it refuses in words of its own.
     chosen = {name for base in cls.__mro__ for name in vars(base).get("chooses", ())}
     unknown = [name for name in names if name not in known and name not in chosen]
+    set_by_class = [name for name in names if name in chosen and name not in known]
+    if set_by_class and not cls.refuses_chosen:
+        raise TypeError(
+            f"{cls.__name__} sets {', '.join(set_by_class)} itself. Received: "
+            f"{', '.join(f'{name}=' for name in set_by_class)}. Leave it out, or compose a learner "
+            "by tfmeta.MetaLearner."
+        )
     if not unknown:
         return
     close = [

@@ -69,3 +69,8 @@ class GradientCombination(MetaLearner):
         self.batch_size = batch_size
         self.test_batch_size = test_size
         self.carry_moments = carry_moments
+
+    @property
+    def slot_variables(self) -> list:
+        """The carried slots of the inner optimiser; empty without `carry_moments`."""
+        return self.variables_of("slots") if self.carry_moments else []

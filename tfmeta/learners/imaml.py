@@ -12,7 +12,12 @@ from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners import checks
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
-from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
+from tfmeta.learners.core.gradient_rule import (
+    GradientRule,
+    TaskFunctions,
+    TaskGradient,
+    refuse_groups,
+)
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Part
@@ -57,6 +62,10 @@ class ImplicitGradient(GradientRule):
         """Raises a ValueError for constraints of the weights that adapt."""
         reason = "the implicit gradient is of a minimum without bounds"
         checks.check_constraints(network.projection.paths, reason)
+
+    def check_parameters(self, groups) -> None:
+        """Raises a ValueError for parts that learn variables of their own."""
+        refuse_groups("ImplicitGradient", groups)
 
     def task_gradient(
         self, functions: TaskFunctions, parameters, task: Task, state, key

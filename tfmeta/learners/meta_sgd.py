@@ -66,6 +66,7 @@ class MetaSGD(MetaLearner):
     """
 
     chooses = ("adaptation", "gradient_rule", "inner_rate")
+    refuses_chosen = True
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.adaptation import TaskContext
+from tfmeta.learners.core.embedding import check_logits
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
@@ -25,7 +26,12 @@ class PrototypeStart(Part):
 
     def check_network(self, network) -> None:
         """Raises a ValueError for a network whose head prototypes cannot be."""
+        network.embedding.check_adapts("ProtoMAML", network.adapted)
         network.embedding.check_head("ProtoMAML", network.pure.network, "prototypes")
+
+    def check_loss(self, network) -> None:
+        """Raises a ValueError unless the loss is a cross-entropy from logits."""
+        check_logits("ProtoMAML", network.loss)
 
     def start(self, context: TaskContext) -> list:
         """Values of the weights that adapt."""

@@ -1,6 +1,7 @@
 """R2-D2 (Bertinetto, Henriques, Torr, Vedaldi 2019): a ridge regression as the head."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Unpack
 
@@ -8,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
-from tfmeta.learners.core.embedding import Embedding
+from tfmeta.learners.core.embedding import Embedding, check_logits
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -32,7 +33,7 @@ class RidgeHead(Adaptation):
     def groups(self, network) -> list[Group]:
         """Logarithms of lambda and of the scale, and the shift."""
         dtype = network.pure.network.trainable_variables[0].dtype
-        starts = {"log_lambda": float(tf.math.log(self.regularization)), "log_scale": 0.0}
+        starts = {"log_lambda": math.log(self.regularization), "log_scale": 0.0}
         entries = [
             WeightSpec(
                 f"ridge/{name}", (), dtype, keras.initializers.Constant(value), f"ridge_{name}"
@@ -44,6 +45,10 @@ class RidgeHead(Adaptation):
     def check_network(self, network) -> None:
         """Raises a ValueError for a network whose head cannot be a ridge regression."""
         network.embedding.check_head("R2D2", network.pure.network, "ridge regressions")
+
+    def check_loss(self, network) -> None:
+        """Raises a ValueError unless the loss is a cross-entropy from logits."""
+        check_logits("R2D2", network.loss)
 
     def without_gradient(self, network) -> Sequence[str]:
         """The network's own head: its initial values are not used."""
@@ -59,18 +64,20 @@ class RidgeHead(Adaptation):
             support,
             batch_statistics=network.batch_statistics,
         )
-        targets = network.embedding.memberships(
-            support._replace(weights=None), features.dtype, network.inner_loss
-        )
-        if support.weights is not None:  # Weighted least squares: rows by the root of a weight.
-            root = tf.sqrt(tf.cast(support.weights, features.dtype))[:, tf.newaxis]
-            features, targets = features * root, targets * root
+        head = network.embedding.head(context.parameters.network)
+        features = tf.cast(features, head[0].dtype)
+        memberships = network.embedding.memberships(support, features.dtype, network.inner_loss)
+        # Weighted least squares: a row counts by the root of its example's weight, which is 0 for
+        # an ignored class.
+        weights = tf.reduce_sum(memberships, axis=1, keepdims=True)
+        root = tf.sqrt(weights)
+        targets = tf.math.divide_no_nan(memberships, root)
+        features *= root
         gram = tf.matmul(features, features, transpose_b=True)
         strength = tf.exp(tf.cast(log_lambda, gram.dtype))
         system = gram + strength * tf.eye(tf.shape(gram)[0], dtype=gram.dtype)
         kernel = tf.matmul(features, tf.linalg.solve(system, targets), transpose_a=True)
-        head = network.embedding.head(context.parameters.network)
-        scaled = tf.exp(log_scale) * tf.cast(kernel, head[0].dtype)
+        scaled = tf.exp(log_scale) * kernel
         return [scaled, shift * tf.ones_like(head[1])]
 
     def start(self, context: TaskContext) -> list:
@@ -116,6 +123,7 @@ class R2D2(MetaLearner):
     """
 
     chooses = CHOSEN
+    refuses_chosen = True
 
     def __init__(
         self,

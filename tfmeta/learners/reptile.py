@@ -9,7 +9,12 @@ import tensorflow as tf
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import FixedRates, FreshSlots, GradientDescent, WholeSet
-from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
+from tfmeta.learners.core.gradient_rule import (
+    GradientRule,
+    TaskFunctions,
+    TaskGradient,
+    refuse_groups,
+)
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
@@ -88,6 +93,10 @@ class Displacement(GradientRule):
     coefficients: tuple[float, ...] | None = None
     learns_from_queries = False
     further_logs = ("query_loss",)
+
+    def check_parameters(self, groups) -> None:
+        """Raises a ValueError for parts that learn variables of their own."""
+        refuse_groups("Displacement", groups)
 
     def task_gradient(
         self, functions: TaskFunctions, parameters, task: Task, state, key

@@ -67,7 +67,7 @@ def make_servable(
         metadata=dict(metadata or {}),
         sample=_sample_function(learner, mode) if sampling else None,
         samples=network.samples if sampling else None,
-        noise=network.noise if sampling and kind == "regression" else None,
+        noise=network.noise if sampling and not kind.is_classification else None,
     )
 
 
@@ -76,7 +76,10 @@ def _sample_function(learner, mode):
         support = Examples(support_inputs, support_targets)
         steps = learner.test_inner_steps
         found = learner.adapt_weights(parameters, support, steps, state, seed)
-        outputs = learner.sample_outputs(found.weights, state, query_inputs, support, mode)
+        network, network_state = learner.task_network, learner.network_state_of(state)
+        outputs = network.sample_outputs(
+            found.weights, network_state, query_inputs, support, mode=mode
+        )
         return outputs, found.support_losses
 
     return sample

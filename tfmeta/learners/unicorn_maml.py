@@ -22,6 +22,11 @@ class SharedVector(Part):
 
     needs_embedding = True
 
+    def check_network(self, network) -> None:
+        """Raises a ValueError for a head that does not adapt, or has constraints."""
+        network.embedding.check_adapts("UnicornMAML", network.adapted)
+        network.embedding.check_head("UnicornMAML", network.pure.network, "shared vectors")
+
     def groups(self, network) -> list[Group]:
         """The vector [F] and its bias []."""
         kernel, _ = network.embedding.head(network.pure.network.trainable_variables)

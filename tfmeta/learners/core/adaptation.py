@@ -171,16 +171,16 @@ def adapt(
         rematerialize=rematerialize,
     )
     weights = weights_after(inner_steps, carry)
-    losses = _support_losses(adaptation, context, step_losses, weights)
+    losses = _support_losses(adaptation, context, step_losses, start, weights)
     state = adaptation.end(context, tf.nest.pack_sequence_as(start, carry))
     return Adapted(weights, losses, state, records, step_losses)
 
 
-def _support_losses(adaptation, context, step_losses, weights):
+def _support_losses(adaptation, context, step_losses, start, weights):
     """Losses [n + 1] of the whole support set; those of the steps serve where they are the same."""
     last = [adaptation.support_loss(context, weights)]
     if adaptation.sees_whole_set:
         return tf.concat([step_losses, last], axis=0)
     # A step's loss is that of a minibatch: only both ends are of the whole support set.
-    first = [context.loss(context.parameters.network)]
+    first = [adaptation.support_loss(context, adaptation.finish(context, 0, start))]
     return tf.concat([first, step_losses[1:], last], axis=0)[: tf.size(step_losses) + 1]

@@ -27,6 +27,7 @@ class Embedding:
     """
 
     def __init__(self, network: keras.Model):
+        checks.check_network(network)
         embedding, head = _split(network)
         self.pure = inner.PureNetwork(embedding)
         among = {id(variable): i for i, variable in enumerate(network.trainable_variables)}
@@ -34,6 +35,19 @@ class Embedding:
         self.head_indices = [among[id(variable)] for variable in (head.kernel, head.bias)]
         self.head_paths = [inner.relative_path(network, v) for v in (head.kernel, head.bias)]
         self.ways = head.units
+
+    def check_adapts(self, learner: str, adapted) -> None:
+        """Raises a ValueError unless kernel and bias of the head are among what adapts.
+
+        Args:
+            learner: name of the learner's class.
+            adapted: indices of the weights that adapt.
+        """
+        if not set(self.head_indices) <= set(adapted):
+            raise ValueError(
+                f"{learner} sets the head for each task, so that the head must adapt. Received: "
+                f"`adapted` without {' and '.join(self.head_paths)}. Add them to `adapted`."
+            )
 
     def check_head(self, learner: str, network: keras.Model, what: str) -> None:
         """Raises a ValueError where a head that is set for each task breaks what a network says.
@@ -97,7 +111,7 @@ class Embedding:
             loss: of the set; an example of the class that it ignores belongs nowhere.
         """
         targets = examples.targets
-        if targets.dtype.is_integer or loss.kind.target == "sparse":
+        if loss.kind.target == "sparse":
             # Keras takes labels of any type.
             targets = tf.one_hot(tf.reshape(tf.cast(targets, tf.int64), [-1]), self.ways)
         memberships = tf.cast(targets, dtype)
@@ -109,6 +123,21 @@ class Embedding:
         if examples.weights is None:
             return memberships
         return memberships * tf.cast(examples.weights, dtype)[:, tf.newaxis]
+
+
+def check_logits(learner: str, loss: inner.SetLoss) -> None:
+    """Raises a ValueError unless the loss is a cross-entropy of several classes from logits.
+
+    Args:
+        learner: who asks, for the message.
+        loss: of query sets.
+    """
+    if loss.kind.link != "softmax" or not loss.kind.from_logits:
+        raise ValueError(
+            f"{learner} tells classes apart, by logits. Received: loss {loss.loss.name!r}. "
+            "Compile with keras.losses.SparseCategoricalCrossentropy(from_logits=True), or the "
+            "categorical one for one-hot targets."
+        )
 
 
 def _split(network):

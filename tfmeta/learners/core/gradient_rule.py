@@ -1,7 +1,7 @@
 """Gradient rules: what the query set of a task says about the initialisation."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -118,6 +118,13 @@ class GradientRule(Part):
     learns_from_queries: bool = True
     further_logs: tuple[str, ...] = ()
 
+    def check_parameters(self, groups: Sequence[str]) -> None:
+        """Raises a ValueError if the rule gives no gradient to a group of parameters.
+
+        Args:
+            groups: names of the learned groups beside "network".
+        """
+
     def task_gradient(
         self, functions: TaskFunctions, parameters, task: Task, state, key
     ) -> TaskGradient:
@@ -140,6 +147,20 @@ class GradientRule(Part):
             updates: number of updates, an int or an integer scalar tensor.
         """
         return state
+
+
+def refuse_groups(rule: str, groups: Sequence[str]) -> None:
+    """Raises a ValueError for learned groups to which a rule gives no gradient.
+
+    Args:
+        rule: name of the rule's class.
+        groups: names of the learned groups beside "network".
+    """
+    if groups:
+        raise ValueError(
+            f"{rule} gives a gradient to the network's weights alone. Received: parts that learn "
+            f"{', '.join(groups)}. Take parts without variables, or the rule QueryGradient."
+        )
 
 
 class Objective(NamedTuple):

@@ -71,6 +71,10 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         ValueError: if an argument is out of its range, or the network is not built.
     """
 
+    # Arguments that a class sets for its base, and whether it refuses them in words of its own.
+    chooses: tuple[str, ...] = ()
+    refuses_chosen = False
+
     def __new__(cls, *arguments, **options):
         check_arguments(cls, options)
         # Keras reads the constructor's own arguments, which a decorator (gin's) hides from it.
@@ -100,6 +104,16 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         name: str | None = None,
     ):
         checks.check_network(network)
+        for argument, part, kind in (
+            ("adaptation", adaptation, Adaptation),
+            ("gradient_rule", gradient_rule, GradientRule),
+        ):
+            if part is not None and not isinstance(part, kind):
+                raise TypeError(
+                    f"{argument} must be a tfmeta.parts.{kind.__name__}. Received: {part!r}. "
+                    "Inner rates belong to a learner such as tfmeta.MAML, or to "
+                    "tfmeta.parts.GradientDescent."
+                )
         checks.check_options(
             inner_steps=inner_steps,
             test_inner_steps=test_inner_steps,
@@ -144,6 +158,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         for part in self._parts:
             part.check_network(self.task_network)
         self._parameters, self._state = self._made_groups()
+        self.gradient_rule.check_parameters(self._parameters.names[1:])
         self._further_trackers = {
             name: keras.metrics.Mean(name=name) for name in self.gradient_rule.further_logs
         }

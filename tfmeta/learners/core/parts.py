@@ -168,7 +168,15 @@ class NamedGroups:
         return self._groups[name][1]
 
     def variables_of(self, name: str) -> list:
-        """Variables of one group."""
+        """Variables of one group.
+
+        Raises:
+            ValueError: for a name that no group has.
+        """
+        if name not in self._groups:
+            raise ValueError(
+                f"A group must be one of {', '.join(self._groups)}. Received: {name!r}."
+            )
         return self._groups[name][0]
 
     def pack(self, flat) -> Any:

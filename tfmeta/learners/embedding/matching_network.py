@@ -56,6 +56,7 @@ class MatchingNetwork(MetaLearner):
     """
 
     chooses = CHOSEN
+    refuses_chosen = True
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class NearestNeighbor(MetaLearner):
     """
 
     chooses = CHOSEN
+    refuses_chosen = True
 
     def __init__(
         self,

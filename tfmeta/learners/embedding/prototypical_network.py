@@ -127,6 +127,7 @@ class PrototypicalNetwork(MetaLearner):
     """
 
     chooses = CHOSEN
+    refuses_chosen = True
 
     def __init__(
         self,

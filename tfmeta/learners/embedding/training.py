@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.core.embedding import check_logits
 from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
 from tfmeta.learners.core.parts import Group, WeightSpec
 from tfmeta.learners.task_keys import initial_seed
@@ -29,14 +30,7 @@ class EmbeddingGradient(GradientRule):
 
     def check_loss(self, network) -> None:
         """Raises a ValueError unless the loss is a cross-entropy from logits."""
-        kind = network.loss.kind
-        if kind.link != "softmax" or not kind.from_logits:
-            raise ValueError(
-                "A learner that trains an embedding tells classes apart, by logits. Received: "
-                f"loss {network.loss.loss.name!r}. Compile with "
-                "keras.losses.SparseCategoricalCrossentropy(from_logits=True), or the "
-                "categorical one for one-hot targets."
-            )
+        check_logits("A learner that trains an embedding", network.loss)
 
 
 @dataclasses.dataclass(frozen=True)

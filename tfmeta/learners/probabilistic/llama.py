@@ -111,6 +111,15 @@ class SamplesAroundMode(Adaptation):
         """The rate of the descent."""
         return self.descent.inner_rate
 
+    @property
+    def sees_whole_set(self) -> bool:
+        """As the descent."""
+        return self.descent.sees_whole_set
+
+    def end(self, context: TaskContext, carry) -> Any:
+        """As the descent."""
+        return self.descent.end(context, carry)
+
     def task_network(self, **attributes) -> TaskNetwork:
         """The network of several weights."""
         return self.descent.task_network(**attributes)

@@ -232,6 +232,26 @@ class PLATIPUS(PredictiveMethods, MetaLearner):
         self.first_order = first_order
         self.inner_optimizer = optimizer
 
+    @property
+    def prior_log_variances(self) -> list:
+        """Logarithms of sigma^2, one variable a weight that adapts, of its shape."""
+        return self.variables_of("prior_log_variance")
+
+    @property
+    def posterior_log_variances(self) -> list:
+        """Logarithms of v_q, one variable a weight that adapts, of its shape."""
+        return self.variables_of("posterior_log_variance")
+
+    @property
+    def prior_rates(self) -> list:
+        """gamma_p, one variable [] a weight that adapts."""
+        return self.variables_of("prior_rate")
+
+    @property
+    def posterior_rates(self) -> list:
+        """gamma_q, one variable [] a weight that adapts."""
+        return self.variables_of("posterior_rate")
+
     def prior(self, parameters, support: Examples, state, key) -> inner.DiagonalGaussian:
         """p(theta | support) over the weights that adapt; arguments as of `adapt_weights`."""
         context = self.task_context(parameters, support, state, key)
