@@ -15,6 +15,7 @@ RUN = ["train.steps = 3", "run.jit_compile = True", "evaluate.tasks = 2", "evalu
 RUN += ["validate.every = 0", "evaluate.checkpoint = 'last'", "export.enabled = False"]
 
 
+@pytest.mark.slow
 def test_two_runs_compile_once_and_have_the_same_bits(tmp_path):
     command = [sys.executable, "-m", "tfmeta.train", "--gin_file=sinusoid_maml.gin"]
     command += [f"--gin_param={binding}" for binding in RUN]

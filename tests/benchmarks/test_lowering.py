@@ -15,7 +15,12 @@ SMALL = {"filters": 2, "tasks": 2}
 
 
 @pytest.mark.parametrize(
-    "name", ["omniglot_5way_1shot", "omniglot_reptile", "adaptation_50steps_32tasks"]
+    "name",
+    [
+        "omniglot_5way_1shot",
+        pytest.param("omniglot_reptile", marks=pytest.mark.slow),
+        "adaptation_50steps_32tasks",
+    ],
 )
 def test_the_text_is_of_operations_that_every_compiler_has(name):
     workload = changed(WORKLOADS[name], SMALL)

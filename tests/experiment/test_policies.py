@@ -64,6 +64,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(whole, tmp_path):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_run_that_gymnasium_simulates_goes_on_with_the_same_bits_on_other_processes(
     tmp_path, monkeypatch
 ):

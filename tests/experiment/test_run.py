@@ -275,9 +275,10 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
             "sinusoid_metasgd.gin",
             ["mlp.hidden = (8,)", "MetaSGD.test_inner_steps = 2", "evaluate.shots = (5,)"],
         ),
-        (
+        pytest.param(
             "sinusoid_imaml.gin",
             ["mlp.hidden = (8,)", "IMAML.inner_steps = 2", "evaluate.shots = (5,)"],
+            marks=pytest.mark.slow,
         ),
     ],
 )

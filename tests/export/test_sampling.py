@@ -28,8 +28,8 @@ def learner_of(name, kind):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("bmaml", "classification"),
-        pytest.param("platipus", "regression", marks=pytest.mark.slow),
+        pytest.param("bmaml", "classification", marks=pytest.mark.slow),
+        ("platipus", "regression"),
         pytest.param("llama", "regression", marks=pytest.mark.slow),
     ],
 )

@@ -337,7 +337,9 @@ def meta_gradient(dtype, parallel):
     return learner.meta_gradient((images[0], labels[0], images[1]), labels[1])
 
 
-@pytest.mark.parametrize("parallel", ["sequential", "vectorized"])
+@pytest.mark.parametrize(
+    "parallel", ["sequential", pytest.param("vectorized", marks=pytest.mark.slow)]
+)
 def test_a_meta_gradient_through_fused_operations_is_that_of_float64(parallel, fused_everywhere):
     found, outputs = meta_gradient("float32", parallel)
     expected, reference = meta_gradient("float64", parallel)
