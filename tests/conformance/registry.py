@@ -349,7 +349,8 @@ register(
 
 def with_context(network):
     """The network behind a layer of context parameters, which is what CAVIA adapts."""
-    dtype = network.compute_dtype
+    # A model's own dtype is Keras' default, whatever its layers'.
+    dtype = network.trainable_variables[0].dtype
     inputs = keras.Input(network.input_shape[1:], dtype=dtype)
     context = tfmeta.networks.Context(2, dtype=dtype, name="context")(inputs)
     mixed = keras.layers.Dense(network.input_shape[-1], dtype=dtype, name="mixed")(context)

@@ -20,4 +20,4 @@ def tensors(workdir: Path, step: int) -> dict[str, np.ndarray]:
 def losses(workdir: Path) -> list[tuple[str | None, ...]]:
     """Step, loss and validation loss of each row of metrics.csv."""
     rows = read_rows(workdir / "metrics.csv")
-    return [(row["step"], row["loss"], row.get("val_loss")) for row in rows]
+    return [(row["step"], row["loss"], row.get("val_loss") or None) for row in rows]

@@ -111,7 +111,7 @@ def test_two_workers_train_bit_for_bit_as_two_devices_of_one_process(whole, one_
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
-    assert losses(whole[0]) == losses(one_process / "mirrored")
+    assert training_losses(whole[0]) == training_losses(one_process / "mirrored")
 
 
 def test_two_workers_train_as_one_process_up_to_rounding(whole, one_process):
@@ -183,6 +183,11 @@ def test_sigterm_to_one_worker_saves_and_stops_all_at_one_step_with_code_0(stopp
     check_same_end(stopped, whole)
 
 
+def training_losses(workdir):
+    """Step and loss of each row: of these runs, only the one that is left alone validates."""
+    return [row[:2] for row in losses(workdir)]
+
+
 def check_same_end(run, whole):
     workdir, seen = run
     assert seen["codes_at_the_end"] == [0, 0], seen["said"]
@@ -191,4 +196,4 @@ def check_same_end(run, whole):
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         np.testing.assert_array_equal(value, ours[name], err_msg=name)
-    assert losses(workdir) == losses(whole[0])
+    assert training_losses(workdir) == training_losses(whole[0])

@@ -22,12 +22,16 @@ QUICK = {
     *((name, "regression") for name in REGRESSION_SHOWS if name != "meta_sgd"),
     *((name, "classification") for name in ("maml", "prototypical_network")),
 }
+# The first two answer from the support set itself, which the signatures have no place for.
+LEFT_OUT = ("matching_network", "nearest_neighbor", "mt_net")
 NAMES = [*registry.some(samples=False, variant=False), "warped_mt_net"]
 PAIRS = [
     pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
     for name in NAMES
-    if name != "mt_net"
+    if name not in LEFT_OUT
     for kind in registry.LEARNERS[name].kinds
+    # The network's batch normalization takes away what a context adds to all examples alike.
+    if (name, kind) != ("cavia", "classification")
 ]
 
 

@@ -64,7 +64,9 @@ def _while(step, carry, steps, record):
         if record:
             seen = tf.nest.flatten(record(index + 1, carry))
             records = [_with_row(r, index + 1, t) for r, t in zip(records, seen, strict=True)]
-        return index + 1, carry, _with_row(losses, index, loss), records
+        # What is adapted may be of another dtype than what the loss is computed in.
+        losses = _with_row(losses, index, tf.cast(loss, losses.dtype))
+        return index + 1, carry, losses, records
 
     _, carry, losses, records = tf.while_loop(
         lambda index, *_: index < steps, body, (tf.constant(0), carry, losses, records)
