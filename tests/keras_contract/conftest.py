@@ -1,4 +1,4 @@
-"""The matrix of learners and features of Keras is a run of its own: `python -m pytest -m matrix`."""
+"""Learners against features of Keras, a run of its own: `python -m pytest -m matrix`."""
 
 import pathlib
 

@@ -18,7 +18,9 @@ def test_platipus_draws_a_normal_number_for_every_entry_by_the_key():
     learner = tfmeta.PLATIPUS(network(), inner_rate=0.1, inner_steps=1)
 
     def flat(key):
-        return tf.concat([tf.reshape(part, [-1]) for part in learner.task_network.normal(key, 1)], axis=0)
+        return tf.concat(
+            [tf.reshape(part, [-1]) for part in learner.task_network.normal(key, 1)], axis=0
+        )
 
     drawn = tf.map_fn(flat, learner.task_keys(0, KEYS), fn_output_signature="float64").numpy()
     entries = drawn.shape[1]
