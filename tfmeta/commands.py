@@ -25,7 +25,7 @@ def define_recipe_params() -> None:
 
 
 def run(main: Callable[[], int], doc: str) -> None:
-    """Runs a command: flags in, exit code out; what the user can put right is said in words.
+    """Parses the flags, runs a command and exits; a user's mistake is a message, no traceback.
 
     Args:
         main: of no arguments, called after the flags are parsed; gives the exit code.

@@ -142,7 +142,7 @@ _ADVICE = (
     (
         tf.errors.InvalidArgumentError,
         "Tasks must be what the network and loss take",
-        "Compare the bindings of the stream with those of the network (ways, image_shape).",
+        "Check that the task stream and the network have the same ways and image_shape.",
     ),
 )
 

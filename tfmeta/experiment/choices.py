@@ -56,7 +56,7 @@ class Chosen(NamedTuple):
     Attributes:
         training: built, with every variable as before the first step.
         way: of computing.
-        reason: in words, with the times of a trial.
+        reason: a sentence for the log, with the times measured.
     """
 
     training: Training
@@ -141,7 +141,7 @@ class Trial:
 
         Args:
             way: to compute.
-            build: of the way, to a function of nothing that computes by it.
+            build: takes `way` and returns a function without arguments that runs it.
         """
         cost = self._build * (_XLA_COST if way.jit_compile else 1) + _LEAST_STEPS * self._once
         if cost > self._left:

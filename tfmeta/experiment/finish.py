@@ -49,7 +49,7 @@ def _restored(settings: Settings, place: WorkDir, training, step: int):
     learner, strategy = training.learner, tf.distribute.get_strategy()
     if training.strategy is not strategy:
         learner = building.build_learner(settings, strategy, training.jit_compile)
-    # The counters stay those of the run, whatever step is chosen.
+    # The counters stay at the run's last step; the rest comes from the chosen one.
     place.checkpoints().restore(step, state_of(learner), counters=False)
     return learner
 

@@ -78,7 +78,7 @@ def read_description(path) -> dict:
 
 
 def library_versions() -> dict:
-    """Python's version, and those of the libraries that made an export."""
+    """The versions of Python and of the libraries in this process, which an export records."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
