@@ -1,0 +1,123 @@
+"""What a learner refuses of a network."""
+
+import warnings
+
+import keras
+
+from tfmeta import inner
+
+
+def check_network(network):
+    """Raises unless `network` is a built Keras model with weights to train."""
+    if not isinstance(network, keras.Model):
+        raise TypeError(
+            "A learner wraps a keras.Model. "
+            f"Received: {type(network).__name__}. Put a layer into keras.Sequential."
+        )
+    unbuilt = [
+        layer.name
+        for layer in network._flatten_layers()
+        if not layer.built and not _is_lookup(layer)
+    ]
+    if unbuilt or not network.built:
+        raise ValueError(
+            "A learner needs a built network, whose weights exist. "
+            f"Received: {network.name!r}, not built: {', '.join(unbuilt) or network.name}. "
+            "Start it with keras.Input, or call it on one batch of inputs first."
+        )
+    outputs = getattr(network, "_outputs_struct", None)
+    if outputs is not None and not isinstance(outputs, keras.KerasTensor):
+        count = len(keras.tree.flatten(outputs))
+        raise ValueError(
+            f"A network must have one output. Received: {network.name!r} with "
+            f"{count} in a {type(outputs).__name__}. Take one: keras.Model(network.inputs, "
+            "network.outputs[0])."
+        )
+    if not network.trainable_variables:
+        raise ValueError(
+            "A learner needs weights to train. "
+            f"Received: {network.name!r} without trainable weights. Set layer.trainable = True."
+        )
+    half = [layer.name for layer in network._flatten_layers() if layer.compute_dtype == "float16"]
+    if half:
+        raise ValueError(
+            "Inner gradients in float16 underflow without loss scaling, which the inner loop has "
+            f"not. Received: float16 layers {', '.join(half)}. Use the policy 'mixed_bfloat16'."
+        )
+
+
+def _is_lookup(layer):
+    # It has no weights: its table is made with its vocabulary.
+    return isinstance(layer, (keras.layers.StringLookup, keras.layers.IntegerLookup))
+
+
+def check_layers(pure):
+    """Raises a ValueError that names layers which draw or assign what a learner cannot honour."""
+    if pure.study is not None:
+        inner.refuse(pure.network, pure.study, pure.dropout)
+
+
+def check_constraints(paths, reason):
+    """Raises a ValueError where weights that adapt have constraints that a learner cannot keep.
+
+    Args:
+        paths: of the weights that adapt and have a constraint.
+        reason: None where they are kept, else why they are not, a clause.
+    """
+    if paths and reason:
+        raise ValueError(
+            f"Weight constraints must hold for adapted weights, but {reason}. Received: "
+            f"constraints of {', '.join(paths)}. Leave the constraints out, leave these weights "
+            "out by `adapted=`, or take tfmeta.MAML."
+        )
+
+
+def check_weights(learner):
+    """Raises a ValueError if layers were frozen or unfrozen after the network was wrapped."""
+    now, wrapped = learner.network_paths, list(learner.wrapped_paths)
+    if now != wrapped:
+        changed = sorted(set(now) ^ set(wrapped)) or now
+        raise ValueError(
+            "A learner keeps the weights that were trainable when it was made. "
+            f"Received: {learner.network.name!r}, changed since: {', '.join(changed)}. "
+            "Set layer.trainable first, then make the learner."
+        )
+
+
+def check_one_answer(learner, network):
+    """Raises a ValueError for a network that answers each step or pixel of an example.
+
+    Args:
+        learner: name of the learner's class, which compares whole examples.
+        network: the `keras.Model`.
+    """
+    shape = getattr(network, "output_shape", None)
+    if isinstance(shape, tuple) and len(shape) > 2:
+        raise ValueError(
+            f"{learner} compares whole examples: a network's outputs are [examples, ways]. "
+            f"Received: {network.name!r} with outputs {shape}. Pool over steps or pixels before "
+            "the last layer, or take tfmeta.FineTuning."
+        )
+
+
+def check_exactness(learner):
+    """Names layers through which a meta-gradient with second derivatives is not exact.
+
+    Warns where TensorFlow drops a derivative silently; raises a ValueError where it has none.
+    """
+    if not learner.second_order:
+        return
+    findings = inner.check_exactness(learner.network, learner.adapted_indices)
+    refused = [finding for finding in findings if finding.refused]
+    advice = "Or leave second derivatives out: MAML(first_order=True), Reptile."
+    if refused:
+        raise ValueError(
+            "A meta-gradient with second derivatives needs layers that have them. "
+            f"Received: {' '.join(map(str, refused))} {advice}"
+        )
+    if findings:
+        warnings.warn(
+            "The meta-gradient will not be exact. A second derivative is missing in: "
+            f"{' '.join(map(str, findings))} {advice}",
+            stacklevel=3,
+        )
