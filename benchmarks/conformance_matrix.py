@@ -23,6 +23,8 @@ from benchmarks.turns import ROOT
 from tests.conformance import registry, zoo
 from tests.conformance.test_meta_gradients import error
 from tests.conformance.test_vectorised import LOOPS
+from tfmeta.learners.answers import batch_meta_gradient
+from tfmeta.tasks.task import unpack_tasks
 
 _LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")
 _LEARNERS = flags.DEFINE_list("learners", [], "Of the conformance tests; none: all.")
@@ -58,9 +60,12 @@ def gradients(name, layer, parallel):
     (support_x, support_y), (query_x, query_y) = (
         layer.examples(TASKS, 3, seed=seed) for seed in (1, 2)
     )
-    concrete = tf.function(learner._meta_gradient, autograph=False).get_concrete_function(
-        (support_x, support_y, query_x), query_y, None
-    )
+
+    def gradient(x, y):
+        return batch_meta_gradient(learner, unpack_tasks(x, y))
+
+    traced = tf.function(gradient, autograph=False)
+    concrete = traced.get_concrete_function((support_x, support_y, query_x), query_y)
     found, _ = concrete(*keras.tree.flatten(((support_x, support_y, query_x), query_y)))
     definition = concrete.graph.as_graph_def()
     nodes = list(definition.node)

@@ -127,7 +127,7 @@ def test_adaptation_traces_once_and_uses_the_weights_as_they_are():
 
     counts = [
         compiled.experimental_get_tracing_count()
-        for guarded in learner._functions.values()
+        for guarded in learner.compiled_functions.values()
         for compiled in guarded._compiled.values()
     ]
     assert counts == [1, 1]

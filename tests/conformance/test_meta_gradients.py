@@ -97,7 +97,9 @@ def interpolation_oracle(learner, weights, task, state, key):
     moved = learner.task_gradient(weights, task, state, key).gradient
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        outputs, _, _ = learner._pure(weights, state, task.support.inputs, batch_statistics=True)
+        outputs, _, _ = learner.task_network.pure(
+            weights, state, task.support.inputs, batch_statistics=True
+        )
         loss = tf.reduce_mean(tf.square(outputs - task.support.targets))
     descended = [registry.RATE * tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
     difference = [m - d for m, d in zip(moved, descended, strict=True)]

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.learners.core.state import changed_groups
+
 
 def batches(entry, count, tasks=2):
     """So many batches of different tasks for the training of a learner of the registry."""
@@ -57,7 +59,7 @@ def stock_steps(entry, optimizer, batches):
         optimizer.apply(gradients, variables)
         for own, variable in zip(learner.parameter_variables, variables, strict=True):
             own.assign(variable)
-        if learner.updates_state:
+        if changed_groups(learner):
             for variable, value in zip(learner.state_variables, state, strict=True):
                 variable.assign(value)
         if hasattr(learner, "meta_step"):

@@ -163,7 +163,7 @@ def test_tasks_of_one_shape_are_adapted_to_and_answered_by_one_trace(monkeypatch
         monkeypatch.setattr(learner, method, count)
 
     counted("adapt", "adapt_weights")
-    counted("answer", "adapted_outputs")
+    counted("answer", "query_outputs")
     for task in range(10):
         learner.adapt(SX + task, SY).predict(QX, verbose=0)
     assert traces == {"adapt": 1, "answer": 1}

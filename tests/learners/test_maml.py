@@ -12,6 +12,7 @@ from tests.learners.conftest import (
     squared_error,
     values,
 )
+from tfmeta.learners.meta_steps import values as learner_values
 
 
 def reference_gradient(problem, weights, rate, steps, index):
@@ -155,7 +156,7 @@ def test_other_forms_of_the_same_computation_agree(problem, form):
 
 def test_a_while_loop_of_inner_steps_equals_unrolled_ones(problem):
     learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.1))
-    parameters, state = learner._values()
+    parameters, state = learner_values(learner)
     support = problem.task(0).support
     key = tf.constant([0, 0])
     unrolled = learner.adapt_weights(parameters, support, 4, state, key)
@@ -166,7 +167,7 @@ def test_a_while_loop_of_inner_steps_equals_unrolled_ones(problem):
 
 def test_derivatives_flow_through_a_while_loop_of_inner_steps(problem):
     learner = compiled(tfmeta.MAML(problem.network(), inner_rate=0.05))
-    parameters, state = learner._values()
+    parameters, state = learner_values(learner)
     task = problem.task(0)
 
     @tf.function

@@ -66,7 +66,7 @@ def test_a_t_net_with_matrices_of_one_adapts_as_maml(problem):
     gradients = [each.meta_gradient(*problem.batch)[0] for each in (learner, maml)]
     of_weights = [
         gradient
-        for gradient, path in zip(gradients[0], learner.network_paths, strict=True)
+        for gradient, path in zip(gradients[0], learner.task_network.paths, strict=True)
         if "warp" not in path
     ]
     assert relative_error(of_weights, gradients[1]) < 1e-12

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfmeta.learners import batch_checks
 from tfmeta.learners.arrays import input_tensors, texts_as_tensors
 from tfmeta.learners.errors import in_words
+from tfmeta.learners.meta_steps import compiled
 from tfmeta.learners.whole_sets import whole_set
 from tfmeta.tasks.task import Examples
 
@@ -49,7 +50,7 @@ class AdaptedModel(keras.Model):
         self._whole_set = learner.normalization == "transductive"
         self.adapted_weights = [
             self._variable(value, path.replace("/", "_"), trainable=True)
-            for value, path in zip(weights, learner.network_paths, strict=True)
+            for value, path in zip(weights, learner.task_network.paths, strict=True)
         ]
         self._state = [
             self._variable(value, f"state_{number}")
@@ -67,7 +68,9 @@ class AdaptedModel(keras.Model):
         if tf.executing_eagerly() and not self.run_eagerly:
             return self._answer(inputs)
         values = self._values()
-        return self._get_learner().adapted_outputs(*values[:2], inputs, values[2])
+        return _adapted_outputs(
+            self._get_learner(), values[0], values[1], Examples(inputs), values[2]
+        )
 
     def predict(self, x, batch_size=None, **options):
         """As `keras.Model.predict`; a transductive query set stays whole.
@@ -159,7 +162,7 @@ class AdaptedModel(keras.Model):
             tf.broadcast_to(tf.convert_to_tensor(variable), shape)
             for variable, shape in zip(
                 learner.initial_weights(learner.parameter_variables),
-                learner.adapted_shapes,
+                learner.task_network.adapted_shapes,
                 strict=True,
             )
         ]
@@ -186,7 +189,10 @@ class AdaptedModel(keras.Model):
         learner = self._get_learner()
         inputs = input_tensors(inputs, "query_x")
         batch_checks.check_queries(learner, inputs)
-        return learner.answer_adapted(*self._values()[:2], inputs, self._values()[2])
+        weights, state, support = self._values()
+        # One trace for all tasks of a shape.
+        function = compiled(learner, "adapted", _adapted_outputs)
+        return function(weights, state, Examples(inputs), support)
 
     def _values(self):
         read = tf.convert_to_tensor
@@ -217,7 +223,7 @@ class AdaptedModel(keras.Model):
         rate = learner.inner_rate
         rate = float(rate) if isinstance(rate, (int, float)) else 0.01
         optimizer = keras.optimizers.SGD(rate)
-        self.compile(optimizer, learner.loss, metrics=learner.fresh_metrics())
+        self.compile(optimizer, learner.loss, metrics=_fresh_metrics(learner))
 
     def _input_signature(self):
         network = self._get_learner().network
@@ -257,6 +263,21 @@ class AdaptedModel(keras.Model):
         )
         variable.assign(value)
         return variable
+
+
+def _adapted_outputs(learner, weights, state, query, support):
+    """Raw outputs [Q, ...] of one task's queries, given weights that are adapted to it."""
+    return learner.query_outputs(weights, state, query.inputs, support)
+
+
+def _fresh_metrics(learner):
+    """The metrics given to the learner's `compile`, without what they have counted."""
+    return [
+        type(metric).from_config(metric.get_config())
+        if isinstance(metric, keras.metrics.Metric)
+        else metric
+        for metric in learner.given_metrics
+    ]
 
 
 def _first(x):

@@ -6,7 +6,8 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.inner import finite_assertions
 from tfmeta.learners import batch_checks, checks, replicas, task_keys
-from tfmeta.learners.meta_steps import task_count, unpacked
+from tfmeta.learners.core.state import assign_state, changed_groups
+from tfmeta.learners.meta_steps import checked_batch_gradient, map_adapted, task_count, unpacked
 from tfmeta.learners.task_weights import (
     flat_queries,
     mean_of_tasks,
@@ -15,146 +16,167 @@ from tfmeta.learners.task_weights import (
 )
 
 
-class KerasSteps:
-    """Mixin before `keras.Model`: drives Keras' optimizer and metrics by `MetaSteps`."""
+def train_step(learner, data):
+    """One meta-step of a `MetaLearner`, for `fit`."""
+    (gradients, state, logs, total), finite = _own_gradient(learner, data)
+    with tf.control_dependencies(finite):
+        learner.apply_meta_gradient(gradients, state)
+        learner.trained_tasks.assign_add(total)
+    return _results(learner, logs)
 
-    def apply_meta_gradient(self, gradients, state):
-        """Clips the meta-gradient, applies it, and assigns the new state.
 
-        Args:
-            gradients: list of tensors, order of `parameter_variables`.
-            state: list of tensors, order of `state_variables`.
+def replicated_train_step(learner, data):
+    """One meta-step on all replicas of a learner's strategy, as on one device.
 
-        Raises:
-            ValueError: in the replica context of several replicas, where Keras' optimizers sum.
-        """
-        checks.check_one_replica()
-        if self.meta_gradient_clip is not None:
-            clip = self.meta_gradient_clip
-            gradients = [tf.clip_by_value(value, -clip, clip) for value in gradients]
-        if self.optimizer.loss_scale_factor is not None:  # The optimizer divides by it.
-            gradients = [self.optimizer.scale_loss(value) for value in gradients]
-        before = tf.convert_to_tensor(self.optimizer.iterations)
-        self.optimizer.apply(gradients, self.parameter_variables)
-        if not self.updates_state:
-            return
-        # An optimizer that accumulates gradients makes one update of several batches.
-        updates = 1
-        if self.optimizer.gradient_accumulation_steps:
-            updates = tf.convert_to_tensor(self.optimizer.iterations) - before
-        state = self.state_after_updates(state, updates)
-        for variable, value in self.changed_state(state):
-            if not inner.is_seed(variable):
-                variable.assign(value)
+    Args:
+        learner: a compiled `MetaLearner`.
+        data: each replica's share of a batch, as a distributed iterator gives it.
+    """
+    checks.check_replicas(learner)
+    strategy = learner.distribute_strategy
 
-    def train_step(self, data):
-        """One meta-step, for `fit`."""
-        (gradients, state, logs, total), finite = self._own_gradient(data)
+    def in_replica(data):
+        values, finite = _own_gradient(learner, data)
         with tf.control_dependencies(finite):
-            self.apply_meta_gradient(gradients, state)
-            self.trained_tasks.assign_add(total)
-        return self._results(logs)
+            return tf.nest.map_structure(tf.identity, values)
 
-    def replicated_train_step(self, data):
-        """One meta-step on all replicas of the learner's strategy, as on one device.
+    found = strategy.run(in_replica, (data,))
+    gradients, state, logs, total = replicas.mean_over_replicas(strategy, found)
+    learner.apply_meta_gradient(gradients, state)
+    learner.trained_tasks.assign_add(total)
+    return _results(learner, {**logs, **_metric_results(learner)})
 
-        Args:
-            data: each replica's share of a batch, as a distributed iterator gives it.
-        """
-        checks.check_replicas(self)
-        strategy = self.distribute_strategy
 
-        def in_replica(data):
-            values, finite = self._own_gradient(data)
-            with tf.control_dependencies(finite):
-                return tf.nest.map_structure(tf.identity, values)
+def compute_meta_gradient(learner, data, task_index):
+    """The meta-gradient of a batch; arguments as of `MetaLearner.compute_meta_gradient`."""
+    task, weight = split_weights(unpacked(data))
+    found = checked_batch_gradient(learner, task, task_index, weight)
+    logs = {**found.logs, **query_metrics(learner, task, found.outputs, weight)}
+    return found.gradients, found.state, logs
 
-        found = strategy.run(in_replica, (data,))
-        gradients, state, logs, total = replicas.mean_over_replicas(strategy, found)
-        self.apply_meta_gradient(gradients, state)
-        self.trained_tasks.assign_add(total)
-        return self._results({**logs, **self._metric_results()})
 
-    def _own_gradient(self, data):
-        """What this replica's tasks contribute to a meta-step; metrics are updated.
+def apply_meta_gradient(learner, gradients, state) -> None:
+    """Clips the meta-gradient, applies it, and assigns the new state.
 
-        Returns:
-            (gradients, state, logs, number of tasks of the whole batch), whose mean over replicas
-            counts; and what the use of these must depend on.
-        """
-        task, weight = split_weights(unpacked(data))
-        share = _own_share(task, weight)
-        first = self.trained_tasks + tf.cast(share.first, tf.int64)
-        found = self.batch_gradient(task, first, weight)
-        logs = {**found.logs, **self._query_metrics(task, found.outputs, weight)}
-        self._track(logs, share)
-        state = found.state if self.updates_state else []
-        gradients, state, logs = replicas.weighted(share, (found.gradients, state, logs))
-        finite = finite_assertions(
-            logs["loss"], gradients, self.optimizer, found.tasks, share.first
-        )
-        return (gradients, state, logs, tf.cast(share.total, tf.int64)), finite
+    Args:
+        learner: a compiled `MetaLearner`.
+        gradients: list of tensors, order of `parameter_variables`.
+        state: list of tensors, order of `state_variables`.
+    """
+    checks.check_one_replica()
+    optimizer = learner.optimizer
+    if learner.meta_gradient_clip is not None:
+        clip = learner.meta_gradient_clip
+        gradients = [tf.clip_by_value(value, -clip, clip) for value in gradients]
+    if optimizer.loss_scale_factor is not None:  # The optimizer divides by it.
+        gradients = [optimizer.scale_loss(value) for value in gradients]
+    before = tf.convert_to_tensor(optimizer.iterations)
+    optimizer.apply(gradients, learner.parameter_variables)
+    if not changed_groups(learner):
+        return
+    # An optimizer that accumulates gradients makes one update of several batches.
+    updates = 1
+    if optimizer.gradient_accumulation_steps:
+        updates = tf.convert_to_tensor(optimizer.iterations) - before
+    assign_state(learner, state, updates)
 
-    def test_step(self, data):
-        """Adapts to each task and measures its query set, for `evaluate`."""
-        task, weight = split_weights(unpacked(data))
-        batch_checks.check_tasks(self, task)
-        batch_checks.check_query_targets(task)
-        share = _own_share(task, weight)
-        first = self.evaluated_tasks + tf.cast(share.first, tf.int64)
-        keys = self.task_keys(first, task_count(task), task_keys.EVALUATION)
 
-        def measured(weights, state, one):
-            outputs, loss = self.query_loss(weights, state, one)
-            return outputs, loss, inner.masks_of(outputs)
+def test_step(learner, data):
+    """Adapts to each task of a batch and measures its query set, for `evaluate`."""
+    task, weight = split_weights(unpacked(data))
+    batch_checks.check_tasks(learner, task)
+    batch_checks.check_query_targets(task)
+    share = _own_share(task, weight)
+    first = learner.evaluated_tasks + tf.cast(share.first, tf.int64)
+    keys = learner.task_keys(first, task_count(task), task_keys.EVALUATION)
 
-        outputs, losses, masks = self._map_adapted(task, measured, keys)
-        metrics = self._query_metrics(task, inner.with_mask(outputs, *masks), weight)
-        logs = {"loss": mean_of_tasks(losses, weight), **metrics}
-        self._track(logs, share)
+    def measured(adapted, one):
+        outputs, loss = learner.query_loss(adapted.weights, adapted.state, one)
+        return outputs, loss, inner.masks_of(outputs)
 
-        def done():
-            self.evaluated_tasks.assign_add(tf.cast(share.total, tf.int64))
-            results = logs if share.factor is None else {**logs, **self._metric_results()}
-            return self._results(results)
+    outputs, losses, masks = map_adapted(learner, task, measured, keys)
+    metrics = query_metrics(learner, task, inner.with_mask(outputs, *masks), weight)
+    logs = {"loss": mean_of_tasks(losses, weight), **metrics}
+    _track(learner, logs, share)
 
-        with tf.control_dependencies([losses]):
-            return replicas.once(done)
+    def done():
+        learner.evaluated_tasks.assign_add(tf.cast(share.total, tf.int64))
+        results = logs if share.factor is None else {**logs, **_metric_results(learner)}
+        return _results(learner, results)
 
-    def _query_metrics(self, task, outputs, weight=None):
-        """Updates the metrics given to `compile` and returns this batch's share of them."""
-        metrics = self._compile_metrics
-        if metrics is None or task.query.targets is None:
-            return {}
-        targets, answers, weights = flat_queries(task, outputs, weight)
-        if not metrics.built:
-            metrics.build(_symbolic(targets), _symbolic(answers))
-        if outputs.shape[1] == 0:
-            return {}
-        metrics.update_state(targets, answers, weights)
-        return self._metric_results()
+    with tf.control_dependencies([losses]):
+        return replicas.once(done)
 
-    def _metric_results(self):
-        metrics = self._compile_metrics
-        return {} if metrics is None or not metrics.built else dict(metrics.result())
 
-    @property
-    def _trackers(self):
-        """Means over the tasks of an epoch, by the name of what they track among the logs."""
-        return {"loss": self._loss_tracker, **self._further_trackers}
+def query_metrics(learner, task, outputs, weight=None) -> dict:
+    """Updates the metrics given to `compile` and returns this batch's share of them."""
+    metrics = learner._compile_metrics
+    if metrics is None or task.query.targets is None:
+        return {}
+    targets, answers, weights = flat_queries(task, outputs, weight)
+    if not metrics.built:
+        metrics.build(_symbolic(targets), _symbolic(answers))
+    if outputs.shape[1] == 0:
+        return {}
+    metrics.update_state(targets, answers, weights)
+    return _metric_results(learner)
 
-    def _track(self, logs, share):
-        for name, tracker in self._trackers.items():
-            if name in logs:
-                value = logs[name]
-                if share.factor is not None:  # A replica without a task has no loss.
-                    value = tf.where(share.factor > 0, value, tf.zeros_like(value))
-                tracker.update_state(value, sample_weight=share.amount)
 
-    def _results(self, logs):
-        """The logs, with the trackers' means so far."""
-        trackers = self._trackers.items()
-        return {**logs, **{n: tracker.result() for n, tracker in trackers if n in logs}}
+def build_metrics(learner, element_spec) -> None:
+    """Makes the metrics' variables for batches of this spec."""
+    _, targets, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
+    output_shape = getattr(learner.network, "output_shape", None)
+    if learner._compile_metrics is None or learner._compile_metrics.built:
+        return
+    if targets is not None and isinstance(output_shape, tuple):
+        # Metrics see all queries of a batch as one set.
+        outputs = keras.KerasTensor((None, *output_shape[1:]))
+        flat = keras.KerasTensor((None, *targets.shape[2:]), targets.dtype.name)
+        learner._compile_metrics.build(flat, outputs)
+
+
+def _own_gradient(learner, data):
+    """What this replica's tasks contribute to a meta-step; metrics are updated.
+
+    Returns:
+        (gradients, state, logs, number of tasks of the whole batch), whose mean over replicas
+        counts; and what the use of these must depend on.
+    """
+    task, weight = split_weights(unpacked(data))
+    share = _own_share(task, weight)
+    first = learner.trained_tasks + tf.cast(share.first, tf.int64)
+    found = checked_batch_gradient(learner, task, first, weight)
+    logs = {**found.logs, **query_metrics(learner, task, found.outputs, weight)}
+    _track(learner, logs, share)
+    state = found.state if changed_groups(learner) else []
+    gradients, state, logs = replicas.weighted(share, (found.gradients, state, logs))
+    finite = finite_assertions(logs["loss"], gradients, learner.optimizer, found.tasks, share.first)
+    return (gradients, state, logs, tf.cast(share.total, tf.int64)), finite
+
+
+def _metric_results(learner):
+    metrics = learner._compile_metrics
+    return {} if metrics is None or not metrics.built else dict(metrics.result())
+
+
+def _trackers(learner):
+    """Means over the tasks of an epoch, by the name of what they track among the logs."""
+    return {"loss": learner._loss_tracker, **learner.further_trackers}
+
+
+def _track(learner, logs, share):
+    for name, tracker in _trackers(learner).items():
+        if name in logs:
+            value = logs[name]
+            if share.factor is not None:  # A replica without a task has no loss.
+                value = tf.where(share.factor > 0, value, tf.zeros_like(value))
+            tracker.update_state(value, sample_weight=share.amount)
+
+
+def _results(learner, logs):
+    """The logs, with the trackers' means so far."""
+    trackers = _trackers(learner).items()
+    return {**logs, **{n: tracker.result() for n, tracker in trackers if n in logs}}
 
 
 def _symbolic(tensor):

@@ -1,6 +1,7 @@
-"""The learner's functions over a batch of tasks: meta-step, test step, adaptation."""
+"""A learner's pure functions over a batch of tasks: the meta-gradient, and adaptation."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -8,12 +9,12 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import batch_checks, checks, replicas, task_keys, ways
-from tfmeta.learners.core.state import mean_over_tasks
+from tfmeta.learners.core.state import changed_groups, mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
-from tfmeta.learners.task_weights import mean_of_tasks, split_weights
+from tfmeta.learners.task_weights import mean_of_tasks
 from tfmeta.parallel import chain_tasks, map_tasks
-from tfmeta.tasks.task import Examples, Task, unpack_tasks
+from tfmeta.tasks.task import Task, unpack_tasks
 
 
 class BatchGradient(NamedTuple):
@@ -34,193 +35,132 @@ class BatchGradient(NamedTuple):
     tasks: Any
 
 
-class MetaSteps:
-    """Mixin: maps the pure functions over tasks."""
+def checked_batch_gradient(learner, task, task_index, weight=None) -> BatchGradient:
+    """As `batch_gradient`, of tasks that are checked first."""
+    batch_checks.check_tasks(learner, task)
+    batch_checks.check_query_targets(task)
+    return batch_gradient(learner, task, task_index, weight)
 
-    def compute_meta_gradient(self, data, task_index=0):
-        """The meta-gradient of one batch, without side effects on weights or state.
 
-        For own training loops, under `tf.distribute.Strategy.run` too; metrics are updated.
+def batch_gradient(learner, task, task_index, weight=None) -> BatchGradient:
+    """What a batch of tasks contributes to a meta-step.
 
-        Args:
-            data: a batch as a task stream gives it.
-            task_index: index of the batch's first task among all that training sees, int64 [];
-                dropout masks, minibatches and noise are functions of (seed, task index).
+    Args:
+        learner: a compiled `MetaLearner`.
+        task: a `Task` of T tasks.
+        task_index: index of the first of them, int64 [].
+        weight: of the tasks in the mean, [T] or None.
+    """
+    with tf.control_dependencies(_assertions(learner, task, learner.training_ways)):
+        return _batch_gradient(learner, task, task_index, weight)
 
-        Returns:
-            Gradients (list, mean over tasks, not clipped), new state (list), and logs (dict of
-            scalars: "loss", ...).
-        """
-        task, weight = split_weights(unpacked(data))
-        found = self.batch_gradient(task, task_index, weight)
-        logs = {**found.logs, **self._query_metrics(task, found.outputs, weight)}
-        return found.gradients, found.state, logs
 
-    def batch_gradient(self, task, task_index, weight=None) -> BatchGradient:
-        """What a batch of tasks contributes to a meta-step.
+def _batch_gradient(learner, task, task_index, weight) -> BatchGradient:
+    parameters, state = values(learner)
+    tasks = (task, learner.task_keys(task_index, task_count(task)))
 
-        Args:
-            task: a `Task` of T tasks.
-            task_index: index of the first of them, int64 [].
-            weight: of the tasks in the mean, [T] or None.
-        """
-        batch_checks.check_tasks(self, task)
-        batch_checks.check_query_targets(task)
-        with tf.control_dependencies(self._assertions(task, self.training_ways)):
-            return self._batch_gradient(task, task_index, weight)
+    def one(args, state):
+        result = learner.task_gradient(parameters, args[0], state, args[1])
+        outputs = result.query_outputs
+        masks = inner.masks_of(outputs)
+        if learner.diverged_tasks == SKIP:
+            result = without_diverged(result, state)
+        return (result.gradient, result.query_outputs, masks, result.logs), result.state
 
-    def _map_adapted(self, task, function, keys=None):
-        """Maps `function(adapted weights, state, task)` over tasks."""
-        parameters, state = self._values()
+    if learner.chains_state:
+        results, new_state = chain_tasks(one, tasks, state)
+    elif changed_groups(learner):
+        results, stacked = _map(learner, lambda args: one(args, state), tasks)
+        new_state = mean_over_tasks(stacked, state, weight)
+    else:
+        results, new_state = _map(learner, lambda args: one(args, state)[0], tasks), state
+    gradients, outputs, masks, logs = results
+    means = [mean_of_tasks(value, weight) for value in gradients]
+    if learner.diverged_tasks == SKIP:
+        mean_logs = mean_over_finite(logs, weight)
+    else:
+        mean_logs = {name: mean_of_tasks(value, weight) for name, value in logs.items()}
+    outputs = inner.with_mask(outputs, *masks)
+    return BatchGradient(means, outputs, new_state, mean_logs, (gradients, logs))
 
-        def one(args):
-            task, key = args
-            found = self.adapt_weights(parameters, task.support, self.test_inner_steps, state, key)
-            return function(found.weights, found.state, task)
 
-        return self._map_adaptation(one, task, keys)
+def map_adapted(
+    learner,
+    task: Task,
+    function: Callable[..., Any],
+    keys=None,
+    inner_steps: int | None = None,
+    **options,
+):
+    """Adapts to each task of a batch, and maps a function over what that gives.
 
-    def _batch_gradient(self, task, task_index, weight=None) -> BatchGradient:
-        parameters, state = self._values()
-        tasks = (task, self.task_keys(task_index, task_count(task)))
+    Args:
+        learner: a compiled `MetaLearner`.
+        task: a `Task` of T tasks.
+        function: of (`Adapted`, `Task`) of one task to a structure of tensors.
+        keys: int32 [T, 2]; None: the key of index 0 for every task.
+        inner_steps: None: the learner's `test_inner_steps`.
+        **options: of the learner's `adapt_weights`. `observe` is given as a function of
+            (weights, state before adaptation, `Task`).
 
-        def one(args, state):
-            result = self.task_gradient(parameters, args[0], state, args[1])
-            outputs = result.query_outputs
-            masks = inner.masks_of(outputs)
-            if self.diverged_tasks == SKIP:
-                result = without_diverged(result, state)
-            return (result.gradient, result.query_outputs, masks, result.logs), result.state
+    Returns:
+        Structure of tensors [T, ...].
+    """
+    keys = task_keys.answer_keys(learner.seed, task_count(task)) if keys is None else keys
+    steps = learner.test_inner_steps if inner_steps is None else inner_steps
+    observe = options.pop("observe", None)
+    parameters, state = values(learner)
 
-        if self.chains_state:
-            results, new_state = chain_tasks(one, tasks, state)
-        elif self.updates_state:
-            results, stacked = self._map(lambda args: one(args, state), tasks)
-            new_state = mean_over_tasks(stacked, state, weight)
-        else:
-            results, new_state = self._map(lambda args: one(args, state)[0], tasks), state
-        gradients, outputs, masks, logs = results
-        means = [mean_of_tasks(value, weight) for value in gradients]
-        if self.diverged_tasks == SKIP:
-            mean_logs = mean_over_finite(logs, weight)
-        else:
-            mean_logs = {name: mean_of_tasks(value, weight) for name, value in logs.items()}
-        outputs = inner.with_mask(outputs, *masks)
-        return BatchGradient(means, outputs, new_state, mean_logs, (gradients, logs))
+    def one(args):
+        task, key = args
+        if observe is not None:
+            options["observe"] = lambda weights: observe(weights, state, task)
+        found = learner.adapt_weights(parameters, task.support, steps, state, key, **options)
+        return function(found, task)
 
-    def _task_weights(self, steps, support):
-        task = Task(support, Examples(None))
-        parameters, state = self._values()
+    with tf.control_dependencies(_assertions(learner, task, learner.ways)):
+        return _map(learner, one, (task, keys))
 
-        def one(args):
-            task, key = args
-            return self.adapt_weights(parameters, task.support, steps, state, key).weights
 
-        return self._map_adaptation(one, task)
+def values(learner) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """The values of a learner's parameters and state."""
+    parameters = [tf.convert_to_tensor(variable) for variable in learner.parameter_variables]
+    return parameters, [tf.convert_to_tensor(variable) for variable in learner.state_variables]
 
-    def _meta_gradient(self, task):
-        task, weight = split_weights(task)
-        with tf.control_dependencies(self._assertions(task, self.training_ways)):
-            found = self._batch_gradient(task, 0, weight)
-        return found.gradients, found.outputs
 
-    def _curve(self, steps, mode, task, first_task):
-        parameters, state = self._values()
+def compiled(learner, name: str, function: Callable[..., Any], *static) -> GuardedFunction:
+    """A function of a learner, compiled once a name and static arguments.
 
-        def one(args):
-            task, key = args
+    Args:
+        learner: the `MetaLearner`, which keeps what is compiled until it is compiled anew.
+        name: of the function.
+        function: of the learner, the static arguments, and structures of tensors.
+        *static: hashable arguments.
+    """
+    checks.check_compiled(learner)
+    key = (name, *static)
+    if key not in learner.compiled_functions:
+        learner.compiled_functions[key] = GuardedFunction(
+            learner, functools.partial(function, learner, *static)
+        )
+    return learner.compiled_functions[key]
 
-            def answer(weights):
-                inputs, query_weights = task.query.inputs, task.query.weights
-                outputs = self.query_outputs(
-                    weights, state, inputs, task.support, mode, query_weights
-                )
-                return [outputs, *inner.masks_of(outputs)]
 
-            adaptation = self.adapt_weights(
-                parameters, task.support, steps, state, key, observe=answer
-            )
-            return adaptation.records, adaptation.support_losses
+def execution_of(learner, task: Task) -> str:
+    """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
 
-        keys = self.task_keys(first_task, task_count(task), task_keys.EVALUATION)
-        return self._map_adaptation(one, task, keys)
+    Args:
+        learner: a `MetaLearner`.
+        task: a `Task` of tensors, arrays or specs.
 
-    def adapted_outputs(self, weights, state, query_inputs, support):
-        """Raw outputs [Q, ...] of one task's queries, given weights that are adapted to it.
-
-        Args:
-            weights: list of tensors, as `adapt_weights` gives them.
-            state: list of tensors, order of `state_variables`.
-            query_inputs: [Q, ...] or dict.
-            support: `Examples`, of what answers need of the support set.
-        """
-        return self.query_outputs(weights, state, query_inputs, support)
-
-    def answer_adapted(self, weights, state, query_inputs, support):
-        """As `adapted_outputs`, compiled: one trace for all tasks of a shape."""
-
-        def answer(weights, state, query, support):
-            return self.adapted_outputs(weights, state, query.inputs, support)
-
-        function = self._compiled("adapted", answer)
-        return function(weights, state, Examples(query_inputs), support)
-
-    def fresh_metrics(self):
-        """The metrics given to `compile`, without what they have counted."""
-        return [
-            type(metric).from_config(metric.get_config())
-            if isinstance(metric, keras.metrics.Metric)
-            else metric
-            for metric in self._metrics_asked
-        ]
-
-    def _map_adaptation(self, function, task, keys=None):
-        keys = task_keys.answer_keys(self.seed, task_count(task)) if keys is None else keys
-        with tf.control_dependencies(self._assertions(task, self.ways)):
-            return self._map(function, (task, keys))
-
-    def _assertions(self, task, ways):
-        return [*shape_assertions(task), *checks.label_assertions(self, task, ways)]
-
-    def _map(self, function, tasks):
-        options = {"parallel": self._way(tasks[0]), "tasks_per_pass": self.tasks_per_pass}
-        return replicas.with_a_task(lambda every: map_tasks(function, every, **options), tasks)
-
-    def way_of(self, data) -> str:
-        """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
-
-        Args:
-            data: a batch as a task stream gives it, or its `element_spec`.
-
-        Returns:
-            "vectorized", "sequential", or "auto": vectorised if that can be.
-        """
-        return self._way(unpack_tasks(*data))
-
-    def has_tiny_tasks(self, data) -> bool:
-        """Whether the tasks of a batch, or of its `element_spec`, are of few numbers."""
-        return ways.are_tiny(self.network, ways.examples_of(unpack_tasks(*data)))
-
-    def _way(self, task):
-        if self.parallel != "auto" or self._pure.xla or not ways.has_cores_of_its_own():
-            return self.parallel
-        large = ways.are_large(self.network, ways.examples_of(task))
-        return "sequential" if large else "auto"
-
-    def _values(self):
-        parameters = [tf.convert_to_tensor(variable) for variable in self.parameter_variables]
-        return parameters, [tf.convert_to_tensor(variable) for variable in self.state_variables]
-
-    def task_keys(self, first, count, purpose=task_keys.TRAINING):
-        """Keys [T, 2] of the tasks first, first + 1, ...; see `tfmeta.learners.task_keys`."""
-        return task_keys.task_keys(self.seed, purpose, first, count)
-
-    def _compiled(self, name, function, *static):
-        checks.check_compiled(self)
-        key = (name, *static)
-        if key not in self._functions:
-            self._functions[key] = GuardedFunction(self, functools.partial(function, *static))
-        return self._functions[key]
+    Returns:
+        "vectorized", "sequential", or "auto": vectorised if that can be.
+    """
+    xla = learner.task_network.pure.xla
+    if learner.parallel != "auto" or xla or not ways.has_cores_of_its_own():
+        return learner.parallel
+    large = ways.are_large(learner.network, ways.examples_of(task))
+    return "sequential" if large else "auto"
 
 
 def unpacked(data):
@@ -233,6 +173,24 @@ def unpacked(data):
     )
 
 
+def task_count(task):
+    """Number of tasks of a batch, a Python int where it is known."""
+    static = task.support.targets.shape[0]
+    return tf.shape(task.support.targets)[0] if static is None else static
+
+
+def _assertions(learner, task, ways):
+    return [*shape_assertions(task), *checks.label_assertions(learner, task, ways)]
+
+
+def _map(learner, function, tasks):
+    options = {
+        "parallel": execution_of(learner, tasks[0]),
+        "tasks_per_pass": learner.tasks_per_pass,
+    }
+    return replicas.with_a_task(lambda every: map_tasks(function, every, **options), tasks)
+
+
 def _dense(tensor):
     if isinstance(tensor, tf.RaggedTensor):
         raise ValueError(
@@ -241,8 +199,3 @@ def _dense(tensor):
             "((support_x, support_y, query_x, support_weights), query_y, query_weights)."
         )
     return None if tensor is None else tf.convert_to_tensor(tensor)
-
-
-def task_count(task):
-    static = task.support.targets.shape[0]
-    return tf.shape(task.support.targets)[0] if static is None else static

@@ -18,7 +18,13 @@ from tfmeta.learners.checks.network import (
     check_weights,
 )
 from tfmeta.learners.checks.optimizer import check_one_replica, check_optimizer, check_replicas
-from tfmeta.learners.checks.options import check_noise, check_options, check_rates, check_samples
+from tfmeta.learners.checks.options import (
+    check_noise,
+    check_options,
+    check_part,
+    check_rates,
+    check_samples,
+)
 
 __all__ = [
     "check_class_axis",
@@ -35,6 +41,7 @@ __all__ = [
     "check_one_replica",
     "check_optimizer",
     "check_options",
+    "check_part",
     "check_rates",
     "check_replicas",
     "check_samples",

@@ -74,7 +74,7 @@ def check_constraints(paths, reason):
 
 def check_weights(learner):
     """Raises a ValueError if layers were frozen or unfrozen after the network was wrapped."""
-    now, wrapped = learner.network_paths, list(learner.wrapped_paths)
+    now, wrapped = learner.task_network.paths, list(learner.wrapped_paths)
     if now != wrapped:
         changed = sorted(set(now) ^ set(wrapped)) or now
         raise ValueError(
@@ -105,9 +105,9 @@ def check_exactness(learner):
 
     Warns where TensorFlow drops a derivative silently; raises a ValueError where it has none.
     """
-    if not learner.second_order:
+    if not learner.gradient_rule.second_order:
         return
-    findings = inner.check_exactness(learner.network, learner.adapted_indices)
+    findings = inner.check_exactness(learner.network, learner.task_network.adapted)
     refused = [finding for finding in findings if finding.refused]
     advice = "Or leave second derivatives out: MAML(first_order=True), Reptile."
     if refused:

@@ -29,6 +29,16 @@ def check_options(
         )
 
 
+def check_part(argument, part, kind):
+    """Raises a TypeError unless a learner's part is None or of its kind."""
+    if part is not None and not isinstance(part, kind):
+        raise TypeError(
+            f"{argument} must be a tfmeta.parts.{kind.__name__}. Received: {part!r}. "
+            "Inner rates belong to a learner such as tfmeta.MAML, or to "
+            "tfmeta.parts.GradientDescent."
+        )
+
+
 def check_samples(samples):
     """Returns the number of samples; raises a ValueError unless it is a whole one, 1 or more."""
     if not isinstance(samples, int) or samples < 1:

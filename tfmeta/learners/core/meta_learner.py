@@ -8,31 +8,38 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import batch_checks, checks, diverged, task_keys
+from tfmeta.learners import (
+    answers,
+    batch_checks,
+    checks,
+    compiling,
+    diverged,
+    fitting,
+    keras_steps,
+    saving,
+    task_keys,
+    ways,
+)
 from tfmeta.learners.adapted_model import AdaptedModel
-from tfmeta.learners.arguments import check_arguments, signature_of
-from tfmeta.learners.arrays import batch_tensors, support_examples
+from tfmeta.learners.arguments import check_arguments
+from tfmeta.learners.arrays import batch_tensors
 from tfmeta.learners.core.adaptation import Adaptation, Adapted, TaskContext, adapt
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
 from tfmeta.learners.core.gradient_rule import (
     GradientRule,
     QueryGradient,
-    TaskFunctions,
     TaskGradient,
 )
-from tfmeta.learners.core.parts import NamedGroups, made, parts_of
-from tfmeta.learners.fitting import Fitting
-from tfmeta.learners.keras_steps import KerasSteps
-from tfmeta.learners.meta_steps import MetaSteps
-from tfmeta.learners.task_weights import split_weights
+from tfmeta.learners.core.parts import parts_of
+from tfmeta.learners.core.variables import make_groups, without
+from tfmeta.learners.errors import in_words
+from tfmeta.learners.meta_steps import execution_of
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
-
-_TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
 
 
 @keras.saving.register_keras_serializable("tfmeta")
-class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
+class MetaLearner(keras.Model):
     """Wraps a network; `fit` learns the initialisation from which it adapts to new tasks.
 
     A batch is a batch of tasks, `((support_x, support_y, query_x), query_y)` with a leading axis
@@ -104,16 +111,8 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         name: str | None = None,
     ):
         checks.check_network(network)
-        for argument, part, kind in (
-            ("adaptation", adaptation, Adaptation),
-            ("gradient_rule", gradient_rule, GradientRule),
-        ):
-            if part is not None and not isinstance(part, kind):
-                raise TypeError(
-                    f"{argument} must be a tfmeta.parts.{kind.__name__}. Received: {part!r}. "
-                    "Inner rates belong to a learner such as tfmeta.MAML, or to "
-                    "tfmeta.parts.GradientDescent."
-                )
+        checks.check_part("adaptation", adaptation, Adaptation)
+        checks.check_part("gradient_rule", gradient_rule, GradientRule)
         checks.check_options(
             inner_steps=inner_steps,
             test_inner_steps=test_inner_steps,
@@ -144,59 +143,48 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         self.trained_tasks = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.evaluated_tasks = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.loss_function = self.inner_loss_function = None
-        self._parts = tuple(parts_of(self.adaptation, self.gradient_rule))
-        self._pure = inner.PureNetwork(network, dropout=dropout)
-        checks.check_layers(self._pure)
-        self.wrapped_paths = tuple(self._pure.paths)
+        self.parts = tuple(parts_of(self.adaptation, self.gradient_rule))
+        pure = inner.PureNetwork(network, dropout=dropout)
+        checks.check_layers(pure)
+        self.wrapped_paths = tuple(pure.paths)
+        embeds = any(part.needs_embedding for part in self.parts)
         self.task_network = self.adaptation.task_network(
-            pure=self._pure,
-            adapted=tuple(inner.select(self._pure.paths, adapted, argument="adapted")),
+            pure=pure,
+            adapted=tuple(inner.select(pure.paths, adapted, argument="adapted")),
             normalization=normalization,
             parallel=parallel,
-            embedding=Embedding(network) if any(p.needs_embedding for p in self._parts) else None,
+            embedding=Embedding(network) if embeds else None,
         )
-        for part in self._parts:
+        for part in self.parts:
             part.check_network(self.task_network)
-        self._parameters, self._state = self._made_groups()
-        self.gradient_rule.check_parameters(self._parameters.names[1:])
-        self._further_trackers = {
+        groups = [group for part in self.parts for group in part.groups(self.task_network)]
+        self.optional_groups = tuple(group.name for group in groups if group.gradient_optional)
+        self.parameter_groups, self.state_groups = make_groups(self, pure, groups)
+        self.gradient_rule.check_parameters(self.parameter_groups.names[1:])
+        self.further_trackers = {
             name: keras.metrics.Mean(name=name) for name in self.gradient_rule.further_logs
         }
         self.task_functions = None
-        self._functions = {}
+        self.compiled_functions = {}
+        self.given_metrics = ()
         self.built = True
-
-    def _made_groups(self):
-        """The parameters and the state, of the network and of the parts."""
-        network = self.network
-        groups = [group for part in self._parts for group in part.groups(self.task_network)]
-        fixed = network.non_trainable_variables
-        paths = [inner.relative_path(network, variable) for variable in fixed]
-        weights = ("network", list(network.trainable_variables), list(self._pure.paths))
-        learned = [made(self, group) for group in groups if group.learned]
-        others = [made(self, group) for group in groups if not group.learned]
-        self._optional_groups = [group.name for group in groups if group.gradient_optional]
-        return (
-            NamedGroups("Parameters", [weights, *learned]),
-            NamedGroups("State", [("network", list(fixed), paths), *others]),
-        )
 
     # Flat lists: what Keras, optimisers, checkpoints and SavedModels see.
 
     @property
     def parameter_variables(self) -> list:
         """What the outer optimiser trains: the network's trainable weights, then the learner's."""
-        return self._parameters.variables
+        return self.parameter_groups.variables
 
     @property
     def parameter_paths(self) -> list[str]:
         """Path of each of `parameter_variables`, relative to the network."""
-        return self._parameters.paths
+        return self.parameter_groups.paths
 
     @property
     def state_variables(self) -> list:
         """What meta-steps change without a derivative, or leave alone."""
-        return self._state.variables
+        return self.state_groups.variables
 
     # Keras pairs these with the optimizer's variables, one by one.
 
@@ -205,29 +193,27 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         """`parameter_variables`, which are those of the optimizer in its order."""
         return self.parameter_variables if self.trainable else []
 
-    @property
-    def trainable_weights(self) -> list:
-        """`parameter_variables`, which are those of the optimizer in its order."""
-        return self.trainable_variables
+    trainable_weights = trainable_variables
 
     @property
     def non_trainable_variables(self) -> list:
         """All other variables of learner and network."""
-        return _without(self.variables, self.trainable_variables)
+        return without(self.variables, self.trainable_variables)
 
     @property
     def non_trainable_weights(self) -> list:
         """All other weights of learner and network."""
-        return _without(self.weights, self.trainable_variables)
+        return without(self.weights, self.trainable_variables)
 
     def variables_of(self, group: str) -> list:
         """Variables of a group of the parameters or the state, by the name that a part gave it."""
-        groups = self._parameters if group in self._parameters.names else self._state
+        parameters, state = self.parameter_groups, self.state_groups
+        groups = parameters if group in parameters.names else state
         return groups.variables_of(group)
 
     def network_state_of(self, state: Sequence[tf.Tensor]) -> list:
         """Of the learner's state, the network's."""
-        return self._state.pack(state).network
+        return self.state_groups.pack(state).network
 
     # The two pure functions of one task.
 
@@ -241,11 +227,11 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         """One task, as the learner's parts see it; arguments as of `adapt_weights`."""
         return TaskContext(
             self.task_network,
-            self._parameters.pack(parameters),
-            self._state.pack(state),
+            self.parameter_groups.pack(parameters),
+            self.state_groups.pack(state),
             support,
             key,
-            first_order=not self.second_order,
+            first_order=not self.gradient_rule.second_order,
         )
 
     def adapt_weights(
@@ -303,9 +289,9 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         """
         found = self.gradient_rule.task_gradient(
             self.task_functions,
-            self._parameters.pack(parameters),
+            self.parameter_groups.pack(parameters),
             task,
-            self._state.pack(state),
+            self.state_groups.pack(state),
             key,
         )
         return found._replace(
@@ -343,60 +329,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
 
     def initial_weights(self, parameters: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The weights before adaptation, as `query_outputs` takes them."""
-        return self.task_network.initial(self._parameters.pack(parameters).network)
-
-    # Which state a meta-step changes.
-
-    @property
-    def second_order(self) -> bool:
-        """Whether the meta-gradient needs second derivatives of the network."""
-        return self.gradient_rule.second_order
-
-    @property
-    def learns_from_queries(self) -> bool:
-        """Whether the meta-gradient is one of query losses, which weights of queries change."""
-        return self.gradient_rule.learns_from_queries
-
-    @property
-    def chains_state(self) -> bool:
-        """Whether tasks of a batch pass state on, one to the next."""
-        return any(part.chains_state for part in self._parts)
-
-    @property
-    def changed_groups(self) -> frozenset[str]:
-        """Names of the groups of state that a meta-step assigns."""
-        moves = self.normalization == "running" or self._pure.moving
-        return frozenset(
-            [
-                *(("network",) if moves else ()),
-                *(name for part in self._parts for name in part.changes),
-            ]
-        )
-
-    @property
-    def updates_state(self) -> bool:
-        """Whether a meta-step assigns any state."""
-        return bool(self.changed_groups)
-
-    def state_after_updates(self, state: Sequence[tf.Tensor], updates) -> list[tf.Tensor]:
-        """The state after updates of the parameters.
-
-        Args:
-            state: the mean of the states that the tasks of a batch leave.
-            updates: number of updates, an int or an integer scalar tensor.
-        """
-        after = self.gradient_rule.after_updates(self._state.pack(state), updates)
-        return tf.nest.flatten(after)
-
-    def changed_state(self, state: Sequence[tf.Tensor]) -> list[tuple]:
-        """Pairs (variable, value) of the state that a meta-step assigns."""
-        values = self._state.pack(state)
-        return [
-            pair
-            for name in self._state.names
-            if name in self.changed_groups
-            for pair in zip(self._state.variables_of(name), getattr(values, name), strict=True)
-        ]
+        return self.task_network.initial(self.parameter_groups.pack(parameters).network)
 
     # What Keras calls.
 
@@ -430,57 +363,93 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         super().compile(
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
-        checks.check_optimizer(self.optimizer, self.meta_gradient_clip)
-        checks.check_weights(self)
-        if self.loss_function is None:  # Once a learner; compiling again changes no layer.
-            checks.check_exactness(self)
-        self.loss_function = inner.SetLoss(loss, factor)
-        self.inner_loss_function = (
-            self.loss_function if self.inner_loss is None else inner.SetLoss(self.inner_loss)
-        )
-        for function in {self.loss_function, self.inner_loss_function}:
-            checks.check_class_axis(function, self.network)
-            checks.warn_of_logits(function, self.network)
-        self._pure.xla = bool(jit_compile)
-        if self.task_network.embedding is not None:
-            self.task_network.embedding.pure.xla = self._pure.xla
-        self.task_network = self.task_network.with_losses(
-            self.inner_loss_function, self.loss_function, type(self).__name__
-        )
-        for part in self._parts:
-            part.check_loss(self.task_network)
-        self.task_functions = TaskFunctions(
-            self.task_network,
-            self.adaptation,
-            self.inner_steps,
-            self.parameter_paths,
-            frozenset(self._optional_paths()),
-            self.rematerialize,
-        )
-        self._functions = {}
-        self._metrics_asked = tuple(metrics or ())
+        compiling.set_losses(self, loss, factor, xla=bool(jit_compile))
+        self.compiled_functions = {}
+        self.given_metrics = tuple(metrics or ())
         self.optimizer.build(self.parameter_variables)
-
-    def _optional_paths(self):
-        for part in self._parts:
-            yield from part.without_gradient(self.task_network)
-        for name in self._optional_groups:
-            yield from self._parameters.paths_of(name)
-        if not self.inner_steps:  # What directs the steps has nothing to learn from.
-            yield from self.parameter_paths[len(self.network_paths) :]
 
     def call(self, inputs, training=None):
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
-        task = unpack_tasks(*batch_tensors(inputs))
-        batch_checks.check_tasks(self, task)
+        return answers.query_answers(self, inputs)
 
-        def answer(weights, state, one):
-            query = one.query
-            return self.query_outputs(
-                weights, state, query.inputs, one.support, query_weights=query.weights
-            )
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
+        """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`.
 
-        return self._map_adapted(task, answer)
+        `class_weight` weights each query by its class, within its task.
+        """
+        x, y, options = fitting.before_fit(self, x, y, options)
+        with in_words():
+            return super().fit(x, y, batch_size, epochs, **options)
+
+    def evaluate(self, x=None, y=None, batch_size=None, *, steps=None, **options):
+        """As `keras.Model.evaluate`; an endless stream needs `steps`.
+
+        Warns where the loss is not finite, and says whether the weights are.
+        """
+        x = fitting.before_evaluate(self, x, y, steps, options.get("sample_weight"))
+        with in_words():
+            results = super().evaluate(x, y, batch_size, steps=steps, **options)
+        batch_checks.warn_if_diverged(self, results)
+        return results
+
+    def predict(self, x, batch_size=None, *, steps=None, **options):
+        """As `keras.Model.predict`: raw outputs [T, Q, ...]; an endless stream needs `steps`."""
+        x = fitting.before_predict(self, x, steps)
+        with in_words():
+            return super().predict(x, batch_size, steps=steps, **options)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **options):
+        """As `keras.Model.train_on_batch`: one meta-step."""
+        x, y, sample_weight = batch_tensors(x, y, sample_weight)
+        fitting.prepare(self, x, y, sample_weight)
+        if class_weight is not None:
+            weights = fitting.checked_class_weights(self, class_weight, sample_weight)
+            sample_weight = weights.of(y)
+        with in_words():
+            return super().train_on_batch(x, y, sample_weight, **options)
+
+    def test_on_batch(self, x, y=None, *arguments, **options):
+        """As `keras.Model.test_on_batch`, on one batch of tasks."""
+        x, y, _ = batch_tensors(x, y)
+        fitting.prepare(self, x, y)
+        self.evaluated_tasks.assign(0)
+        with in_words():
+            return super().test_on_batch(x, y, *arguments, **options)
+
+    def predict_on_batch(self, x):
+        """As `keras.Model.predict_on_batch`: raw outputs [T, Q, ...]."""
+        with in_words():
+            return super().predict_on_batch(batch_tensors(x)[0])
+
+    def train_step(self, data):
+        """One meta-step, for `fit`."""
+        return keras_steps.train_step(self, data)
+
+    def test_step(self, data):
+        """Adapts to each task and measures its query set, for `evaluate`."""
+        return keras_steps.test_step(self, data)
+
+    def make_train_function(self, force=False):
+        """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
+        fitting.make_train_function(self, super().make_train_function, force)
+
+    def make_test_function(self, force=False):
+        """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
+        make = super().make_test_function
+        fitting.make_guarded(self, "test_function", make, force, trains=True)
+
+    def make_predict_function(self, force=False):
+        """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
+        make = super().make_predict_function
+        fitting.make_guarded(self, "predict_function", make, force, trains=False)
+
+    def _maybe_symbolic_build(self, *arguments, **options):
+        # Keras adds up the replicas' shares of a batch there, which fails where they differ in
+        # size. A learner is built with its network; its metrics by `build_metrics`.
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            super()._maybe_symbolic_build(*arguments, **options)
+
+    # Batches of tasks.
 
     def task_weights(
         self, support_x: Any, support_y: Any, inner_steps=None, support_weights: Any = None
@@ -496,10 +465,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         Returns:
             List of tensors [T, *shape], order of `network.trainable_variables`.
         """
-        steps = self._steps(inner_steps)
-        support = support_examples(support_x, support_y, support_weights)
-        batch_checks.check_tasks(self, Task(support, None))
-        return self._compiled("task_weights", self._task_weights, steps)(support)
+        return answers.task_weights(self, support_x, support_y, inner_steps, support_weights)
 
     def meta_gradient(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -515,10 +481,35 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
             List of tensors (mean over tasks, order of `parameter_variables`), and the query
             outputs [T, Q, ...].
         """
-        task = unpack_tasks(*batch_tensors(x, y, sample_weight))
-        batch_checks.check_tasks(self, task)
-        batch_checks.check_query_targets(task)
-        return self._compiled("meta_gradient", self._meta_gradient)(task)
+        return answers.meta_gradient(self, x, y, sample_weight)
+
+    def compute_meta_gradient(self, data, task_index=0):
+        """The meta-gradient of one batch, without side effects on weights or state.
+
+        For own training loops, under `tf.distribute.Strategy.run` too; metrics are updated.
+
+        Args:
+            data: a batch as a task stream gives it.
+            task_index: index of the batch's first task among all that training sees, int64 [];
+                dropout masks, minibatches and noise are functions of (seed, task index).
+
+        Returns:
+            Gradients (list, mean over tasks, not clipped), new state (list), and logs (dict of
+            scalars: "loss", ...).
+        """
+        return keras_steps.compute_meta_gradient(self, data, task_index)
+
+    def apply_meta_gradient(self, gradients, state):
+        """Clips the meta-gradient, applies it, and assigns the new state.
+
+        Args:
+            gradients: list of tensors, order of `parameter_variables`.
+            state: list of tensors, order of `state_variables`.
+
+        Raises:
+            ValueError: in the replica context of several replicas, where Keras' optimizers sum.
+        """
+        keras_steps.apply_meta_gradient(self, gradients, state)
 
     def adaptation_curve(
         self,
@@ -543,15 +534,9 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
             Query outputs [T, n + 1, Q, ...], with the network's mask where it gives one (as
             Keras keeps it: `outputs._keras_mask`), and support losses [T, n + 1].
         """
-        steps = self._steps(inner_steps)
-        task, _ = split_weights(unpack_tasks(*batch_tensors(x, None, sample_weight)))
-        batch_checks.check_tasks(self, task)
-        if normalization is not None:
-            checks.check_options(normalization=normalization)
-        first = tf.constant(first_task, tf.int64)
-        curve = self._compiled("curve", self._curve, steps, normalization)
-        (outputs, *masks), losses = curve(task, first)
-        return inner.with_mask(outputs, *masks), losses
+        return answers.adaptation_curve(
+            self, x, inner_steps, normalization, sample_weight, first_task
+        )
 
     def adapt(self, support_x: Any, support_y: Any, inner_steps: int | None = None) -> AdaptedModel:
         """Adapts to one task.
@@ -565,11 +550,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
             A `keras.Model` from query inputs [Q, ...] to the adapted network's raw outputs, which
             keeps the learner's normalisation.
         """
-        support = support_examples(support_x, support_y)
-        batch_checks.check_one_task(self, support)
-        many = keras.tree.map_structure(lambda t: None if t is None else t[tf.newaxis], support)
-        weights = self.task_weights(many.inputs, many.targets, inner_steps)
-        return AdaptedModel(self, [weight[0] for weight in weights], support)
+        return answers.adapt(self, support_x, support_y, inner_steps)
 
     def servable(self, normalization=None, output=None, **options):
         """What the SavedModel writer needs of this learner; see `tfmeta.export.Servable`."""
@@ -614,49 +595,57 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         return self.gradient_rule.training_ways or self.ways
 
     @property
-    def network_paths(self) -> list[str]:
-        """Paths of the network's trainable weights, relative to it."""
-        return list(self._pure.paths)
-
-    @property
-    def adapted_indices(self) -> tuple[int, ...]:
-        """Indices, among the network's trainable weights, of the weights that adapt."""
-        return self.task_network.adapted
-
-    @property
     def adapted_paths(self) -> list[str]:
         """Paths of the weights that adapt."""
         return self.task_network.adapted_paths
 
     @property
-    def adapted_shapes(self) -> list[tuple]:
-        """Shape of each weight after adaptation, order of `network.trainable_variables`."""
-        return self.task_network.adapted_shapes
+    def chains_state(self) -> bool:
+        """Whether tasks of a batch pass state on, one to the next."""
+        return any(part.chains_state for part in self.parts)
 
-    def _steps(self, inner_steps):
-        steps = self.test_inner_steps if inner_steps is None else inner_steps
-        checks.check_options(inner_steps=steps)
-        return steps
+    def way_of(self, data) -> str:
+        """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
+
+        Args:
+            data: a batch as a task stream gives it, or its `element_spec`.
+
+        Returns:
+            "vectorized", "sequential", or "auto": vectorised if that can be.
+        """
+        return execution_of(self, unpack_tasks(*data))
+
+    def has_tiny_tasks(self, data) -> bool:
+        """Whether the tasks of a batch, or of its `element_spec`, are of few numbers."""
+        return ways.are_tiny(self.network, ways.examples_of(unpack_tasks(*data)))
+
+    def build_metrics(self, element_spec):
+        """Makes the metrics' variables for batches of this spec.
+
+        Metrics are otherwise made within the first trace of a step, which TensorFlow then repeats,
+        and which a batch that is refused would end before all are made.
+        """
+        keras_steps.build_metrics(self, element_spec)
+
+    def task_keys(self, first, count, purpose=task_keys.TRAINING):
+        """Keys [T, 2] of the tasks first, first + 1, ...; see `tfmeta.learners.task_keys`."""
+        return task_keys.task_keys(self.seed, purpose, first, count)
 
     # Saving: every argument of the constructor is an attribute of the same name.
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, for `keras.saving`."""
-        return {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in signature_of(type(self)).parameters
-        }
+        return saving.config_of(self)
 
     def save_own_variables(self, store):
         """As `keras.Layer.save_own_variables`, with the number of tasks trained on."""
         super().save_own_variables(store)
-        store[_TRAINED_TASKS] = self.trained_tasks.numpy()
+        store[saving.TRAINED_TASKS] = self.trained_tasks.numpy()
 
     def load_own_variables(self, store):
         """As `keras.Layer.load_own_variables`; files without the number of tasks begin at 0."""
-        names = list(store.keys())
-        super().load_own_variables({n: store[n] for n in names if n != _TRAINED_TASKS})
-        self.trained_tasks.assign(store[_TRAINED_TASKS] if _TRAINED_TASKS in names else 0)
+        super().load_own_variables(saving.without_trained_tasks(store))
+        self.trained_tasks.assign(saving.trained_tasks(store))
 
     def compile_from_config(self, config):
         """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
@@ -667,7 +656,7 @@ class MetaLearner(KerasSteps, MetaSteps, Fitting, keras.Model):
         """The inverse of `get_config`."""
         return cls(**{n: keras.saving.deserialize_keras_object(v) for n, v in config.items()})
 
-
-def _without(variables, excluded):
-    known = {id(variable) for variable in excluded}
-    return [variable for variable in variables if id(variable) not in known]
+    def __getattr__(self, name):
+        if name in saving.MOVED:
+            return saving.moved(self, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

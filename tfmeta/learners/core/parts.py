@@ -1,12 +1,10 @@
-"""Parts of a learner, and the named groups of variables that they ask for."""
+"""Parts of a learner, and the groups of variables that they ask for."""
 
-import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
-import tensorflow as tf
 
 
 class WeightSpec(NamedTuple):
@@ -128,83 +126,3 @@ def parts_of(*roots) -> list[Part]:
 
 def _field_names(part) -> list[str]:
     return [f.name for f in dataclasses.fields(part)] if dataclasses.is_dataclass(part) else []
-
-
-class NamedGroups:
-    """Variables in named groups, and named tuples of tensors of the same structure.
-
-    Keras, optimisers, checkpoints and SavedModels see flat lists; parts see named tuples. This
-    class alone knows how one becomes the other. Tuples are used, not dicts: `tf.nest` would sort
-    a dict's keys.
-
-    Args:
-        kind: name of the tuple's type.
-        groups: `(name, variables, paths)` of each group; a later group replaces an earlier one of
-            the same name.
-    """
-
-    def __init__(self, kind: str, groups: Sequence[tuple[str, list, list]]):
-        self._groups = {name: (list(variables), list(paths)) for name, variables, paths in groups}
-        fields = collections.namedtuple(kind, self._groups)
-        self._structure = fields(*([0] * len(found) for found, _ in self._groups.values()))
-
-    @property
-    def names(self) -> list[str]:
-        """Name of each group, in order."""
-        return list(self._groups)
-
-    @property
-    def variables(self) -> list:
-        """All variables, group by group."""
-        return [variable for found, _ in self._groups.values() for variable in found]
-
-    @property
-    def paths(self) -> list[str]:
-        """Path of each of `variables`."""
-        return [path for _, paths in self._groups.values() for path in paths]
-
-    def paths_of(self, name: str) -> list[str]:
-        """Paths of one group."""
-        return self._groups[name][1]
-
-    def variables_of(self, name: str) -> list:
-        """Variables of one group.
-
-        Raises:
-            ValueError: for a name that no group has.
-        """
-        if name not in self._groups:
-            raise ValueError(
-                f"A group must be one of {', '.join(self._groups)}. Received: {name!r}."
-            )
-        return self._groups[name][0]
-
-    def pack(self, flat) -> Any:
-        """The named tuple of lists of a flat list."""
-        return tf.nest.pack_sequence_as(self._structure, list(flat))
-
-
-def made(owner: keras.Model, group: Group) -> tuple[str, list, list]:
-    """`(name, variables, paths)` of a group, whose missing variables `owner` gets.
-
-    Args:
-        owner: the learner, by whose `add_weight` variables are made.
-        group: `Group`.
-    """
-    variables, paths = [], []
-    for entry in group.entries:
-        if not isinstance(entry, WeightSpec):
-            path, variable = entry
-        else:
-            path = entry.path
-            variable = owner.add_weight(
-                shape=entry.shape,
-                dtype=entry.dtype,
-                initializer=entry.initializer,
-                trainable=group.learned,
-                constraint=entry.constraint,
-                name=entry.name,
-            )
-        variables.append(variable)
-        paths.append(path)
-    return group.name, variables, paths

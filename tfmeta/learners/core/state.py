@@ -1,7 +1,8 @@
-"""State that the tasks of a batch leave behind, as one."""
+"""The state of a learner: what the tasks of a batch leave behind, and what a meta-step assigns."""
 
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.learners.task_weights import mean_of_tasks
 
 
@@ -28,3 +29,33 @@ def mean_over_tasks(
         return found if weight is None else tf.where(tf.reduce_any(weight > 0), found, old)
 
     return [mean(new, old) for new, old in zip(stacked, previous, strict=True)]
+
+
+def changed_groups(learner) -> frozenset[str]:
+    """Names of the groups of state that a meta-step assigns.
+
+    Args:
+        learner: a `MetaLearner`.
+    """
+    moves = learner.normalization == "running" or learner.task_network.pure.moving
+    names = [name for part in learner.parts for name in part.changes]
+    return frozenset([*(("network",) if moves else ()), *names])
+
+
+def assign_state(learner, state: list[tf.Tensor], updates) -> None:
+    """Assigns what a meta-step changes of a learner's state.
+
+    Args:
+        learner: a `MetaLearner`.
+        state: list of tensors, the mean of the states that the tasks of a batch leave.
+        updates: number of updates of the parameters, an int or an integer scalar tensor.
+    """
+    groups = learner.state_groups
+    values = learner.gradient_rule.after_updates(groups.pack(state), updates)
+    changed = changed_groups(learner)
+    for name in groups.names:
+        if name not in changed:
+            continue
+        for variable, value in zip(groups.variables_of(name), getattr(values, name), strict=True):
+            if not inner.is_seed(variable):
+                variable.assign(value)

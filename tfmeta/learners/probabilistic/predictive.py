@@ -5,8 +5,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfmeta.learners import batch_checks, checks
+from tfmeta.learners.answers import checked_steps
 from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.likelihood import Likelihood, log_mean_exp
+from tfmeta.learners.meta_steps import compiled, map_adapted
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 
@@ -73,10 +75,10 @@ class PredictiveMethods:
         support = support_examples(support_x, support_y)
         batch_checks.check_tasks(self, Task(support, None))
         count = self.samples if samples is None else checks.check_samples(samples)
-        function = self._compiled(
-            "task_samples", self._task_samples, self._steps(inner_steps), count
+        function = compiled(
+            self, "task_samples", _task_samples, checked_steps(self, inner_steps), count
         )
-        return function(support, self._keys(seed, support))
+        return function(support, _keys(seed, support))
 
     def predictive(self, x, samples=None, *, inner_steps=None, seed=None) -> Predictive:
         """Predictions of sampled weights, their mean and their spread.
@@ -115,40 +117,37 @@ class PredictiveMethods:
         task = unpack_tasks(*batch_tensors(x))
         batch_checks.check_tasks(self, task)
         count = self.samples if samples is None else checks.check_samples(samples)
-        function = self._compiled("sampled_outputs", self._outputs, self._steps(inner_steps), count)
-        return function(task, self._keys(seed, task.support))
+        steps = checked_steps(self, inner_steps)
+        function = compiled(self, "sampled_outputs", _outputs, steps, count)
+        return function(task, _keys(seed, task.support))
 
-    def _keys(self, seed, support):
-        """Keys [T, 2] from the seed of the first task; None for the tasks' own."""
-        count = support.targets.shape[0]
-        if seed is None:
-            return None
-        first = tf.reshape(tf.convert_to_tensor(seed, tf.int32), [1, 2])
-        return first + tf.stack([tf.zeros(count, tf.int32), tf.range(count)], axis=1)
 
-    def _task_samples(self, steps, samples, support, keys):
-        parameters, state = self._values()
+def _keys(seed, support):
+    """Keys [T, 2] from the seed of the first task; None for the tasks' own."""
+    count = support.targets.shape[0]
+    if seed is None:
+        return None
+    first = tf.reshape(tf.convert_to_tensor(seed, tf.int32), [1, 2])
+    return first + tf.stack([tf.zeros(count, tf.int32), tf.range(count)], axis=1)
 
-        def one(arguments):
-            task, key = arguments
-            weights = self.adapt_weights(
-                parameters, task.support, steps, state, key, samples=samples
-            ).weights
-            return [
-                weight
-                if index in self.adapted_indices
-                else tf.repeat(weight[tf.newaxis], samples, axis=0)
-                for index, weight in enumerate(weights)
-            ]
 
-        return self._map_adaptation(one, Task(support, Examples(None)), keys)
+def _task_samples(learner, steps, samples, support, keys):
+    def one(adapted, task):
+        return [
+            weight
+            if index in learner.task_network.adapted
+            else tf.repeat(weight[tf.newaxis], samples, axis=0)
+            for index, weight in enumerate(adapted.weights)
+        ]
 
-    def _outputs(self, steps, samples, task, keys):
-        parameters, state = self._values()
+    task = Task(support, Examples(None))
+    return map_adapted(learner, task, one, keys, steps, samples=samples)
 
-        def one(arguments):
-            task, key = arguments
-            found = self.adapt_weights(parameters, task.support, steps, state, key, samples=samples)
-            return self.sample_outputs(found.weights, found.state, task.query.inputs, task.support)
 
-        return self._map_adaptation(one, task, keys)
+def _outputs(learner, steps, samples, task, keys):
+    def one(adapted, task):
+        return learner.sample_outputs(
+            adapted.weights, adapted.state, task.query.inputs, task.support
+        )
+
+    return map_adapted(learner, task, one, keys, steps, samples=samples)

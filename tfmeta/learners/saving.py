@@ -1,0 +1,47 @@
+"""What `keras.saving` keeps of a learner, and names that it had in the release before."""
+
+import operator
+import warnings
+from typing import Any
+
+import keras
+
+from tfmeta.learners.arguments import signature_of
+
+TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
+# Attributes of a learner that are attributes of its parts now.
+MOVED = {
+    "adapted_indices": "task_network.adapted",
+    "adapted_shapes": "task_network.adapted_shapes",
+    "learns_from_queries": "gradient_rule.learns_from_queries",
+    "network_paths": "task_network.paths",
+    "second_order": "gradient_rule.second_order",
+}
+
+
+def config_of(learner: keras.Model) -> dict[str, Any]:
+    """The constructor's arguments: every one is an attribute of the same name."""
+    return {
+        name: keras.saving.serialize_keras_object(getattr(learner, name))
+        for name in signature_of(type(learner)).parameters
+    }
+
+
+def without_trained_tasks(store) -> dict[str, Any]:
+    """A store of variables as `keras.Layer.load_own_variables` takes it."""
+    return {name: store[name] for name in store.keys() if name != TRAINED_TASKS}  # noqa: SIM118
+
+
+def trained_tasks(store) -> Any:
+    """The number of tasks trained on; 0 in files that do not hold it."""
+    return store[TRAINED_TASKS] if TRAINED_TASKS in list(store.keys()) else 0
+
+
+def moved(learner: keras.Model, name: str) -> Any:
+    """An attribute by its earlier name, with a warning that says the new one."""
+    warnings.warn(
+        f"`learner.{name}` is `learner.{MOVED[name]}` now, and goes in the next release.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return operator.attrgetter(MOVED[name])(learner)
