@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent, Rates
+from tfmeta.learners.core.gradient_descent import GivenRates, GradientDescent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -45,7 +45,7 @@ class DecayedDescent(Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneratedRates(Rates):
+class GeneratedRates(GivenRates):
     """A rate and a decay a weight and step, from a small network of the step's statistics.
 
     The network (two dense layers, ReLU between them) sees the mean of every weight that adapts
@@ -58,18 +58,8 @@ class GeneratedRates(Rates):
         steps: n, number of inner steps in training; later steps take the numbers of the last.
     """
 
-    rate: Any
     decay: float
     steps: int
-
-    @property
-    def inner_rate(self) -> Any:
-        """Where the rates start, for metadata."""
-        return self.rate
-
-    def check_network(self, network) -> None:
-        """Raises a ValueError for a rate out of its range, or a pattern that matches nothing."""
-        FixedRates(self.rate).check_network(network)
 
     def groups(self, network) -> list[Group]:
         """Learned rates [n] and decays [n] a weight, and the layers of the small network."""
@@ -80,7 +70,7 @@ class GeneratedRates(Rates):
             WeightSpec(
                 f"rate/{p}", (self.steps,), dtype, constant(r), f"rate_{p}".replace("/", "_")
             )
-            for p, r in zip(paths, FixedRates(self.rate).of(network), strict=True)
+            for p, r in zip(paths, self.of(network), strict=True)
         ]
         decays = [
             WeightSpec(

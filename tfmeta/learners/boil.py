@@ -4,9 +4,8 @@ from typing import Any, Unpack
 
 import keras
 
-from tfmeta.inner import optimizers
 from tfmeta.learners.core.embedding import Embedding
-from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.gradient_descent import descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -49,11 +48,10 @@ class BOIL(MetaLearner):
         inner_optimizer: Any = "sgd",
         **options: Unpack[LearnerOptions],
     ):
-        optimizer = optimizers.get(inner_optimizer)
         patterns = [*Embedding(network).head_paths, *frozen]
         super().__init__(
             network,
-            GradientDescent(rates=FixedRates(inner_rate), optimizer=optimizer),
+            descent(inner_rate, inner_optimizer),
             QueryGradient(first_order),
             inner_steps=inner_steps,
             adapted=["!" + pattern for pattern in patterns],
@@ -61,4 +59,4 @@ class BOIL(MetaLearner):
         )
         self.frozen = tuple(frozen)
         self.first_order = first_order
-        self.inner_optimizer = optimizer
+        self.inner_optimizer = self.adaptation.optimizer

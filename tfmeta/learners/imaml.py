@@ -7,11 +7,10 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.inner import optimizers
 from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners import checks
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.gradient_descent import descent
 from tfmeta.learners.core.gradient_rule import (
     GradientRule,
     TaskFunctions,
@@ -173,14 +172,9 @@ class IMAML(MetaLearner):
                 f"regularization must be above 0. Received: {regularization!r}. "
                 "Take tfmeta.MAML(first_order=True) for an unregularised inner problem."
             )
-        optimizer = optimizers.get(inner_optimizer)
         super().__init__(
             network,
-            GradientDescent(
-                rates=FixedRates(inner_rate),
-                optimizer=optimizer,
-                objective=Proximal(regularization),
-            ),
+            descent(inner_rate, inner_optimizer, objective=Proximal(regularization)),
             ImplicitGradient(regularization, cg_steps, cg_tolerance),
             inner_steps=inner_steps,
             **options,
@@ -188,4 +182,4 @@ class IMAML(MetaLearner):
         self.regularization = regularization
         self.cg_steps = cg_steps
         self.cg_tolerance = cg_tolerance
-        self.inner_optimizer = optimizer
+        self.inner_optimizer = self.adaptation.optimizer

@@ -4,8 +4,7 @@ from typing import Any, Unpack
 
 import keras
 
-from tfmeta.inner import optimizers
-from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
+from tfmeta.learners.core.gradient_descent import descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -50,13 +49,12 @@ class MAML(MetaLearner):
         inner_optimizer: Any = "sgd",
         **options: Unpack[LearnerOptions],
     ):
-        optimizer = optimizers.get(inner_optimizer)
         super().__init__(
             network,
-            GradientDescent(rates=FixedRates(inner_rate), optimizer=optimizer),
+            descent(inner_rate, inner_optimizer),
             QueryGradient(first_order),
             inner_steps=inner_steps,
             **options,
         )
         self.first_order = first_order
-        self.inner_optimizer = optimizer
+        self.inner_optimizer = self.adaptation.optimizer

@@ -7,9 +7,8 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
-from tfmeta.inner import optimizers
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent, PlainGradient
+from tfmeta.learners.core.gradient_descent import PlainGradient, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -103,15 +102,12 @@ class MetaCurvature(MetaLearner):
         inner_optimizer: Any = "sgd",
         **options: Unpack[LearnerOptions],
     ):
-        optimizer = optimizers.get(inner_optimizer)
         super().__init__(
             network,
-            GradientDescent(
-                rates=FixedRates(inner_rate), optimizer=optimizer, direction=LearnedCurvature()
-            ),
+            descent(inner_rate, inner_optimizer, direction=LearnedCurvature()),
             QueryGradient(first_order),
             inner_steps=inner_steps,
             **options,
         )
         self.first_order = first_order
-        self.inner_optimizer = optimizer
+        self.inner_optimizer = self.adaptation.optimizer

@@ -1,19 +1,18 @@
 """Values that belong to an inner step: a row for each, and the last row for all steps beyond."""
 
 import dataclasses
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfmeta.learners import normalization as modes
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import FixedRates, Rates
+from tfmeta.learners.core.gradient_descent import GivenRates
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
 
 
 @dataclasses.dataclass(frozen=True)
-class StepRates(Rates):
+class StepRates(GivenRates):
     """A learned rate for each weight that adapts and each inner step.
 
     Attributes:
@@ -21,21 +20,11 @@ class StepRates(Rates):
         steps: n, number of inner steps in training; later steps take the rates of the last.
     """
 
-    rate: Any
     steps: int
-
-    @property
-    def inner_rate(self) -> Any:
-        """Where the rates start, for metadata."""
-        return self.rate
-
-    def check_network(self, network) -> None:
-        """Raises a ValueError for a rate out of its range, or a pattern that matches nothing."""
-        FixedRates(self.rate).check_network(network)
 
     def groups(self, network) -> list[Group]:
         """The rates [n] of each weight that adapts."""
-        rates = FixedRates(self.rate).of(network)
+        rates = self.of(network)
         rows = [
             WeightSpec(
                 path=f"rate/{path}",

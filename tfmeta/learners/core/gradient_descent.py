@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.inner import optimizers
 from tfmeta.learners import checks
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.parts import Part
@@ -53,11 +54,12 @@ class Rates(Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class FixedRates(Rates):
-    """One inner rate for all weights that adapt, or a dict from patterns on paths to rates.
+class GivenRates(Rates):
+    """Rates that are given, or that start as given, for all weights that adapt or by patterns.
 
     Attributes:
-        rate: a finite number, 0 or more, or the dict; the first pattern that matches counts.
+        rate: a finite number, 0 or more, or a dict from patterns on paths to such numbers; the
+            first pattern that matches counts.
     """
 
     rate: Any
@@ -67,13 +69,22 @@ class FixedRates(Rates):
         """The rate, for metadata."""
         return self.rate
 
-    def check_network(self, network) -> None:
+    def check_network(self, network: TaskNetwork) -> None:
         """Raises a ValueError for a rate out of its range, or a pattern that matches nothing."""
         checks.check_rates(self.of(network))
 
-    def of(self, network) -> list:
+    def of(self, network: TaskNetwork) -> list:
         """The rate of each weight that adapts."""
         return inner.by_pattern(network.adapted_paths, self.rate, argument="inner_rate")
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedRates(GivenRates):
+    """One inner rate for all weights that adapt, or a dict from patterns on paths to rates.
+
+    Attributes:
+        rate: a finite number, 0 or more, or the dict; the first pattern that matches counts.
+    """
 
     def prepare(self, context: TaskContext) -> list:
         """The rates, scaled as the request asks."""
@@ -233,3 +244,15 @@ class GradientDescent(Adaptation):
     def end(self, context: TaskContext, carry: Descent) -> Any:
         """The state that the task leaves."""
         return self.slots.end(context, carry.slots)
+
+
+def descent(inner_rate: Any, inner_optimizer: Any = "sgd", **parts: Any) -> GradientDescent:
+    """Gradient descent by the arguments that `MAML` and the learners like it take.
+
+    Args:
+        inner_rate: of all weights that adapt, or a dict from patterns on paths to rates.
+        inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
+        **parts: further fields of `GradientDescent`.
+    """
+    optimizer = optimizers.get(inner_optimizer)
+    return GradientDescent(rates=FixedRates(inner_rate), optimizer=optimizer, **parts)
