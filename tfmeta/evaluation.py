@@ -54,7 +54,8 @@ def evaluate_learner(
     """
     results = {}
     for number, mode in enumerate(normalizations or [learner.normalization]):
-        rows, support_losses = [], []
+        rows: list = []
+        support_losses: list = []
         for batch in stream.batch(tasks_per_batch).take(-(-tasks // tasks_per_batch)):
             first = len(rows) * tasks_per_batch
             metrics, losses = _measured(learner, batch, inner_steps, mode, first)

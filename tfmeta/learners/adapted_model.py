@@ -1,6 +1,7 @@
 """A network adapted to one task, as a Keras model."""
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,6 +45,8 @@ class AdaptedModel(keras.Model):
     Attributes:
         adapted_weights: variables, order of `network.trainable_variables`.
     """
+
+    predict_function: Any
 
     def __init__(self, learner, weights, support, *, name=None):
         super().__init__(name=name or f"adapted_{learner.network.name}", autocast=False)

@@ -38,7 +38,7 @@ def task_weights(
     """Adapted weights of each task; arguments as of `MetaLearner.task_weights`."""
     steps = checked_steps(learner, inner_steps)
     support = support_examples(support_x, support_y, support_weights)
-    batch_checks.check_tasks(learner, Task(support, None))
+    batch_checks.check_tasks(learner, Task(support, Examples(None)))
     return compiled(learner, "task_weights", _task_weights, steps)(support)
 
 

@@ -2,6 +2,8 @@
 
 import difflib
 import inspect
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 
@@ -37,7 +39,7 @@ def signature_of(target) -> inspect.Signature:
     for cls in target.__mro__:
         if cls is keras.Model or "__init__" not in vars(cls):
             continue
-        own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        own = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
         for parameter in own:
             variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             if not variadic and parameter.name not in chosen:
@@ -49,7 +51,7 @@ def signature_of(target) -> inspect.Signature:
     return inspect.Signature(keywords)
 
 
-def check_arguments(cls: type, names) -> None:
+def check_arguments(cls: Any, names: Iterable[str]) -> None:
     """Raises a TypeError for names that no constructor of a class takes.
 
     Args:

@@ -64,7 +64,7 @@ def batch_tensors(x: Any, y: Any = None, sample_weight: Any = None) -> tuple:
         ValueError: where x has another number of parts, or a part can't be one array.
     """
     task = unpack_tasks(x, y, sample_weight)
-    inputs = (
+    inputs: tuple = (
         input_tensors(task.support.inputs, "support_x"),
         target_tensors(task.support.targets, "support_y"),
         input_tensors(task.query.inputs, "query_x"),

@@ -5,10 +5,10 @@ from typing import Any, Unpack
 import keras
 
 from tfmeta.learners.core.embedding import Embedding
-from tfmeta.learners.core.gradient_descent import descent
+from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import OptionsWithNormalization
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -35,6 +35,7 @@ class BOIL(MetaLearner):
         **options: of `MetaLearner`, but for `adapted`.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule", "adapted")
 
     def __init__(
@@ -46,7 +47,7 @@ class BOIL(MetaLearner):
         frozen: tuple[str, ...] = (),
         first_order: bool = False,
         inner_optimizer: Any = "sgd",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[OptionsWithNormalization],
     ):
         patterns = [*Embedding(network).head_paths, *frozen]
         super().__init__(

@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import descent
+from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import OptionsWithNormalization
 from tfmeta.learners.core.parts import Part
 
 
@@ -58,6 +58,7 @@ class CAVIA(MetaLearner):
         **options: of `MetaLearner`, but for `adapted`.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule", "adapted")
 
     def __init__(
@@ -69,7 +70,7 @@ class CAVIA(MetaLearner):
         context: str | Sequence[str] = "context*/*",
         first_order: bool = False,
         inner_optimizer: Any = "sgd",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[OptionsWithNormalization],
     ):
         super().__init__(
             network,

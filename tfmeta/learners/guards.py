@@ -7,6 +7,8 @@ which ranks, types and the sizes of an example stay known.
 """
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -69,8 +71,9 @@ class GuardedStep:
 
     def __init__(self, learner, make, *, trains: bool):
         self._learner, self._make, self._trains = learner, make, trains
-        self._functions = {}
-        self._spec = self._function = None
+        self._functions: dict[str, Callable] = {}
+        self._spec: Any = None
+        self._function: Any = None
 
     def __call__(self, batches):
         spec = getattr(batches, "element_spec", None)
@@ -170,9 +173,9 @@ def shape_assertions(task) -> list:
                 2,
             )
     if task.query is not None and task.query.inputs is not None:
-        first = [tf.nest.flatten(part.inputs)[0] for part in task]
+        one, other = (tf.nest.flatten(part.inputs)[0] for part in task)
         assertions += _equal_sizes(
-            "support_x and query_x must hold as many tasks as each other. Received:", *first, 1
+            "support_x and query_x must hold as many tasks as each other. Received:", one, other, 1
         )
     if task.support.targets.shape[1:2].as_list() == [None]:
         shape = tf.shape(task.support.targets)

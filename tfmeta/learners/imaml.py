@@ -10,7 +10,7 @@ from tfmeta import inner
 from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners import checks
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import descent
+from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import (
     GradientRule,
     TaskFunctions,
@@ -153,6 +153,7 @@ class IMAML(MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(

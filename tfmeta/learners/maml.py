@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 import keras
 
-from tfmeta.learners.core.gradient_descent import descent
+from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -37,6 +37,7 @@ class MAML(MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(

@@ -12,7 +12,7 @@ from tfmeta.inner import optimizers
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
 from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import OptionsWithNormalization
 from tfmeta.learners.core.parts import Group, WeightSpec
 from tfmeta.learners.per_step import StepNormalization, StepRates, normalization_positions
 from tfmeta.learners.step_losses import step_loss_weights
@@ -163,7 +163,7 @@ class MAMLPlusPlus(MetaLearner):
         adapted: str | Sequence[str] | None = None,
         first_order: bool = False,
         inner_optimizer: Any = "sgd",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[OptionsWithNormalization],
     ):
         if inner_steps < 1:
             raise ValueError(
@@ -205,7 +205,7 @@ class MAMLPlusPlus(MetaLearner):
         self.inner_optimizer = optimizer
 
     @property
-    def meta_step(self):
+    def meta_step(self) -> tf.Variable:
         """The number of meta-steps done, int64 []."""
         return self.variables_of("meta_step")[0]
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import TaskContext
-from tfmeta.learners.core.gradient_descent import PlainGradient, descent
+from tfmeta.learners.core.gradient_descent import GradientDescent, PlainGradient, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -90,6 +90,7 @@ class MetaCurvature(MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(

@@ -81,7 +81,7 @@ class MetaSGD(MetaLearner):
         if "inner_rate" in options:
             raise ValueError(
                 "Meta-SGD learns its inner rates, from a start within rate_range. Received: "
-                f"inner_rate={options['inner_rate']!r}. Pass rate_range=(low, high)."
+                f"inner_rate={dict(options)['inner_rate']!r}. Pass rate_range=(low, high)."
             )
         low, high = rate_range
         if not 0 <= low <= high:

@@ -1,6 +1,7 @@
 """MT-net (Lee and Choi 2018): a learned mask chooses the units whose weights adapt to a task."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
@@ -132,6 +133,7 @@ class MTNet(MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(
@@ -169,6 +171,6 @@ class MTNet(MetaLearner):
         """The logits [units] of each mask."""
         return self.variables_of("masks")
 
-    def masks(self, logits, key) -> list[tf.Tensor]:
+    def masks(self, logits: Sequence[tf.Tensor], key: tf.Tensor) -> list[tf.Tensor]:
         """The masks of a task; see `MaskedRates.masks`."""
         return self.adaptation.rates.masks(logits, key)

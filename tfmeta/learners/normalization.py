@@ -6,18 +6,30 @@
 - "running": moving averages, which a meta-step updates from the query statistics.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from tfmeta.inner import masks_of, with_mask
+from tfmeta.inner import PureNetwork, masks_of, with_mask
 from tfmeta.parallel import map_tasks
+from tfmeta.tasks.task import Examples
 
 MODES = ("transductive", "inductive", "running")
 
 
 def query_outputs(
-    pure, mode, weights, network_state, query_inputs, support, query_weights=None, *, parallel
-):
+    pure: PureNetwork,
+    mode: str,
+    weights: Sequence[tf.Tensor],
+    network_state: list[tf.Tensor],
+    query_inputs: Any,
+    support: Examples | None,
+    query_weights: tf.Tensor | None = None,
+    *,
+    parallel: str,
+) -> tuple[tf.Tensor, list, Any]:
     """Runs the network on a query set.
 
     Args:

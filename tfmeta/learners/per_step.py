@@ -181,7 +181,8 @@ def normalization_positions(network) -> tuple[list[int], list[int]]:
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     found = {id(variable) for layer in layers for variable in layer.variables}
-    return tuple(
-        [position for position, variable in enumerate(variables) if id(variable) in found]
-        for variables in (network.trainable_variables, network.non_trainable_variables)
-    )
+
+    def among(variables) -> list[int]:
+        return [position for position, each in enumerate(variables) if id(each) in found]
+
+    return among(network.trainable_variables), among(network.non_trainable_variables)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.embedding import check_logits
-from tfmeta.learners.core.gradient_descent import descent
+from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
@@ -82,6 +82,7 @@ class ProtoMAML(MetaLearner):
         **options: of `MetaLearner`; the head must be among the weights that adapt.
     """
 
+    adaptation: GradientDescent
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(

@@ -12,7 +12,7 @@ from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.embedding import Embedding, check_logits
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import SharedOptions
 from tfmeta.learners.core.parts import Group, WeightSpec
 from tfmeta.learners.embedding.comparison import CHOSEN, refuse_gradient_steps
 
@@ -131,7 +131,7 @@ class R2D2(MetaLearner):
         *,
         regularization: float = 50.0,
         normalization: str = "transductive",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[SharedOptions],
     ):
         refuse_gradient_steps("R2D2", options)
         if not regularization > 0:

@@ -1,5 +1,7 @@
 """Four convolution blocks and a dense head: the image network of MAML and Reptile."""
 
+from typing import Any
+
 import keras
 
 
@@ -14,7 +16,7 @@ def conv4(
     activation: str = "relu",
     pool_before_activation: bool = False,
     pool_padding: str = "valid",
-    dtype=None,
+    dtype: Any = None,
     name: str = "conv4",
 ) -> keras.Model:
     """Builds four blocks of 3 x 3 convolution, batch normalisation and ReLU, and a dense head.

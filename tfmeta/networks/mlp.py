@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -15,7 +16,7 @@ def mlp(
     input_dim: int = 1,
     *,
     activation: str = "relu",
-    dtype=None,
+    dtype: Any = None,
     name: str = "mlp",
 ) -> keras.Model:
     """Builds a multilayer perceptron; the defaults are MAML's for sinusoids (1-40-40-1, ReLU).
@@ -51,7 +52,7 @@ def context_mlp(
     input_dim: int = 1,
     *,
     activation: str = "relu",
-    dtype=None,
+    dtype: Any = None,
     name: str = "context_mlp",
 ) -> keras.Model:
     """Builds CAVIA's network for sinusoids: `mlp` with context parameters beside its input.
@@ -89,7 +90,7 @@ def nonconv(
     *,
     hidden: Sequence[int] = (256, 128, 64, 64),
     scale: bool = False,
-    dtype=None,
+    dtype: Any = None,
     name: str = "nonconv",
 ) -> keras.Model:
     """Builds MAML's Omniglot network without convolutions (Finn et al. 2017, section 5.2).

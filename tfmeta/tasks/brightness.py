@@ -22,7 +22,8 @@ class Levels(NamedTuple):
     @classmethod
     def of_json(cls, found: dict[str, list[float]]) -> "Levels":
         """The levels that `as_json` described."""
-        return cls(*(tuple(found[name]) for name in cls._fields))
+        pairs = [(float(found[name][0]), float(found[name][1])) for name in cls._fields]
+        return cls(*pairs)
 
     def as_json(self) -> dict[str, list[float]]:
         """The levels as JSON can hold them."""

@@ -1,5 +1,7 @@
 """Few-shot classification tasks from arrays of labelled examples."""
 
+from typing import Any
+
 import numpy as np
 
 from tfmeta.tasks.episodes import classification_stream
@@ -9,8 +11,8 @@ from tfmeta.tasks.stream import TaskStream
 
 
 def from_arrays(
-    inputs,
-    labels,
+    inputs: Any,
+    labels: Any,
     split: str = "all",
     ways: int = 5,
     shots: int = 1,

@@ -3,6 +3,9 @@
 import functools
 import os
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from tfmeta.tasks.brightness import Levels
 from tfmeta.tasks.episodes import classification_stream
@@ -123,4 +126,5 @@ def _state(root: Path) -> tuple:
 @functools.lru_cache(maxsize=2)
 def _directory_pool(root: Path, image_shape, state: tuple) -> tuple[Pool, Levels | None]:
     folder = load_image_folder(root, image_shape)
-    return pool_of_labels(folder.images, folder.labels, folder.class_names), folder.levels
+    labels = cast(np.ndarray, folder.labels)  # `_state` refuses a folder without classes
+    return pool_of_labels(folder.images, labels, folder.class_names), folder.levels

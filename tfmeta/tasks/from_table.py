@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def from_table(
     names = [str(value) for value in columns[group]]
     check_complete(columns, [*used, *targets], names)
     groups = sorted(set(names))
-    rows = {each: [] for each in groups}
+    rows: dict[str, list[int]] = {each: [] for each in groups}
     for row, each in enumerate(names):
         rows[each].append(row)
     fractions = (validation_fraction, test_fraction, shuffle_seed)
@@ -126,7 +126,7 @@ def from_table(
         "unseen": unseen,
     }
     _check_targets(facts["targets"])
-    inputs, outputs = encode_rows(columns, facts)
+    inputs, outputs = cast(tuple[np.ndarray, np.ndarray], encode_rows(columns, facts))
     return from_tasks(
         [(inputs[rows[each]], outputs[rows[each]]) for each in groups],
         split,
@@ -144,7 +144,9 @@ def from_table(
     )
 
 
-def encode_rows(rows: Any, columns: Mapping[str, Any], delimiter: str = ","):
+def encode_rows(
+    rows: Any, columns: Mapping[str, Any], delimiter: str = ","
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Encodes rows of a table as `from_table` did.
 
     Example:

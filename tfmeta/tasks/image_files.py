@@ -104,7 +104,8 @@ def split_folders(root: Path) -> dict[str, str]:
     Raises:
         ValueError: if two folders name one split.
     """
-    listing, found = _Listing(root), {}
+    listing = _Listing(root)
+    found: dict[str, str] = {}
     for folder in listing.entries(root)[1] if root.is_dir() else ():
         split = next((s for s, names in _SPLITS.items() if folder.name.lower() in names), None)
         if split is None or listing.entries(folder)[0]:
@@ -153,7 +154,7 @@ class _Listing:
         images, folders = self.entries(folder)
         if owner is None and images:
             owner = composed(folder.relative_to(self.root).as_posix())
-        if images:
+        if images and owner is not None:
             self.classes.setdefault(owner, []).extend(images)
         count = len(images) + sum(self.walk(inside, owner) for inside in folders)
         if not count:

@@ -116,7 +116,7 @@ def read_image_files(
         image = _open(files[position])
         if _is_deep(image):
             values, ranges[position] = _deep_values(image, files[position])
-            deep[position] = _resized(Image.fromarray(values), shape)
+            deep[position] = np.asarray(_resized(Image.fromarray(values), shape))
         else:
             eight_bits = image.convert("L" if shape[2] == 1 else "RGB")
             images[position] = np.asarray(_resized(eight_bits, shape)).reshape(shape)

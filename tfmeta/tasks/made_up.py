@@ -101,8 +101,8 @@ def _windows() -> tuple[np.ndarray, np.ndarray]:
         waves = np.sin(2 * np.pi * (begin + time) * frequency[:, None] + shift)
         windows.append((strength * waves).sum(axis=2))
     noise = 2.0 * generator.normal(size=(_CLASSES * _EXAMPLES, 64, 3))
-    windows = np.concatenate(windows) + noise
-    return windows.astype(np.float32), np.repeat(np.arange(_CLASSES), _EXAMPLES)
+    noisy = np.concatenate(windows) + noise
+    return noisy.astype(np.float32), np.repeat(np.arange(_CLASSES), _EXAMPLES)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ The folder is read as `mini_imagenet_files` says; it may also be the parent, TFD
 
 import io
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -48,7 +49,8 @@ class MiniImagenet(tfds.core.GeneratorBasedBuilder):
         directory = Path(dl_manager.manual_dir)
         if (directory / "mini_imagenet").is_dir():
             directory = directory / "mini_imagenet"
-        labels, wanted = set(), {}
+        labels: set[str] = set()
+        wanted: dict[str, Any] = {}
         for split in files.NAMES:
             try:
                 labels.update(files.read_listing(directory, split).values())

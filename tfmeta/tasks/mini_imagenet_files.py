@@ -139,8 +139,8 @@ def _iterate_tar(path: Path, directory: Path, read: bool) -> Iterator[tuple[str,
         with tarfile.open(path, "r:*") as tar:
             for member in tar:
                 if member.isfile():
-                    content = tar.extractfile(member).read() if read else b""
-                    yield member.name.rsplit("/", 1)[-1], content
+                    content = tar.extractfile(member) if read else None
+                    yield member.name.rsplit("/", 1)[-1], content.read() if content else b""
         if not _ends_as_tar(path):
             raise tarfile.ReadError("its end is missing")
     except (tarfile.TarError, EOFError, OSError) as error:

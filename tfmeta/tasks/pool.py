@@ -34,7 +34,7 @@ class Pool:
         """sha256 of the bytes of `images`, as hexadecimal digits."""
         if self.known_sha256:
             return self.known_sha256
-        return hashlib.sha256(np.ascontiguousarray(self.images).view(np.uint8)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.images).view(np.uint8).data).hexdigest()
 
     @functools.cached_property
     def starts(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -52,7 +53,7 @@ class TaskStream(tf.data.Dataset):
         self._tasks = tasks.with_options(_without_graph_rewrites())
         super().__init__(self._tasks._variant_tensor)
 
-    def sample(self, index):
+    def sample(self, index: int | tf.Tensor) -> Any:
         """Returns task `index`, whatever the stream's `start`: a pure function of (seed, index).
 
         Args:
@@ -66,12 +67,12 @@ class TaskStream(tf.data.Dataset):
 
     def batch(
         self,
-        batch_size,
-        drop_remainder=False,
-        num_parallel_calls=None,
-        deterministic=None,
-        name=None,
-    ):
+        batch_size: int,
+        drop_remainder: bool = False,
+        num_parallel_calls: int | None = None,
+        deterministic: bool | None = None,
+        name: str | None = None,
+    ) -> tf.data.Dataset:
         """As `tf.data.Dataset.batch`, with each batch drawn at once."""
         if not isinstance(batch_size, int) or batch_size < 1:
             return super().batch(
@@ -178,7 +179,7 @@ class TaskStream(tf.data.Dataset):
         return [self._tasks]
 
     @property
-    def element_spec(self):
+    def element_spec(self) -> Any:
         return self._tasks.element_spec
 
 

@@ -1,7 +1,7 @@
 """Adaptation: how a support set moves weights. A part says it step by step; `adapt` runs it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -40,17 +40,17 @@ class TaskContext:
     first_order: bool = True
     given: Any = ()
 
-    def loss(self, weights) -> tf.Tensor:
+    def loss(self, weights: Sequence[tf.Tensor]) -> tf.Tensor:
         """The loss [] of the whole support set."""
         return self.network.set_loss(weights, self.state.network, self.support)
 
-    def step_key(self, index) -> tf.Tensor | None:
+    def step_key(self, index: int | tf.Tensor) -> tf.Tensor | None:
         """The key of dropout in inner step `index`; None where nothing is dropped."""
         if not self.network.pure.dropout:
             return None
         return tf.random.experimental.stateless_fold_in(self.key, index)
 
-    def replaced(self, **changes) -> "TaskContext":
+    def replaced(self, **changes: Any) -> "TaskContext":
         """The same task with other attributes."""
         return dataclasses.replace(self, **changes)
 
@@ -80,16 +80,22 @@ class Adaptation(Part):
     The carry between steps is any structure of tensors; a named tuple reads best.
 
     Attributes:
-        sees_whole_set: whether the loss of a step is that of the whole support set.
-        inner_rate: for metadata: a number, or a dict from patterns; None where there is none.
         needs_support: whether answers to queries need the support set with its targets.
     """
 
-    sees_whole_set: bool = True
     needs_support: bool = False
-    inner_rate: Any = None
 
-    def task_network(self, **attributes) -> TaskNetwork:
+    @property
+    def sees_whole_set(self) -> bool:
+        """Whether the loss of a step is that of the whole support set."""
+        return True
+
+    @property
+    def inner_rate(self) -> Any:
+        """For metadata: a number, or a dict from patterns; None where there is none."""
+        return None
+
+    def task_network(self, **attributes: Any) -> TaskNetwork:
         """The network that the adaptation works with.
 
         Args:
@@ -105,19 +111,19 @@ class Adaptation(Part):
         """The carry before the first step."""
         raise NotImplementedError(f"{type(self).__name__} must define start.")
 
-    def step(self, context: TaskContext, index, carry) -> tuple[Any, tf.Tensor]:
+    def step(self, context: TaskContext, index: tf.Tensor, carry: Any) -> tuple[Any, tf.Tensor]:
         """The carry after inner step `index` (int32 []), and the loss [] that it descended."""
         raise NotImplementedError(f"{type(self).__name__} must define step.")
 
-    def finish(self, context: TaskContext, done, carry) -> list:
+    def finish(self, context: TaskContext, done: int | tf.Tensor, carry: Any) -> list:
         """The weights that answer queries after `done` steps (an int, or int32 [])."""
         raise NotImplementedError(f"{type(self).__name__} must define finish.")
 
-    def end(self, context: TaskContext, carry) -> Any:
+    def end(self, context: TaskContext, carry: Any) -> Any:
         """The state that the task leaves."""
         return context.state
 
-    def support_loss(self, context: TaskContext, weights) -> tf.Tensor:
+    def support_loss(self, context: TaskContext, weights: Sequence[tf.Tensor]) -> tf.Tensor:
         """The loss [] of the whole support set at weights that `finish` gave."""
         return context.loss(weights)
 
@@ -128,7 +134,7 @@ class Adaptation(Part):
 def adapt(
     adaptation: Adaptation,
     context: TaskContext,
-    inner_steps,
+    inner_steps: int | tf.Tensor,
     *,
     observe: Callable[[list], Any] | None = None,
     rematerialize: bool = False,
@@ -166,7 +172,7 @@ def adapt(
         tf.nest.flatten(start),
         inner_steps,
         constants=[leaf for leaf in leaves if tf.is_tensor(leaf)],
-        record=observe and (lambda done, carry: observe(weights_after(done, carry))),
+        record=None if observe is None else lambda *at: observe(weights_after(*at)),
         unroll=context.training and not context.first_order,
         rematerialize=rematerialize,
     )

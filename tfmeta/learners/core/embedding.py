@@ -1,5 +1,8 @@
 """A network as an embedding and a head: its last, dense layer and what lies before it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +39,7 @@ class Embedding:
         self.head_paths = [inner.relative_path(network, v) for v in (head.kernel, head.bias)]
         self.ways = head.units
 
-    def check_adapts(self, learner: str, adapted) -> None:
+    def check_adapts(self, learner: str, adapted: Sequence[int]) -> None:
         """Raises a ValueError unless kernel and bias of the head are among what adapts.
 
         Args:
@@ -66,22 +69,29 @@ class Embedding:
         reason = f"{what} set the head without regard to them"
         checks.check_constraints(inner.Projection(head).paths, reason)
 
-    def weights(self, weights) -> list:
+    def weights(self, weights: Sequence) -> list:
         """Of the network's weights, those of the embedding."""
         return [weights[index] for index in self.indices]
 
-    def head(self, weights) -> list:
+    def head(self, weights: Sequence) -> list:
         """Of the network's weights, the head's kernel [F, ways] and bias [ways]."""
         return [weights[index] for index in self.head_indices]
 
-    def with_head(self, weights, head) -> list:
+    def with_head(self, weights: Sequence, head: Sequence) -> list:
         """The network's weights, with another head."""
         filled = list(weights)
         for index, value in zip(self.head_indices, head, strict=True):
             filled[index] = value
         return filled
 
-    def embed(self, weights, network_state, examples: Examples, *, batch_statistics: bool):
+    def embed(
+        self,
+        weights: Sequence[tf.Tensor],
+        network_state: Sequence[tf.Tensor],
+        examples: Examples,
+        *,
+        batch_statistics: bool,
+    ) -> tuple[tf.Tensor, list, list]:
         """Embeds a set of examples.
 
         Args:
@@ -102,7 +112,7 @@ class Embedding:
             example_weights=examples.weights,
         )
 
-    def memberships(self, examples: Examples, dtype, loss: inner.SetLoss) -> tf.Tensor:
+    def memberships(self, examples: Examples, dtype: Any, loss: inner.SetLoss) -> tf.Tensor:
         """Memberships [N, ways]: 1, or the example's weight, in the column of its class.
 
         Args:
@@ -142,7 +152,7 @@ def check_logits(learner: str, loss: inner.SetLoss) -> None:
 
 def _split(network):
     """(the network without its head, the head: its last layer)."""
-    head = network.layers[-1] if network.layers else None
+    head: Any = network.layers[-1] if network.layers else None
     outputs = getattr(network, "outputs", None)
     dense = isinstance(head, keras.layers.Dense) and head.use_bias and outputs
     if not (dense and head.activation is keras.activations.linear and head.trainable):

@@ -36,19 +36,18 @@ class Initialization(Part):
 
 
 class Rates(Part):
-    """A rate a weight that adapts and step.
+    """A rate a weight that adapts and step."""
 
-    Attributes:
-        inner_rate: for metadata: a number, or a dict from patterns; None where there is none.
-    """
-
-    inner_rate: Any = None
+    @property
+    def inner_rate(self) -> Any:
+        """For metadata: a number, or a dict from patterns; None where there is none."""
+        return None
 
     def prepare(self, context: TaskContext) -> Any:
         """What is computed once a task, before the first step."""
         raise NotImplementedError(f"{type(self).__name__} must define prepare.")
 
-    def at_step(self, prepared, index, values, gradients) -> list:
+    def at_step(self, prepared: Any, index: tf.Tensor, values: list, gradients: list) -> list:
         """The rates of inner step `index`: floats, or tensors that broadcast with the weights."""
         return prepared
 
@@ -94,7 +93,7 @@ class FixedRates(GivenRates):
 class WholeSet(Part):
     """Every inner step sees the whole support set."""
 
-    def at_step(self, context: TaskContext, index) -> Examples:
+    def at_step(self, context: TaskContext, index: tf.Tensor) -> Examples:
         """The examples of inner step `index`."""
         return context.support
 
@@ -102,11 +101,11 @@ class WholeSet(Part):
 class FreshSlots(Part):
     """The inner optimiser starts anew with every task."""
 
-    def start(self, context: TaskContext, optimizer, values) -> list:
+    def start(self, context: TaskContext, optimizer: Any, values: list) -> list:
         """The optimiser's slots before the first step."""
         return optimizer.init(values)
 
-    def end(self, context: TaskContext, slots) -> Any:
+    def end(self, context: TaskContext, slots: list) -> Any:
         """The state that the task leaves."""
         return context.state
 
@@ -118,7 +117,9 @@ class PlainGradient(Part):
         """What is computed once a task."""
         return ()
 
-    def directions(self, context: TaskContext, prepared, values, gradients) -> list:
+    def directions(
+        self, context: TaskContext, prepared: Any, values: list, gradients: list
+    ) -> list:
         """What the optimiser gets in place of the gradients."""
         return gradients
 
@@ -126,7 +127,7 @@ class PlainGradient(Part):
 class SharedLayers(Part):
     """Every inner step runs the same network."""
 
-    def at_step(self, context: TaskContext, index) -> tuple[list, list]:
+    def at_step(self, context: TaskContext, index: int | tf.Tensor) -> tuple[list, list]:
         """All weights before adaptation and the network's state, as step `index` has them."""
         return list(context.parameters.network), context.state.network
 
@@ -183,14 +184,14 @@ class GradientDescent(Adaptation):
     layers: Any = dataclasses.field(default_factory=SharedLayers)
     sampling: Any = None
 
-    def task_network(self, **attributes) -> TaskNetwork:
+    def task_network(self, **attributes: Any) -> TaskNetwork:
         """The network that the adaptation works with, of several weights where it samples."""
         if self.sampling is None:
             return TaskNetwork(**attributes)
         sampling = self.sampling
         return SampledNetwork(samples=sampling.samples, noise=sampling.noise, **attributes)
 
-    def check_network(self, network) -> None:
+    def check_network(self, network: TaskNetwork) -> None:
         """Raises a ValueError where samples would break constraints of the weights that adapt."""
         if self.sampling is not None:
             reason = "samples of weights are drawn without regard to them"
@@ -215,7 +216,9 @@ class GradientDescent(Adaptation):
         values = self.initial.start(context)
         return Descent(values, self.slots.start(context, self.optimizer, values))
 
-    def step(self, context: TaskContext, index, carry: Descent) -> tuple[Descent, tf.Tensor]:
+    def step(
+        self, context: TaskContext, index: tf.Tensor, carry: Descent
+    ) -> tuple[Descent, tf.Tensor]:
         """One step: gradient, direction, update."""
         weights, network_state = self.layers.at_step(context, index)
         objective = self.objective
@@ -236,7 +239,7 @@ class GradientDescent(Adaptation):
         values = context.network.projection(values, held=context.first_order)
         return Descent(values, slots), loss
 
-    def finish(self, context: TaskContext, done, carry: Descent) -> list:
+    def finish(self, context: TaskContext, done: int | tf.Tensor, carry: Descent) -> list:
         """All weights, with the values reached; layers of a step are those of the last one."""
         weights, _ = self.layers.at_step(context, tf.maximum(done - 1, 0))
         return context.network.filled(weights, carry.values)

@@ -52,7 +52,13 @@ class TaskFunctions:
     rematerialize: bool = False
 
     def context(
-        self, parameters, support: Examples, state, key, *, first_order: bool = True
+        self,
+        parameters: Any,
+        support: Examples,
+        state: Any,
+        key: tf.Tensor,
+        *,
+        first_order: bool = True,
     ) -> TaskContext:
         """A task in training, as parts of an adaptation see it."""
         return TaskContext(
@@ -61,10 +67,10 @@ class TaskFunctions:
 
     def adapt(
         self,
-        parameters,
+        parameters: Any,
         support: Examples,
-        state,
-        key,
+        state: Any,
+        key: tf.Tensor,
         *,
         inner_steps: int | None = None,
         first_order: bool = True,
@@ -81,10 +87,18 @@ class TaskFunctions:
 
     def starting_from(self, initial: Part) -> "TaskFunctions":
         """The same functions, with gradient steps that begin elsewhere."""
-        adaptation = dataclasses.replace(self.adaptation, initial=initial)
+        adaptation: Any = self.adaptation
+        adaptation = dataclasses.replace(adaptation, initial=initial)
         return dataclasses.replace(self, adaptation=adaptation)
 
-    def gradient(self, tape, objective, parameters, *, what: str = "query loss") -> Any:
+    def gradient(
+        self,
+        tape: tf.GradientTape,
+        objective: tf.Tensor,
+        parameters: Any,
+        *,
+        what: str = "query loss",
+    ) -> Any:
         """The tape's gradient of an objective [], structure of the parameters.
 
         Raises:
@@ -105,18 +119,23 @@ class GradientRule(Part):
     """How the query set of a task becomes a gradient of the parameters.
 
     Attributes:
-        second_order: whether the rule needs second derivatives of the network.
-        training_ways: number of classes that labels of training tasks tell apart; None: the size
-            of the network's output.
         learns_from_queries: whether the gradient is one of query losses, which weights of queries
             change.
         further_logs: names of logs beside "loss" that `fit` reports as means over an epoch.
     """
 
-    second_order: bool = False
-    training_ways: int | None = None
     learns_from_queries: bool = True
     further_logs: tuple[str, ...] = ()
+
+    @property
+    def second_order(self) -> bool:
+        """Whether the rule needs second derivatives of the network."""
+        return False
+
+    @property
+    def training_ways(self) -> int | None:
+        """Number of classes that labels of training tasks tell apart; None: the output's size."""
+        return None
 
     def check_parameters(self, groups: Sequence[str]) -> None:
         """Raises a ValueError if the rule gives no gradient to a group of parameters.
@@ -126,7 +145,7 @@ class GradientRule(Part):
         """
 
     def task_gradient(
-        self, functions: TaskFunctions, parameters, task: Task, state, key
+        self, functions: TaskFunctions, parameters: Any, task: Task, state: Any, key: tf.Tensor
     ) -> TaskGradient:
         """The contribution of one task.
 
@@ -139,7 +158,7 @@ class GradientRule(Part):
         """
         raise NotImplementedError(f"{type(self).__name__} must define task_gradient.")
 
-    def after_updates(self, state, updates) -> Any:
+    def after_updates(self, state: Any, updates: int | tf.Tensor) -> Any:
         """The state after updates of the parameters.
 
         Args:
@@ -188,12 +207,14 @@ class ObjectiveGradient(GradientRule):
 
     described_as: str = "query loss"
 
-    def objective(self, functions: TaskFunctions, parameters, task: Task, state, key) -> Objective:
+    def objective(
+        self, functions: TaskFunctions, parameters: Any, task: Task, state: Any, key: tf.Tensor
+    ) -> Objective:
         """The objective of one task; arguments as of `task_gradient`."""
         raise NotImplementedError(f"{type(self).__name__} must define objective.")
 
     def task_gradient(
-        self, functions: TaskFunctions, parameters, task: Task, state, key
+        self, functions: TaskFunctions, parameters: Any, task: Task, state: Any, key: tf.Tensor
     ) -> TaskGradient:
         """The gradient of the objective with respect to all parameters."""
         with tf.GradientTape() as tape:
@@ -218,7 +239,9 @@ class QueryGradient(ObjectiveGradient):
         """Whether second derivatives of the network are needed."""
         return not self.first_order
 
-    def objective(self, functions: TaskFunctions, parameters, task: Task, state, key) -> Objective:
+    def objective(
+        self, functions: TaskFunctions, parameters: Any, task: Task, state: Any, key: tf.Tensor
+    ) -> Objective:
         """The query loss of the adapted weights."""
         adapted = functions.adapt(
             parameters, task.support, state, key, first_order=self.first_order

@@ -1,8 +1,9 @@
 """`MetaLearner`: a Keras model whose batches are tasks, composed of two parts."""
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import keras
 import tensorflow as tf
@@ -31,11 +32,22 @@ from tfmeta.learners.core.gradient_rule import (
     QueryGradient,
     TaskGradient,
 )
+from tfmeta.learners.core.options import (
+    CompileOptions,
+    EvaluateOptions,
+    ExportLimits,
+    FitOptions,
+    PredictOptions,
+    ServableOptions,
+)
 from tfmeta.learners.core.parts import parts_of
 from tfmeta.learners.core.variables import make_groups, without
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.meta_steps import execution_of
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
+
+if TYPE_CHECKING:
+    from tfmeta.export import Servable
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -85,7 +97,7 @@ class MetaLearner(keras.Model):
     def __new__(cls, *arguments, **options):
         check_arguments(cls, options)
         # Keras reads the constructor's own arguments, which a decorator (gin's) hides from it.
-        constructor = vars(cls).get("__init__")
+        constructor: Any = vars(cls).get("__init__")
         if hasattr(constructor, "__wrapped__"):
             constructor.__signature__ = inspect.signature(constructor)
         return super().__new__(cls, *arguments, **options)
@@ -164,8 +176,8 @@ class MetaLearner(keras.Model):
         self.further_trackers = {
             name: keras.metrics.Mean(name=name) for name in self.gradient_rule.further_logs
         }
-        self.task_functions = None
-        self.compiled_functions = {}
+        self.task_functions: Any = None  # `TaskFunctions`, from `compile` on
+        self.compiled_functions: dict[tuple, Any] = {}
         self.given_metrics = ()
         self.built = True
 
@@ -238,7 +250,7 @@ class MetaLearner(keras.Model):
         self,
         parameters: Sequence[tf.Tensor],
         support: Examples,
-        inner_steps,
+        inner_steps: int | tf.Tensor,
         state: Sequence[tf.Tensor],
         key: tf.Tensor,
         *,
@@ -274,7 +286,11 @@ class MetaLearner(keras.Model):
         return found._replace(state=tf.nest.flatten(found.state))
 
     def task_gradient(
-        self, parameters: Sequence[tf.Tensor], task: Task, state: Sequence[tf.Tensor], key
+        self,
+        parameters: Sequence[tf.Tensor],
+        task: Task,
+        state: Sequence[tf.Tensor],
+        key: tf.Tensor,
     ) -> TaskGradient:
         """What one task contributes to a meta-step.
 
@@ -322,7 +338,9 @@ class MetaLearner(keras.Model):
             weights, network_state, query_inputs, support, query_weights, normalization
         )[0]
 
-    def query_loss(self, weights, state, task: Task) -> tuple[tf.Tensor, tf.Tensor]:
+    def query_loss(
+        self, weights: Sequence[tf.Tensor], state: Sequence[tf.Tensor], task: Task
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw outputs [Q, ...] and loss [] of a task's queries at adapted weights."""
         found = self.task_network.query(weights, self.network_state_of(state), task)
         return found.outputs, found.loss
@@ -340,7 +358,7 @@ class MetaLearner(keras.Model):
         metrics: Any = None,
         *,
         jit_compile: bool = False,
-        **options,
+        **options: Unpack[CompileOptions],
     ) -> None:
         """Configures training, as `keras.Model.compile`.
 
@@ -368,20 +386,35 @@ class MetaLearner(keras.Model):
         self.given_metrics = tuple(metrics or ())
         self.optimizer.build(self.parameter_variables)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
         return answers.query_answers(self, inputs)
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **options: Unpack[FitOptions],
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`, on a stream of tasks; an endless one needs `steps_per_epoch`.
 
         `class_weight` weights each query by its class, within its task.
         """
-        x, y, options = fitting.before_fit(self, x, y, options)
+        x, y, others = fitting.before_fit(self, x, y, dict(options))
         with in_words():
-            return super().fit(x, y, batch_size, epochs, **options)
+            return super().fit(x, y, batch_size, epochs, **others)
 
-    def evaluate(self, x=None, y=None, batch_size=None, *, steps=None, **options):
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *,
+        steps: int | None = None,
+        **options: Unpack[EvaluateOptions],
+    ) -> Any:
         """As `keras.Model.evaluate`; an endless stream needs `steps`.
 
         Warns where the loss is not finite, and says whether the weights are.
@@ -392,13 +425,27 @@ class MetaLearner(keras.Model):
         batch_checks.warn_if_diverged(self, results)
         return results
 
-    def predict(self, x, batch_size=None, *, steps=None, **options):
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        *,
+        steps: int | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> Any:
         """As `keras.Model.predict`: raw outputs [T, Q, ...]; an endless stream needs `steps`."""
         x = fitting.before_predict(self, x, steps)
         with in_words():
             return super().predict(x, batch_size, steps=steps, **options)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **options):
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
         """As `keras.Model.train_on_batch`: one meta-step."""
         x, y, sample_weight = batch_tensors(x, y, sample_weight)
         fitting.prepare(self, x, y, sample_weight)
@@ -406,39 +453,41 @@ class MetaLearner(keras.Model):
             weights = fitting.checked_class_weights(self, class_weight, sample_weight)
             sample_weight = weights.of(y)
         with in_words():
-            return super().train_on_batch(x, y, sample_weight, **options)
+            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
 
-    def test_on_batch(self, x, y=None, *arguments, **options):
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """As `keras.Model.test_on_batch`, on one batch of tasks."""
         x, y, _ = batch_tensors(x, y)
         fitting.prepare(self, x, y)
         self.evaluated_tasks.assign(0)
         with in_words():
-            return super().test_on_batch(x, y, *arguments, **options)
+            return super().test_on_batch(x, y, sample_weight, return_dict)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         """As `keras.Model.predict_on_batch`: raw outputs [T, Q, ...]."""
         with in_words():
             return super().predict_on_batch(batch_tensors(x)[0])
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-step, for `fit`."""
         return keras_steps.train_step(self, data)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Any]:
         """Adapts to each task and measures its query set, for `evaluate`."""
         return keras_steps.test_step(self, data)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
         fitting.make_train_function(self, super().make_train_function, force)
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> None:
         """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
         make = super().make_test_function
         fitting.make_guarded(self, "test_function", make, force, trains=True)
 
-    def make_predict_function(self, force=False):
+    def make_predict_function(self, force: bool = False) -> None:
         """As `keras.Model`'s; what it makes checks a batch in front of each trace."""
         make = super().make_predict_function
         fitting.make_guarded(self, "predict_function", make, force, trains=False)
@@ -452,7 +501,11 @@ class MetaLearner(keras.Model):
     # Batches of tasks.
 
     def task_weights(
-        self, support_x: Any, support_y: Any, inner_steps=None, support_weights: Any = None
+        self,
+        support_x: Any,
+        support_y: Any,
+        inner_steps: int | None = None,
+        support_weights: Any = None,
     ) -> list[tf.Tensor]:
         """Adapted weights of each task.
 
@@ -483,7 +536,9 @@ class MetaLearner(keras.Model):
         """
         return answers.meta_gradient(self, x, y, sample_weight)
 
-    def compute_meta_gradient(self, data, task_index=0):
+    def compute_meta_gradient(
+        self, data: Any, task_index: int | tf.Tensor = 0
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor], dict[str, tf.Tensor]]:
         """The meta-gradient of one batch, without side effects on weights or state.
 
         For own training loops, under `tf.distribute.Strategy.run` too; metrics are updated.
@@ -499,7 +554,9 @@ class MetaLearner(keras.Model):
         """
         return keras_steps.compute_meta_gradient(self, data, task_index)
 
-    def apply_meta_gradient(self, gradients, state):
+    def apply_meta_gradient(
+        self, gradients: Sequence[tf.Tensor], state: Sequence[tf.Tensor]
+    ) -> None:
         """Clips the meta-gradient, applies it, and assigns the new state.
 
         Args:
@@ -552,13 +609,26 @@ class MetaLearner(keras.Model):
         """
         return answers.adapt(self, support_x, support_y, inner_steps)
 
-    def servable(self, normalization=None, output=None, **options):
+    def servable(
+        self,
+        normalization: str | None = None,
+        output: str | None = None,
+        **options: Unpack[ServableOptions],
+    ) -> "Servable":
         """What the SavedModel writer needs of this learner; see `tfmeta.export.Servable`."""
         from tfmeta.learners.servable import make_servable
 
         return make_servable(self, normalization=normalization, output=output, **options)
 
-    def export(self, export_dir, version=None, *, normalization=None, output=None, **limits):
+    def export(
+        self,
+        export_dir: str | os.PathLike,
+        version: int | None = None,
+        *,
+        normalization: str | None = None,
+        output: str | None = None,
+        **limits: Unpack[ExportLimits],
+    ) -> str:
         """Writes a SavedModel whose signatures adapt and predict; see `tfmeta.export`.
 
         Args:
@@ -604,7 +674,7 @@ class MetaLearner(keras.Model):
         """Whether tasks of a batch pass state on, one to the next."""
         return any(part.chains_state for part in self.parts)
 
-    def way_of(self, data) -> str:
+    def way_of(self, data: Any) -> str:
         """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
 
         Args:
@@ -615,11 +685,11 @@ class MetaLearner(keras.Model):
         """
         return execution_of(self, unpack_tasks(*data))
 
-    def has_tiny_tasks(self, data) -> bool:
+    def has_tiny_tasks(self, data: Any) -> bool:
         """Whether the tasks of a batch, or of its `element_spec`, are of few numbers."""
         return ways.are_tiny(self.network, ways.examples_of(unpack_tasks(*data)))
 
-    def build_metrics(self, element_spec):
+    def build_metrics(self, element_spec: Any) -> None:
         """Makes the metrics' variables for batches of this spec.
 
         Metrics are otherwise made within the first trace of a step, which TensorFlow then repeats,
@@ -627,7 +697,9 @@ class MetaLearner(keras.Model):
         """
         keras_steps.build_metrics(self, element_spec)
 
-    def task_keys(self, first, count, purpose=task_keys.TRAINING):
+    def task_keys(
+        self, first: int | tf.Tensor, count: int | tf.Tensor, purpose: str = task_keys.TRAINING
+    ) -> tf.Tensor:
         """Keys [T, 2] of the tasks first, first + 1, ...; see `tfmeta.learners.task_keys`."""
         return task_keys.task_keys(self.seed, purpose, first, count)
 
@@ -637,22 +709,22 @@ class MetaLearner(keras.Model):
         """The constructor's arguments, for `keras.saving`."""
         return saving.config_of(self)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """As `keras.Layer.save_own_variables`, with the number of tasks trained on."""
         super().save_own_variables(store)
         store[saving.TRAINED_TASKS] = self.trained_tasks.numpy()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """As `keras.Layer.load_own_variables`; files without the number of tasks begin at 0."""
         super().load_own_variables(saving.without_trained_tasks(store))
         self.trained_tasks.assign(saving.trained_tasks(store))
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "MetaLearner":
         """The inverse of `get_config`."""
         return cls(**{n: keras.saving.deserialize_keras_object(v) for n, v in config.items()})
 

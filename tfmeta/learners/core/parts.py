@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
+
+if TYPE_CHECKING:
+    from tfmeta.learners.core.task_network import TaskNetwork
 
 
 class WeightSpec(NamedTuple):
@@ -67,7 +70,7 @@ class Part:
         package = cls.__module__.partition(".")[0]
         keras.saving.register_keras_serializable(package)(cls)
 
-    def groups(self, network) -> list[Group]:
+    def groups(self, network: "TaskNetwork") -> list[Group]:
         """The groups of variables that the part needs, in the order in which they are made.
 
         Args:
@@ -75,7 +78,7 @@ class Part:
         """
         return []
 
-    def without_gradient(self, network) -> Sequence[str]:
+    def without_gradient(self, network: "TaskNetwork") -> Sequence[str]:
         """Paths of weights of the network that may have no meta-gradient; it then counts as 0.
 
         Args:
@@ -83,14 +86,14 @@ class Part:
         """
         return ()
 
-    def check_network(self, network) -> None:
+    def check_network(self, network: "TaskNetwork") -> None:
         """Raises a ValueError if the part's fields do not fit the network.
 
         Args:
             network: the learner's `TaskNetwork`.
         """
 
-    def check_loss(self, network) -> None:
+    def check_loss(self, network: "TaskNetwork") -> None:
         """Raises a ValueError if the part cannot work with the loss given to `compile`.
 
         Args:

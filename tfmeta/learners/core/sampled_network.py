@@ -186,3 +186,17 @@ class SampledNetwork(TaskNetwork):
     def _is_single(self, weights):
         index = self.adapted[0]
         return weights[index].shape.rank == self.adapted_variables[0].shape.rank
+
+
+def sampled(network: TaskNetwork) -> SampledNetwork:
+    """The network of an adaptation that samples.
+
+    Raises:
+        TypeError: for the network of one set of weights.
+    """
+    if not isinstance(network, SampledNetwork):
+        raise TypeError(
+            "This part works with several weights a task. Received: an adaptation to one. Give "
+            "tfmeta.parts.GradientDescent(sampling=tfmeta.parts.Sampling(samples, noise))."
+        )
+    return network

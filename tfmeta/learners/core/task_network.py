@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import tensorflow as tf
 
@@ -27,6 +27,9 @@ class Answers(NamedTuple):
     network_state: list
 
 
+_NO_EMBEDDING = cast(Embedding, None)  # parts read it only where they asked for it
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskNetwork:
     """A network whose weights are arguments. It holds no task and no values.
@@ -39,7 +42,7 @@ class TaskNetwork:
         adapted: indices of the weights that adapt.
         normalization: mode in which queries are answered.
         parallel: how maps within a task run.
-        embedding: the network before its last layer, where a part asked for it.
+        embedding: the network before its last layer; None unless a part's `needs_embedding` asks.
         inner_loss: `inner.SetLoss` of support sets; None before `compile`.
         loss: `inner.SetLoss` of query sets; None before `compile`.
     """
@@ -48,7 +51,7 @@ class TaskNetwork:
     adapted: tuple[int, ...]
     normalization: str
     parallel: str = "auto"
-    embedding: Embedding | None = None
+    embedding: Embedding = _NO_EMBEDDING
     inner_loss: Any = None
     loss: Any = None
 
@@ -113,7 +116,13 @@ class TaskNetwork:
         """Weights as `answers` takes them, from those of the initialisation."""
         return list(weights)
 
-    def set_loss(self, weights, network_state, examples: Examples, key=None) -> tf.Tensor:
+    def set_loss(
+        self,
+        weights: Sequence[tf.Tensor],
+        network_state: list[tf.Tensor],
+        examples: Examples,
+        key: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """The inner loss [] of a set of examples, with the network's own losses.
 
         Args:
@@ -135,11 +144,11 @@ class TaskNetwork:
 
     def gradient(
         self,
-        values,
-        weights,
-        network_state,
+        values: list[tf.Tensor],
+        weights: Sequence[tf.Tensor],
+        network_state: list[tf.Tensor],
         examples: Examples,
-        key=None,
+        key: tf.Tensor | None = None,
         objective: Callable[[tf.Tensor, list], tf.Tensor] | None = None,
     ) -> tuple[tf.Tensor, list]:
         """The loss of a set of examples, and the gradient at `values` of what is descended.
@@ -163,7 +172,13 @@ class TaskNetwork:
         return loss, gradients
 
     def answers(
-        self, weights, network_state, query_inputs, support, query_weights=None, mode=None
+        self,
+        weights: Sequence[tf.Tensor],
+        network_state: list[tf.Tensor],
+        query_inputs: Any,
+        support: Examples | None,
+        query_weights: tf.Tensor | None = None,
+        mode: str | None = None,
     ) -> tuple[tf.Tensor, list, list]:
         """Raw outputs [Q, ...] of a query set, the network's next state, and its own losses.
 
@@ -188,7 +203,9 @@ class TaskNetwork:
             parallel=self.parallel,
         )
 
-    def query(self, weights, network_state, task: Task) -> Answers:
+    def query(
+        self, weights: Sequence[tf.Tensor], network_state: list[tf.Tensor], task: Task
+    ) -> Answers:
         """Answers the queries of a task, and measures their loss."""
         query = task.query
         outputs, network_state, own_losses = self.answers(

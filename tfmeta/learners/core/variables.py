@@ -26,7 +26,7 @@ class NamedGroups:
 
     def __init__(self, kind: str, groups: Sequence[tuple[str, list, list]]):
         self._groups = {name: (list(variables), list(paths)) for name, variables, paths in groups}
-        fields = collections.namedtuple(kind, self._groups)
+        fields: Any = collections.namedtuple(kind, self._groups)  # type: ignore[misc]
         self._structure = fields(*([0] * len(found) for found, _ in self._groups.values()))
 
     @property

@@ -54,7 +54,7 @@ class ComparisonNetwork(TaskNetwork):
         learner: name of the learner, for errors.
     """
 
-    compare: Callable | None = None
+    compare: Any = None
     learner: str = ""
 
     def answers(
@@ -113,7 +113,8 @@ class NoSteps(Adaptation):
 
     def prepare(self, context: TaskContext) -> tf.Tensor:
         """The loss [] of the support set compared with itself."""
-        network, support = context.network, context.support
+        network: Any = context.network  # `ComparisonNetwork`
+        support = context.support
         weights, state = context.parameters.network, context.state.network
         embeddings = network.embedded_support(weights, state, support, network.normalization)
         memberships = network.embedding.memberships(support, embeddings.dtype, network.inner_loss)

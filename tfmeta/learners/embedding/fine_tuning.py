@@ -7,7 +7,7 @@ import keras
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.training import JointGradient, check_classes
 
 
@@ -50,7 +50,7 @@ class FineTuning(MetaLearner):
         *,
         normalization: str = "running",
         inner_optimizer: Any = "sgd",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[OptionsWithAdapted],
     ):
         optimizer = optimizers.get(inner_optimizer)
         super().__init__(

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.comparison import CHOSEN, NoSteps, refuse_gradient_steps
 from tfmeta.learners.embedding.training import EpisodicGradient
 
@@ -14,7 +14,7 @@ LEAST = 1e-30  # a probability whose logarithm any float holds, for classes with
 
 
 @keras.saving.register_keras_serializable("tfmeta")
-def attend(query, support, memberships) -> tf.Tensor:
+def attend(query: tf.Tensor, support: tf.Tensor, memberships: tf.Tensor) -> tf.Tensor:
     """log P(y | x) of queries for each class [Q, ways].
 
     Args:
@@ -63,7 +63,7 @@ class MatchingNetwork(MetaLearner):
         network: keras.Model,
         *,
         normalization: str = "running",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[OptionsWithAdapted],
     ):
         refuse_gradient_steps("MatchingNetwork", options)
         super().__init__(

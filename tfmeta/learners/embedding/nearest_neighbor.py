@@ -6,14 +6,14 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.comparison import CHOSEN, NEVER, NoSteps, refuse_gradient_steps
 from tfmeta.learners.embedding.matching_network import cosines
 from tfmeta.learners.embedding.training import JointGradient, check_classes
 
 
 @keras.saving.register_keras_serializable("tfmeta")
-def nearest(query, support, memberships) -> tf.Tensor:
+def nearest(query: tf.Tensor, support: tf.Tensor, memberships: tf.Tensor) -> tf.Tensor:
     """The largest cosine to an example of each class, [Q, ways].
 
     Args:
@@ -53,7 +53,7 @@ class NearestNeighbor(MetaLearner):
         classes: int,
         *,
         normalization: str = "running",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[OptionsWithAdapted],
     ):
         refuse_gradient_steps("NearestNeighbor", options)
         super().__init__(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.learners.core.meta_learner import MetaLearner
-from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.core.options import SharedOptions
 from tfmeta.learners.embedding.comparison import CHOSEN, NEVER, refuse_gradient_steps
 from tfmeta.learners.embedding.training import EpisodicGradient
 
@@ -86,7 +86,9 @@ class PrototypeHead(Adaptation):
         return context.network.inner_loss(support.targets, outputs, support.weights)
 
 
-def compare_with_prototypes(query, support, memberships) -> tf.Tensor:
+def compare_with_prototypes(
+    query: tf.Tensor, support: tf.Tensor, memberships: tf.Tensor
+) -> tf.Tensor:
     """-||f(x) - c_k||^2 + ||f(x)||^2, of queries [Q, F] for each class [Q, ways].
 
     Args:
@@ -134,7 +136,7 @@ class PrototypicalNetwork(MetaLearner):
         network: keras.Model,
         *,
         normalization: str = "running",
-        **options: Unpack[LearnerOptions],
+        **options: Unpack[SharedOptions],
     ):
         refuse_gradient_steps("PrototypicalNetwork", options)
         super().__init__(

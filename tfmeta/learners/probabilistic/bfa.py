@@ -20,6 +20,7 @@ from tfmeta.learners.core.gradient_rule import Objective, ObjectiveGradient, Tas
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
+from tfmeta.learners.core.sampled_network import sampled
 from tfmeta.learners.likelihood import log_mean_exp
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.tasks.task import Task
@@ -55,13 +56,14 @@ class Particles(Part):
 
     def start(self, context: TaskContext) -> list:
         """The particles."""
-        if context.network.samples != self.count:
+        network = sampled(context.network)
+        if network.samples != self.count:
             raise ValueError(
                 f"The samples are the {self.count} particles. Received: "
-                f"samples={context.network.samples}. Leave it out, or make the learner with "
-                f"particles={context.network.samples}."
+                f"samples={network.samples}. Leave it out, or make the learner with "
+                f"particles={network.samples}."
             )
-        return context.network.chosen(context.parameters.network)
+        return network.chosen(context.parameters.network)
 
     def _spread_around(self, variable):
         """An initializer: draws with mean and deviation of the variable's entries."""
@@ -109,7 +111,7 @@ class MeanLikelihood(ObjectiveGradient):
 
     def objective(self, functions: TaskFunctions, parameters, task: Task, state, key) -> Objective:
         """The negative log-likelihood of the query set, per query."""
-        network = functions.network
+        network = sampled(functions.network)
         adapted = functions.adapt(
             parameters, task.support, state, key, first_order=self.first_order
         )

@@ -116,6 +116,7 @@ class BMAML(PredictiveMethods, MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    gradient_rule: ChaserDistance
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(
@@ -153,7 +154,7 @@ class BMAML(PredictiveMethods, MetaLearner):
         self.first_order = first_order
         self.inner_optimizer = optimizer
 
-    def lead(self, chaser, parameters, task: Task, state, key) -> list:
+    def lead(self, chaser: Any, parameters: Any, task: Task, state: Any, key: tf.Tensor) -> list:
         """The leader: the chaser's particles after more steps, on all examples of the task.
 
         Args:

@@ -1,6 +1,7 @@
 """LLAMA (Grant et al. 2018, "Recasting Gradient-Based Meta-Learning as Hierarchical Bayes")."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
@@ -20,6 +21,7 @@ from tfmeta.learners.core.gradient_rule import Objective, ObjectiveGradient, Tas
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Part
+from tfmeta.learners.core.sampled_network import sampled
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.parallel import map_tasks
@@ -55,12 +57,12 @@ class LaplacePosterior(Part):
             context: of the task.
             mode: list of tensors, order of `network.trainable_variables`, as one sample.
         """
-        rows = self._curvature_rows(context, context.network.single(mode))
+        rows = self._curvature_rows(context, sampled(context.network).single(mode))
         return PRECISIONS[self.curvature](rows, self.prior_precision)
 
     def drawn(self, context: TaskContext, mode) -> list:
         """Samples [n, *shape] around the mode, in a list of all weights."""
-        network = context.network
+        network = sampled(context.network)
         normal = network.normal(context.key, network.samples)
         noise = self.precision(context, mode).sample(normal)
         centre = network.chosen(mode)
@@ -163,8 +165,9 @@ class LaplaceLikelihood(ObjectiveGradient):
 
     def objective(self, functions: TaskFunctions, parameters, task: Task, state, key) -> Objective:
         """The Laplace approximation of the negative log marginal likelihood, per query."""
-        network = functions.network
-        to_mode = dataclasses.replace(functions, adaptation=functions.adaptation.descent)
+        network = sampled(functions.network)
+        adaptation: Any = functions.adaptation  # `SamplesAroundMode`
+        to_mode = dataclasses.replace(functions, adaptation=adaptation.descent)
         mode = to_mode.adapt(parameters, task.support, state, key, first_order=self.first_order)
         outputs, own, network_state = network.query_samples(mode.weights, state.network, task)
         likelihood = network.log_likelihood(outputs, task.query)
@@ -204,6 +207,7 @@ class LLAMA(PredictiveMethods, MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    gradient_rule: LaplaceLikelihood
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(
@@ -253,7 +257,7 @@ class LLAMA(PredictiveMethods, MetaLearner):
         self.first_order = first_order
         self.inner_optimizer = optimizer
 
-    def precision(self, mode, support: Examples, state) -> Any:
+    def precision(self, mode: Sequence[tf.Tensor], support: Examples, state: Any) -> Any:
         """The precision of a task's posterior.
 
         Args:

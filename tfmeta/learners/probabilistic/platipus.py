@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
@@ -16,6 +17,7 @@ from tfmeta.learners.core.gradient_rule import Objective, ObjectiveGradient, Tas
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
+from tfmeta.learners.core.sampled_network import sampled
 from tfmeta.learners.probabilistic.bmaml import Given
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.tasks.task import Examples, Task
@@ -101,7 +103,7 @@ class PriorSamples(Part):
 
     def start(self, context: TaskContext) -> list:
         """Draws [n, *shape] of each weight that adapts."""
-        network = context.network
+        network = sampled(context.network)
         noise = network.normal(context.key, network.samples)
         return self.prior.of(context, context.support).sample(noise)
 
@@ -138,7 +140,7 @@ class VariationalBound(ObjectiveGradient):
 
     def objective(self, functions: TaskFunctions, parameters, task: Task, state, key) -> Objective:
         """The negative variational bound per query, at the key's draw of theta."""
-        network = functions.network
+        network = sampled(functions.network)
         context = functions.context(
             parameters, task.support, state, key, first_order=self.first_order
         )
@@ -191,6 +193,7 @@ class PLATIPUS(PredictiveMethods, MetaLearner):
         **options: of `MetaLearner`.
     """
 
+    gradient_rule: VariationalBound
     chooses = ("adaptation", "gradient_rule")
 
     def __init__(
@@ -252,12 +255,24 @@ class PLATIPUS(PredictiveMethods, MetaLearner):
         """gamma_q, one variable [] a weight that adapts."""
         return self.variables_of("posterior_rate")
 
-    def prior(self, parameters, support: Examples, state, key) -> inner.DiagonalGaussian:
+    def prior(
+        self,
+        parameters: Sequence[tf.Tensor],
+        support: Examples,
+        state: Sequence[tf.Tensor],
+        key: tf.Tensor,
+    ) -> inner.DiagonalGaussian:
         """p(theta | support) over the weights that adapt; arguments as of `adapt_weights`."""
         context = self.task_context(parameters, support, state, key)
         return self.gradient_rule.prior.of(context, support)
 
-    def posterior(self, parameters, query: Examples, state, key) -> inner.DiagonalGaussian:
+    def posterior(
+        self,
+        parameters: Sequence[tf.Tensor],
+        query: Examples,
+        state: Sequence[tf.Tensor],
+        key: tf.Tensor,
+    ) -> inner.DiagonalGaussian:
         """q(theta | query) over the weights that adapt; arguments as of `adapt_weights`."""
         context = self.task_context(parameters, query, state, key)
         return self.gradient_rule.posterior.of(context, query)

@@ -1,12 +1,14 @@
 """Predictions of learners whose adaptation gives several weights: samples of what a task may be."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfmeta.learners import batch_checks, checks
 from tfmeta.learners.answers import checked_steps
 from tfmeta.learners.arrays import batch_tensors, support_examples
+from tfmeta.learners.core.variables import NamedGroups
 from tfmeta.learners.likelihood import Likelihood, log_mean_exp
 from tfmeta.learners.meta_steps import compiled, map_adapted
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
@@ -35,6 +37,9 @@ class PredictiveMethods:
     logits of the mean probabilities for a classifier.
     """
 
+    task_network: Any  # `SampledNetwork`
+    state_groups: NamedGroups
+
     @property
     def samples(self) -> int:
         """n, the number of weights that adaptation gives."""
@@ -46,20 +51,34 @@ class PredictiveMethods:
         return self.task_network.noise
 
     @property
-    def likelihood(self) -> Likelihood | None:
+    def likelihood(self) -> Likelihood:
         """p(target | output) of the loss; None before `compile`."""
         return self.task_network.likelihood
 
     def sample_outputs(
-        self, weights, state, query_inputs, support=None, normalization=None, query_weights=None
+        self,
+        weights: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        query_inputs: Any,
+        support: Examples | None = None,
+        normalization: str | None = None,
+        query_weights: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Raw outputs [n, Q, ...] of each of n weights; arguments as of `query_outputs`."""
-        network_state = self.network_state_of(state)
+        network_state = self.state_groups.pack(state).network
         return self.task_network.sample_outputs(
             weights, network_state, query_inputs, support, query_weights, normalization
         )
 
-    def task_samples(self, support_x, support_y, samples=None, *, inner_steps=None, seed=None):
+    def task_samples(
+        self,
+        support_x: Any,
+        support_y: Any,
+        samples: int | None = None,
+        *,
+        inner_steps: int | None = None,
+        seed: Any = None,
+    ) -> list[tf.Tensor]:
         """Samples of each task's weights.
 
         Args:
@@ -73,14 +92,21 @@ class PredictiveMethods:
             List of tensors [T, n, *shape], order of `network.trainable_variables`.
         """
         support = support_examples(support_x, support_y)
-        batch_checks.check_tasks(self, Task(support, None))
+        batch_checks.check_tasks(self, Task(support, Examples(None)))
         count = self.samples if samples is None else checks.check_samples(samples)
         function = compiled(
             self, "task_samples", _task_samples, checked_steps(self, inner_steps), count
         )
         return function(support, _keys(seed, support))
 
-    def predictive(self, x, samples=None, *, inner_steps=None, seed=None) -> Predictive:
+    def predictive(
+        self,
+        x: Any,
+        samples: int | None = None,
+        *,
+        inner_steps: int | None = None,
+        seed: Any = None,
+    ) -> Predictive:
         """Predictions of sampled weights, their mean and their spread.
 
         Args:
@@ -94,7 +120,15 @@ class PredictiveMethods:
         mean, variance = tf.nn.moments(predictions, axes=[1])
         return Predictive(predictions, mean, tf.sqrt(variance))
 
-    def log_likelihood(self, x, y, samples=None, *, inner_steps=None, seed=None):
+    def log_likelihood(
+        self,
+        x: Any,
+        y: Any,
+        samples: int | None = None,
+        *,
+        inner_steps: int | None = None,
+        seed: Any = None,
+    ) -> tf.Tensor:
         """log of the mean over samples of p(y | x, weights), for each query [T, Q].
 
         Args:
