@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -24,7 +25,7 @@ class Opened(NamedTuple):
     step: int
 
 
-def restore(workdir, checkpoint: str | None = None):
+def restore(workdir: str | os.PathLike, checkpoint: str | None = None) -> Any:
     """Gives the learner of a run, with its trained weights, compiled.
 
     Args:

@@ -1,11 +1,20 @@
 """Conjugate gradients on lists of tensors (Hestenes and Stiefel 1952)."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfmeta.inner.gradients import dot
 
 
-def conjugate_gradient(operator, right_side, steps, *, tolerance=0.0, unroll=False):
+def conjugate_gradient(
+    operator: Callable[[list], list],
+    right_side: list[tf.Tensor],
+    steps: int,
+    *,
+    tolerance: float = 0.0,
+    unroll: bool = False,
+) -> list[tf.Tensor]:
     """Solves operator(x) = right_side from x = 0.
 
     Args:

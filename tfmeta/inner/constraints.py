@@ -1,5 +1,8 @@
 """Weight constraints in the inner loop: a projection after every step, as Keras' optimizers do."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -26,7 +29,7 @@ class Projection:
         paths: paths of the variables that have a constraint.
     """
 
-    def __init__(self, variables):
+    def __init__(self, variables: Sequence[Any]):
         """Takes the constraints of Keras variables."""
         self._constraints = [variable.constraint for variable in variables]
         self.paths = [v.path for v in variables if v.constraint is not None]

@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import threading
 import types
+from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl, nn_ops
@@ -44,7 +45,9 @@ _install_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def exact_derivatives(*, xla: bool = False, example_weights=None):
+def exact_derivatives(
+    *, xla: bool = False, example_weights: tf.Tensor | None = None
+) -> Iterator[None]:
     """Makes moments and max pooling exact to any order, on this thread, inside the `with`.
 
     The forward pass is unchanged to rounding: bit for bit but for float32 batch normalisation on
@@ -65,7 +68,7 @@ def exact_derivatives(*, xla: bool = False, example_weights=None):
 
 
 @contextlib.contextmanager
-def portable_operations():
+def portable_operations() -> Iterator[None]:
     """What is traced inside, on this thread, computes the same on every device: for export.
 
     TensorFlow's fused gradient of batch normalisation takes a variance on CPU and an inverse

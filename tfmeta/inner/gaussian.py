@@ -1,5 +1,6 @@
 """Gaussians with a diagonal covariance over lists of weights."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -16,7 +17,7 @@ class DiagonalGaussian(NamedTuple):
     means: list
     log_variances: list
 
-    def sample(self, noise):
+    def sample(self, noise: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Means plus deviations times noise.
 
         Args:
@@ -31,7 +32,7 @@ class DiagonalGaussian(NamedTuple):
         ]
 
 
-def kl_divergence(q: DiagonalGaussian, p: DiagonalGaussian):
+def kl_divergence(q: DiagonalGaussian, p: DiagonalGaussian) -> tf.Tensor:
     """KL(q || p) [], in nats, summed over all entries of all weights."""
     terms = [
         tf.reduce_sum(

@@ -1,9 +1,20 @@
 """Gradients that name a weight that has none or are not finite, and Hessian-vector products."""
 
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
 import tensorflow as tf
 
 
-def gradient(tape, target, weights, paths, *, what, zero=()):
+def gradient(
+    tape: tf.GradientTape,
+    target: tf.Tensor,
+    weights: Sequence[tf.Tensor],
+    paths: Sequence[str],
+    *,
+    what: str,
+    zero: Collection[str] = (),
+) -> list[tf.Tensor]:
     """Returns `tape`'s gradient of `target` for each weight, dense.
 
     Embedding lookups give `tf.IndexedSlices`, which do not subtract from a weight.
@@ -33,7 +44,7 @@ def gradient(tape, target, weights, paths, *, what, zero=()):
     return [tf.convert_to_tensor(value) for value in gradients]
 
 
-def all_finite(loss, gradients, optimizer):
+def all_finite(loss: tf.Tensor, gradients: Sequence[tf.Tensor], optimizer: Any) -> tf.Tensor:
     """Whether the loss [] and all gradients are finite, a bool [].
 
     Of the loss alone where the optimizer scales it: that meets infinite gradients on purpose, and
@@ -43,7 +54,13 @@ def all_finite(loss, gradients, optimizer):
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
-def finite_assertions(loss, gradients, optimizer, tasks=(), first=0):
+def finite_assertions(
+    loss: tf.Tensor,
+    gradients: Sequence[tf.Tensor],
+    optimizer: Any,
+    tasks: Any = (),
+    first: int | tf.Tensor = 0,
+) -> list[tf.Operation]:
     """What a step that applies the gradients must depend on: a list of tensors.
 
     Args:
@@ -72,7 +89,7 @@ def finite_assertions(loss, gradients, optimizer, tasks=(), first=0):
     return [tf.cond(all_finite(loss, gradients, optimizer), lambda: tf.constant(True), refuse)]
 
 
-def finite_tasks(tasks):
+def finite_tasks(tasks: Any) -> tf.Tensor:
     """Which tasks have finite values only, a bool [T], of a structure of tensors [T, ...]."""
     flags = [
         tf.reduce_all(tf.math.is_finite(tensor), axis=list(range(1, tensor.shape.rank)))
@@ -82,7 +99,9 @@ def finite_tasks(tasks):
     return tf.reduce_all(tf.stack(flags), axis=0)
 
 
-def hessian_operator(loss, weights):
+def hessian_operator(
+    loss: Callable[[list], tf.Tensor], weights: Sequence[tf.Tensor]
+) -> Callable[[list], list]:
     """Returns the function v -> H v, reverse over reverse: v times the Jacobian of the gradient.
 
     The gradient is computed once, here, and each product only goes back through it.
@@ -111,11 +130,13 @@ def hessian_operator(loss, weights):
     return product
 
 
-def hessian_vector_product(loss, weights, vector):
+def hessian_vector_product(
+    loss: Callable[[list], tf.Tensor], weights: Sequence[tf.Tensor], vector: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
     """Returns H v at `weights`, once; see `hessian_operator`."""
     return hessian_operator(loss, weights)(vector)
 
 
-def dot(left, right):
+def dot(left: Sequence[tf.Tensor], right: Sequence[tf.Tensor]) -> tf.Tensor:
     """Inner product of two lists of tensors."""
     return tf.add_n([tf.reduce_sum(a * b) for a, b in zip(left, right, strict=True)])

@@ -7,6 +7,7 @@ whether it has a derivative, is declared to have none (silently a wrong number),
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -62,7 +63,7 @@ class Finding:
         )
 
 
-def check_exactness(network, adapted=None):
+def check_exactness(network: keras.Model, adapted: Sequence[int] | None = None) -> list[Finding]:
     """Finds the layers of a network through which second derivatives are not exact.
 
     The network is traced, not run, and is left as it is. A network that does not say what shape

@@ -10,6 +10,7 @@ of a network that is linear in its weights is the exact Hessian. Rows are lists 
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -22,19 +23,19 @@ class FullPrecision:
         prior_precision: tau.
     """
 
-    def __init__(self, rows, prior_precision):
+    def __init__(self, rows: Sequence[tf.Tensor], prior_precision: float):
         self._prior = prior_precision
         self._rows = [_flat(row) / math.sqrt(prior_precision) for row in rows]
         self._gram = tf.add_n([tf.matmul(row, row, transpose_b=True) for row in self._rows])
 
-    def log_determinant(self):
+    def log_determinant(self) -> tf.Tensor:
         """log det [] of the precision: that of I + R R^T / tau, K x K, and P log tau."""
         count = tf.shape(self._gram)[0]
         small = self._gram + tf.eye(count, dtype=self._gram.dtype)
         entries = sum(row.shape[1] for row in self._rows)
         return _logdet(small) + entries * math.log(self._prior)
 
-    def sample(self, noise):
+    def sample(self, noise: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Draws of mean 0: precision^(-1/2) times standard normal noise, lists of [n, *shape].
 
         With B = R / sqrt(tau) and B B^T = U s U^T, (I + B^T B)^(-1/2) is
@@ -69,11 +70,11 @@ class KroneckerPrecision:
         prior_precision: tau.
     """
 
-    def __init__(self, rows, prior_precision):
+    def __init__(self, rows: Sequence[tf.Tensor], prior_precision: float):
         self._prior = prior_precision
         self._factors = [_kronecker_factors(row) for row in rows]
 
-    def log_determinant(self):
+    def log_determinant(self) -> tf.Tensor:
         """log det [] of the precision: the sum of the logarithms of its eigenvalues."""
         total = []
         for left, right in self._factors:
@@ -81,7 +82,7 @@ class KroneckerPrecision:
             total.append(tf.reduce_sum(tf.math.log(self._prior + values)))
         return tf.add_n(total)
 
-    def sample(self, noise):
+    def sample(self, noise: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Draws of mean 0: precision^(-1/2) times standard normal noise, lists of [n, *shape]."""
         drawn = []
         for (left, right), values in zip(self._factors, noise, strict=True):

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import inspect
 import weakref
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -73,7 +74,7 @@ def study_layers(network, specs) -> LayerStudy:
     return found[1]
 
 
-def is_seed(variable) -> bool:
+def is_seed(variable: Any) -> bool:
     """Whether a variable is the state of a `keras.random.SeedGenerator`."""
     return variable.path.split("/")[-1] == "seed_generator_state"
 

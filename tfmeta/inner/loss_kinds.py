@@ -7,6 +7,7 @@ of them end in the same function of `keras.losses`, and that function decides.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -53,7 +54,7 @@ class LossKind:
         return self.function is keras.losses.mean_squared_error
 
 
-def kind_of(loss) -> LossKind:
+def kind_of(loss: Any) -> LossKind:
     """The kind of a loss.
 
     Example:

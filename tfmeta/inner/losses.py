@@ -1,9 +1,12 @@
 """A Keras loss of one set of examples: Keras' masks and reductions, in the outputs' dtype."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from tfmeta.inner.loss_kinds import kind_of
+from tfmeta.inner.loss_kinds import LossKind, kind_of
 
 
 class SetLoss:
@@ -20,7 +23,7 @@ class SetLoss:
         reduces_itself: whether the loss defines `__call__`, where others define `call`.
     """
 
-    def __init__(self, loss, factor: float = 1.0):
+    def __init__(self, loss: Any, factor: float = 1.0):
         self.loss = _as_loss(loss)
         self.kind = kind_of(self.loss)
         self.factor = factor
@@ -48,7 +51,9 @@ class SetLoss:
         """Whether the loss is a sum over elements, not a mean."""
         return self.loss.reduction == "sum"
 
-    def elements(self, targets, outputs, weights=None):
+    def elements(
+        self, targets: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """What the loss reduces.
 
         Args:
@@ -120,31 +125,31 @@ class SetLoss:
         return with_mask(tf.convert_to_tensor(values), mask_of(values))
 
 
-def mask_of(tensor):
+def mask_of(tensor: tf.Tensor) -> tf.Tensor | None:
     """The mask that Keras keeps with a tensor, a bool tensor, or None."""
     return getattr(tensor, "_keras_mask", None)
 
 
-def masks_of(tensor) -> list:
+def masks_of(tensor: tf.Tensor) -> list:
     """The tensor's mask in a list, empty where it has none: what a map over tasks can return."""
     mask = mask_of(tensor)
     return [] if mask is None else [mask]
 
 
-def with_mask(tensor, mask=None):
+def with_mask(tensor: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """The tensor, with a mask for Keras' losses and metrics; as it is where the mask is None."""
     if mask is not None:
         tensor._keras_mask = mask
     return tensor
 
 
-def with_own_losses(loss, own_losses):
+def with_own_losses(loss: tf.Tensor, own_losses: Sequence[tf.Tensor]) -> tf.Tensor:
     """The loss [] and the network's own: regularisation and `add_loss`, each summed as Keras."""
     own = [tf.cast(value, loss.dtype) for value in own_losses]
     return tf.add_n([loss, *(v if v.shape.rank == 0 else tf.reduce_sum(v) for v in own)])
 
 
-def element_presence(kind, targets, outputs):
+def element_presence(kind: LossKind, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor | None:
     """Which elements count, float of the outputs' dtype, or None: all.
 
     Args:

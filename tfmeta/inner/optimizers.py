@@ -6,6 +6,8 @@ tensor of the weight's shape.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,11 +26,17 @@ class SGD:
 
     momentum: float = 0.0
 
-    def init(self, weights):
+    def init(self, weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Returns the slots that belong to fresh weights: a flat list of tensors."""
         return [tf.zeros_like(weight) for weight in weights] if self.momentum else []
 
-    def update(self, weights, gradients, slots, rates):
+    def update(
+        self,
+        weights: Sequence[tf.Tensor],
+        gradients: Sequence[tf.Tensor],
+        slots: Sequence[tf.Tensor],
+        rates: Sequence[Any],
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Returns (new weights, new slots) after one step.
 
         Args:
@@ -49,12 +57,12 @@ class SGD:
         ]
         return moved, list(slots)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, for `keras.saving`."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "SGD":
         """The inverse of `get_config`."""
         return cls(**config)
 
@@ -76,12 +84,18 @@ class Adam:
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    def init(self, weights):
+    def init(self, weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Returns the slots of fresh weights: step count [], second moments, first moments."""
         firsts = [tf.zeros_like(weight) for weight in weights] if self.beta_1 else []
         return [tf.zeros([], tf.int32), *(tf.zeros_like(weight) for weight in weights), *firsts]
 
-    def update(self, weights, gradients, slots, rates):
+    def update(
+        self,
+        weights: Sequence[tf.Tensor],
+        gradients: Sequence[tf.Tensor],
+        slots: Sequence[tf.Tensor],
+        rates: Sequence[Any],
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Returns (new weights, new slots) after one step; arguments as `SGD.update`."""
         count = slots[0] + 1
         seconds, firsts = slots[1 : 1 + len(weights)], slots[1 + len(weights) :]
@@ -112,12 +126,12 @@ class Adam:
     def _correction(self, decay, count, weight):
         return 1.0 - tf.pow(tf.constant(decay, weight.dtype), tf.cast(count, weight.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, for `keras.saving`."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Adam":
         """The inverse of `get_config`."""
         return cls(**config)
 

@@ -1,10 +1,13 @@
 """Choosing weights by patterns on their paths."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def select(paths, patterns, *, argument):
+def select(
+    paths: Sequence[str], patterns: str | Sequence[str] | None, *, argument: str
+) -> list[int]:
     """Returns the indices of the paths that match any of the patterns, in order.
 
     Args:
@@ -37,7 +40,7 @@ def select(paths, patterns, *, argument):
     return chosen
 
 
-def by_pattern(paths, value, *, argument):
+def by_pattern(paths: Sequence[str], value: Any, *, argument: str) -> list:
     """Returns one value a path: `value` for all, or of the first pattern of a dict that matches.
 
     Raises:

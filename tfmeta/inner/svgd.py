@@ -2,11 +2,14 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 
-def svgd_direction(particles, gradients, temperature):
+def svgd_direction(
+    particles: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], temperature: float
+) -> list[tf.Tensor]:
     """The direction that particles descend towards the density proportional to exp(-loss / T).
 
     The paper's update (algorithm 1), phi(x) = 1/M sum_j [k(x_j, x) grad log p(x_j) +

@@ -1,9 +1,14 @@
 """Tasks one after another, each starting from the state that the last one left."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 
-def chain_tasks(function, tasks, state):
+def chain_tasks(
+    function: Callable[[Any, Any], tuple[Any, Any]], tasks: Any, state: Any
+) -> tuple[Any, Any]:
     """Runs `result, state = function(task, state)` over the leading axis of `tasks`.
 
     Args:

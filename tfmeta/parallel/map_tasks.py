@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,7 +24,13 @@ _noted: list[list[str]] = []
 PARALLEL = ("auto", "vectorized", "sequential")
 
 
-def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
+def map_tasks(
+    function: Callable[[Any], Any],
+    tasks: Any,
+    *,
+    parallel: str = "auto",
+    tasks_per_pass: int | None = None,
+) -> Any:
     """Applies `function` to each task of `tasks` and stacks the results.
 
     Example:
@@ -70,7 +78,7 @@ def map_tasks(function, tasks, *, parallel="auto", tasks_per_pass=None):
 
 
 @contextlib.contextmanager
-def noting_refusals():
+def noting_refusals() -> Iterator[list]:
     """Gives a list to which each map adds why it could not be vectorised, inside the `with`."""
     refusals = []
     _noted.append(refusals)

@@ -1,6 +1,7 @@
 """Parts of a policy's learner that Keras saves with it: their fields are their configuration."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -8,7 +9,7 @@ import keras
 class SavedFields:
     """Base of dataclasses that `keras.saving` can write and read."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Every field, as Keras serialises it."""
         return {
             field.name: keras.saving.serialize_keras_object(getattr(self, field.name))
@@ -16,7 +17,7 @@ class SavedFields:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         """The object that `get_config` described."""
         found = {name: keras.saving.deserialize_keras_object(v) for name, v in config.items()}
         return cls(**found)

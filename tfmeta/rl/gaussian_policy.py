@@ -6,7 +6,7 @@ the mean, and a learned log standard deviation that does not depend on the obser
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -63,7 +63,7 @@ def gaussian_mlp(
     *,
     activation: str = "relu",
     initial_std: float = 1.0,
-    dtype=None,
+    dtype: Any = None,
     name: str = "gaussian_mlp",
 ) -> keras.Model:
     """Builds the policy of the MAML paper.

@@ -123,7 +123,9 @@ class GymnasiumEnvironment:
         """What the environments gave, float64 [T, N, o]."""
         return state.observations
 
-    def step(self, state: SimulationState, actions: tf.Tensor):
+    def step(
+        self, state: SimulationState, actions: tf.Tensor
+    ) -> tuple[SimulationState, tf.Tensor, tf.Tensor]:
         """Steps every trajectory that lasts; one that has ended gets rewards of 0."""
         *found, rewards, ended = tf.numpy_function(
             self._step, [state.turn, actions], [tf.float64, tf.int64, tf.float64, tf.bool]

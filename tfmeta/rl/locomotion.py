@@ -8,6 +8,8 @@ ant's bonus for living. Bodies, observations and starts are gymnasium's (`HalfCh
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -37,11 +39,11 @@ class HalfCheetahDirection(_Locomotion):
 
     name = "half_cheetah_direction"
 
-    def tasks(self, bits):
+    def tasks(self, bits: tf.Tensor) -> tf.Tensor:
         """Directions float32 [T, 1], each as likely."""
         return _directions(bits)
 
-    def maker(self):
+    def maker(self) -> Callable[[], Any]:
         """Makes a half-cheetah that is rewarded for its velocity in a direction."""
         bodies = _bodies()
         return functools.partial(bodies.half_cheetah, bodies.along)
@@ -62,11 +64,11 @@ class HalfCheetahVelocity(_Locomotion):
 
     name = "half_cheetah_velocity"
 
-    def tasks(self, bits):
+    def tasks(self, bits: tf.Tensor) -> tf.Tensor:
         """Velocities float32 [T, 1]."""
         return uniform(bits, 0.0, self.highest)
 
-    def maker(self):
+    def maker(self) -> Callable[[], Any]:
         """Makes a half-cheetah that is rewarded for being near a velocity."""
         bodies = _bodies()
         return functools.partial(bodies.half_cheetah, bodies.near)
@@ -84,11 +86,11 @@ class AntDirection(_Locomotion):
 
     name = "ant_direction"
 
-    def tasks(self, bits):
+    def tasks(self, bits: tf.Tensor) -> tf.Tensor:
         """Directions float32 [T, 1], each as likely."""
         return _directions(bits)
 
-    def maker(self):
+    def maker(self) -> Callable[[], Any]:
         """Makes an ant that is rewarded for its velocity in a direction."""
         bodies = _bodies()
         return functools.partial(bodies.ant, bodies.along)
@@ -111,11 +113,11 @@ class AntVelocity(_Locomotion):
 
     name = "ant_velocity"
 
-    def tasks(self, bits):
+    def tasks(self, bits: tf.Tensor) -> tf.Tensor:
         """Velocities float32 [T, 1]."""
         return uniform(bits, 0.0, self.highest)
 
-    def maker(self):
+    def maker(self) -> Callable[[], Any]:
         """Makes an ant that is rewarded for being near a velocity."""
         bodies = _bodies()
         return functools.partial(bodies.ant, bodies.near, self.bonus)

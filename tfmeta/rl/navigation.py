@@ -44,19 +44,21 @@ class Navigation(SavedFields):
     action_size = 2
     task_size = 2
 
-    def tasks(self, bits):
+    def tasks(self, bits: tf.Tensor) -> tf.Tensor:
         """Goals float32 [T, 2]."""
         return uniform(bits, -self.goal_range, self.goal_range)
 
-    def start(self, parameters, keys):
+    def start(self, parameters: tf.Tensor, keys: tf.Tensor) -> PointState:
         """All points at the origin; nothing is random."""
         return PointState(tf.zeros_like(parameters), parameters)
 
-    def observe(self, state):
+    def observe(self, state: PointState) -> tf.Tensor:
         """The position [T, N, 2]."""
         return state.position
 
-    def step(self, state, actions):
+    def step(
+        self, state: PointState, actions: tf.Tensor
+    ) -> tuple[PointState, tf.Tensor, tf.Tensor]:
         """Moves each point; the reward is minus the new distance to its goal."""
         move = self.speed * tf.clip_by_value(actions, -1.0, 1.0)
         state = PointState(state.position + move, state.goal)

@@ -6,6 +6,7 @@ whole, that is SGD with a rate of 1.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,12 +20,14 @@ from tfmeta.rl.configuration import SavedFields
 class PolicyGradient(SavedFields):
     """The gradient of the loss after adaptation; any Keras optimizer may take it."""
 
-    def descent(self, objective, weights):
+    def descent(
+        self, objective: Any, weights: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         """The meta-gradient (list), and logs: the divergence, 0 before the step, is left out."""
         loss, _ = objective.value(weights)
         return objective.gradient(weights), {"surrogate": loss}
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: Any) -> None:
         """Any optimizer will do."""
 
 
@@ -53,7 +56,9 @@ class TRPO(SavedFields):
     shrink: float = 0.8
     trials: int = 15
 
-    def descent(self, objective, weights):
+    def descent(
+        self, objective: Any, weights: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         """Weights minus new weights (list), and logs.
 
         Args:
@@ -100,7 +105,7 @@ class TRPO(SavedFields):
         scale = tf.sqrt(tf.math.divide_no_nan(2 * self.max_kl, tf.maximum(curvature, 0)))
         return [scale * part for part in direction]
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: Any) -> None:
         """Raises a ValueError unless the optimizer leaves the step as it is."""
         plain = type(optimizer) is keras.optimizers.SGD and not optimizer.momentum
         clips = (optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm)

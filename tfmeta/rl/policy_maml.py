@@ -1,6 +1,9 @@
 """MAML for reinforcement learning (Finn, Abbeel, Levine 2017, algorithm 3)."""
 
 import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -8,11 +11,15 @@ import tensorflow as tf
 from tfmeta.inner import finite_assertions
 from tfmeta.parallel import map_tasks
 from tfmeta.rl.adaptation import Adaptation
+from tfmeta.rl.environment import Environment
 from tfmeta.rl.meta_objective import MetaObjective
-from tfmeta.rl.outer_steps import TRPO
+from tfmeta.rl.outer_steps import TRPO, PolicyGradient
 from tfmeta.rl.policy_gradient_step import PolicyGradientStep
 from tfmeta.rl.surrogates import log_likelihood_surrogate
 from tfmeta.rl.trajectories import returns
+
+if TYPE_CHECKING:
+    from tfmeta.export import ServablePolicy
 
 # Arguments that Keras saves as objects of their own.
 _SAVED = ("network", "environment", "inner_surrogate", "outer")
@@ -63,20 +70,20 @@ class PolicyMAML(keras.Model):
 
     def __init__(
         self,
-        network,
-        environment,
-        inner_rate=0.1,
-        inner_steps=1,
+        network: keras.Model,
+        environment: Environment,
+        inner_rate: float = 0.1,
+        inner_steps: int = 1,
         *,
-        test_inner_steps=3,
-        test_inner_rates=(0.1, 0.05),
-        inner_surrogate=log_likelihood_surrogate,
-        outer=None,
-        discount=0.99,
-        gae_lambda=1.0,
-        parallel="auto",
-        tasks_per_pass=None,
-        name=None,
+        test_inner_steps: int = 3,
+        test_inner_rates: Sequence[float] = (0.1, 0.05),
+        inner_surrogate: Callable[..., tf.Tensor] = log_likelihood_surrogate,
+        outer: PolicyGradient | TRPO | None = None,
+        discount: float = 0.99,
+        gae_lambda: float = 1.0,
+        parallel: str = "auto",
+        tasks_per_pass: int | None = None,
+        name: str | None = None,
     ):
         super().__init__(name=name, autocast=False)
         _check(network, environment, inner_steps, test_inner_steps, test_inner_rates)
@@ -97,16 +104,24 @@ class PolicyMAML(keras.Model):
         self.built = True
 
     @property
-    def parameter_variables(self):
+    def parameter_variables(self) -> list:
         """What the outer optimiser trains: the network's trainable weights."""
         return list(self.network.trainable_variables)
 
     @property
-    def state_variables(self):
+    def state_variables(self) -> list:
         """What meta-steps leave alone."""
         return list(self.network.non_trainable_variables)
 
-    def compile(self, optimizer=None, loss=None, metrics=None, *, jit_compile=False, **options):
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: None = None,
+        metrics: None = None,
+        *,
+        jit_compile: bool = False,
+        **options: Any,
+    ) -> None:
         """Configures training.
 
         Args:
@@ -127,10 +142,12 @@ class PolicyMAML(keras.Model):
         self.optimizer.build(self.parameter_variables)
         self._functions = {}
 
-    def build_metrics(self, element_spec):
+    def build_metrics(self, element_spec: Any) -> None:
         """There are none to make (`Training` asks every learner)."""
 
-    def compute_meta_gradient(self, data, task_index=0):
+    def compute_meta_gradient(
+        self, data: Any, task_index: int | tf.Tensor = 0
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor], dict[str, tf.Tensor]]:
         """What one meta-step subtracts from the weights, without side effects.
 
         Args:
@@ -159,11 +176,11 @@ class PolicyMAML(keras.Model):
         first, last = (tf.reduce_mean(returns(one.trajectories)) for one in (experiences[0], after))
         return descent, state, {"loss": -last, "return_before": first, "return_after": last, **logs}
 
-    def apply_meta_gradient(self, gradients, state):
+    def apply_meta_gradient(self, gradients: Sequence[tf.Tensor], state: Any) -> None:
         """Gives the optimizer what `compute_meta_gradient` returned."""
         self.optimizer.apply(gradients, self.parameter_variables)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = (self.network, self.environment, self.step.surrogate, self.outer)
         return {
             **dict(zip(_SAVED, map(keras.saving.serialize_keras_object, parts), strict=True)),
@@ -178,23 +195,23 @@ class PolicyMAML(keras.Model):
             "name": self.name,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says, when `keras.saving` loads a learner."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "PolicyMAML":
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _SAVED}
         return cls(**{**config, **parts})
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-step, for `fit`."""
         gradients, state, logs = self.compute_meta_gradient(data)
         with tf.control_dependencies(finite_assertions(logs["loss"], gradients, self.optimizer)):
             self.apply_meta_gradient(gradients, state)
         return logs
 
-    def trajectories(self, data, inner_steps=None):
+    def trajectories(self, data: Any, inner_steps: int | None = None) -> list:
         """What the policy does in each task, before its updates and after each.
 
         Args:
@@ -213,7 +230,9 @@ class PolicyMAML(keras.Model):
             )
         return self._functions[steps](tf.nest.map_structure(tf.convert_to_tensor, data))
 
-    def task_metrics(self, data, inner_steps=None, normalization=None):
+    def task_metrics(
+        self, data: Any, inner_steps: int | None = None, normalization: str | None = None
+    ) -> dict[str, Any]:
         """What evaluation measures of each task.
 
         Args:
@@ -228,15 +247,21 @@ class PolicyMAML(keras.Model):
         curve = [returns(one).numpy() for one in self.trajectories(data, inner_steps)]
         return {"return": tf.stack(curve, axis=1).numpy()}
 
-    def servable(self):
+    def servable(self) -> "ServablePolicy":
         """What the export room needs of this policy; see `tfmeta.export.ServablePolicy`."""
         from tfmeta.rl.servable import make_servable
 
         return make_servable(self)
 
     def export(
-        self, export_dir, version=None, *, normalization=None, preprocessing=None, **options
-    ):
+        self,
+        export_dir: str | os.PathLike,
+        version: int | None = None,
+        *,
+        normalization: str | None = None,
+        preprocessing: None = None,
+        **options: Any,
+    ) -> str:
         """Writes a SavedModel whose signature `adapt_and_act` takes one update.
 
         Args:
@@ -258,11 +283,11 @@ class PolicyMAML(keras.Model):
             )
         return export_policy(self.servable(), export_dir, version, **options)
 
-    def way_of(self, data) -> str:
+    def way_of(self, data: Any) -> str:
         """How tasks are computed, whatever their size; as `MetaLearner.way_of`."""
         return self.parallel
 
-    def has_tiny_tasks(self, data) -> bool:
+    def has_tiny_tasks(self, data: Any) -> bool:
         """No: most of a step is the environment's, whatever the policy's size."""
         return False
 
