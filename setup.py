@@ -82,6 +82,7 @@ setup(
             "check-jsonschema>=0.29,<1",
             "hypothesis>=6,<7",
             "kubernetes-validate>=1.34,<2",
+            "mypy>=1.15,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3,<4",
             "pyyaml>=6,<7",

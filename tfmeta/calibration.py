@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tfmeta.learners.contracts import SamplesAnswers
 from tfmeta.learners.likelihood import Likelihood
 from tfmeta.learners.task_keys import EVALUATION
 
@@ -45,7 +46,9 @@ def calibrate(
     Raises:
         ValueError: for a regression without noise.
     """
-    deviation = getattr(learner, "noise", None) if noise is None else noise
+    deviation = noise
+    if noise is None and isinstance(learner, SamplesAnswers):
+        deviation = learner.noise
     likelihood = Likelihood.of(learner.loss_function.loss, deviation)
     if likelihood.link == "identity" and deviation is None:
         raise ValueError(
@@ -111,7 +114,7 @@ def sampled_predictions(
     Queries of weight 0 [T, Q] leave the batch statistics of a learner of one answer. `first_task`
     is the index of the batch's first task among all of the evaluation.
     """
-    if hasattr(learner, "predictive"):
+    if isinstance(learner, SamplesAnswers):
         seed = learner.task_keys(first_task, 1, EVALUATION)[0]
         return learner.predictive(x, inner_steps=inner_steps, seed=seed).samples.numpy()
     options = {} if weights is None else {"sample_weight": weights}

@@ -7,12 +7,14 @@ one task that blew up.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.contracts import Adapts, MeasuresTasks
 
 SCHEMA_VERSION = 1
 ACCURACY = "accuracy"
@@ -22,8 +24,8 @@ DIVERGED_TIMES = 10.0
 
 
 def evaluate_learner(
-    learner,
-    stream,
+    learner: Adapts | MeasuresTasks,
+    stream: Any,
     tasks: int = 600,
     *,
     inner_steps: int | None = None,
@@ -69,13 +71,13 @@ def evaluate_learner(
     return results
 
 
-def _measured(learner, batch, inner_steps, mode, first_task):
+def _measured(learner: Adapts | MeasuresTasks, batch, inner_steps, mode, first_task):
     """Metrics of a batch's tasks, [T, n + 1] each, and their support losses [T, n + 1].
 
     A learner whose tasks are not examples with targets (a policy's) measures them itself, by
     `task_metrics`. It has no support loss that rises: only numbers that are not finite diverge.
     """
-    if hasattr(learner, "task_metrics"):
+    if isinstance(learner, MeasuresTasks):
         metrics = learner.task_metrics(batch, inner_steps, mode)
         return metrics, np.zeros_like(next(iter(metrics.values())))
     x, y, *weights = batch
@@ -95,7 +97,11 @@ def _measured(learner, batch, inner_steps, mode, first_task):
 
 
 def query_metrics(
-    loss, targets: np.ndarray, outputs: np.ndarray, weights=None, mask=None
+    loss: Any,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    weights: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Each task's metrics after each step.
 
@@ -225,7 +231,7 @@ def _numbers(values) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-def report_of(learner, stream, results: dict, **asked) -> dict:
+def report_of(learner: Any, stream: Any, results: dict, **asked: Any) -> dict:
     """The document evaluation.json: the protocol as data, and the results.
 
     Args:
@@ -241,7 +247,7 @@ def report_of(learner, stream, results: dict, **asked) -> dict:
     }
 
 
-def protocol(learner, stream, **asked) -> dict:
+def protocol(learner: Any, stream: Any, **asked: Any) -> dict:
     """What the numbers of an evaluation belong to: learner, network, tasks, and what was asked.
 
     Args:
@@ -260,7 +266,7 @@ def protocol(learner, stream, **asked) -> dict:
     }
 
 
-def has_batch_statistics(network) -> bool:
+def has_batch_statistics(network: keras.Model) -> bool:
     """Whether a network normalises by statistics of a batch, so that modes of it differ.
 
     Layers of Keras and of this library are known; of your own layers it is assumed.

@@ -13,6 +13,7 @@ from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.experiment.signals import Stopped, StopRequest
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.export import versions
+from tfmeta.learners.contracts import SamplesAnswers
 from tfmeta.recipe import RecipeError
 from tfmeta.settings import Settings
 from tfmeta.tasks.episodes import SCALE
@@ -171,7 +172,8 @@ def _report(settings, place, learner, step, shots, stop) -> dict:
 
 
 def _calibrates(options, learner) -> bool:
-    return hasattr(learner, "predictive") if options.calibration is None else options.calibration
+    asked = options.calibration
+    return isinstance(learner, SamplesAnswers) if asked is None else asked
 
 
 def _calibration_line(found: dict) -> str:

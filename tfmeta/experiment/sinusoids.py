@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.experiment import building, pictures
+from tfmeta.learners.contracts import SamplesAnswers
 from tfmeta.settings import Settings
 from tfmeta.tasks.sinusoid import sinusoid_curve, sinusoid_parameters
 
@@ -36,7 +37,7 @@ def draw_adaptation(settings: Settings, path: Path, learner) -> None:
         for task in range(_PICTURE_TASKS)
     ]
     bands = None
-    if hasattr(learner, "predictive"):
+    if isinstance(learner, SamplesAnswers):
         found = learner.predictive((support_x, support_y, queries), inner_steps=steps)
         bands = {"samples": found.samples.numpy()[..., 0], "std": found.std.numpy()[..., 0]}
         bands["std"] = np.sqrt(bands["std"] ** 2 + learner.noise**2)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.packing import pack, unpack
 from tfmeta.inner import all_finite
+from tfmeta.learners.contracts import Trainable
 
 _PREFETCH = 2  # steps
 
@@ -49,8 +50,8 @@ class Training:
 
     def __init__(
         self,
-        learner,
-        strategy,
+        learner: Trainable,
+        strategy: tf.distribute.Strategy,
         tasks_per_step: int,
         jit_compile: bool = False,
         parallel: str | None = None,
