@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.intervals import bootstrap, interval
-from tfmeta.calibration import reliability
+from tfmeta.evaluation.calibration import reliability
 
 LEAST = 1e-12  # of a probability, so that one certain error is not infinite
 

@@ -30,7 +30,7 @@ import tfmeta
 from benchmarks import report
 from benchmarks.answers import Answers, answered, figures, joined
 from benchmarks.whole_runs import train_whole
-from tfmeta.calibration import sampled_predictions
+from tfmeta.evaluation.calibration import sampled_predictions
 from tfmeta.experiment import pictures, restore
 from tfmeta.learners.likelihood import Likelihood
 

@@ -27,13 +27,13 @@ import tfmeta
 from benchmarks import report
 from benchmarks.intervals import interval
 from benchmarks.whole_runs import train_whole
-from tfmeta.calibration import (
+from tfmeta.evaluation import DIVERGED_TIMES
+from tfmeta.evaluation.calibration import (
     coverage,
     gaussian_mixture_log_density,
     gaussian_mixture_quantiles,
     sampled_predictions,
 )
-from tfmeta.evaluation import DIVERGED_TIMES
 from tfmeta.experiment import restore
 from tfmeta.learners.likelihood import Likelihood
 

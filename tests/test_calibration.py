@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta import calibration
+from tfmeta.evaluation import calibration
 
 
 def test_the_error_of_bins_is_that_worked_out_by_hand():

@@ -8,6 +8,7 @@ import pytest
 
 import tfmeta
 from tfmeta import evaluation
+from tfmeta.evaluation import curves
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -15,7 +16,7 @@ SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def _summary(metric, values, diverged=None):
     values = np.asarray(values, dtype=float)
     diverged = np.zeros(len(values), bool) if diverged is None else np.asarray(diverged)
-    return evaluation._summary(metric, values, diverged)
+    return curves._summary(metric, values, diverged)
 
 
 def test_the_interval_is_1_96_standard_deviations_of_the_mean():

@@ -25,7 +25,7 @@ FLOORS = (
 ROOM_OF = {
     "tfmeta": "ground",  # the lazy names: nothing is imported until one is used
     "tfmeta.adapt": "commands",
-    "tfmeta.calibration": "evaluation",
+    "tfmeta.calibration": "evaluation",  # its earlier place, for one release
     "tfmeta.evaluate": "commands",
     "tfmeta.export.__main__": "commands",
     "tfmeta.table": "commands",

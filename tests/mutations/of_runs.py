@@ -6,7 +6,7 @@ from tests.mutations.fault import Faults
 
 FAULTS = Faults()
 
-CALIBRATION, OF_CALIBRATION = "tfmeta/calibration.py", "tests/test_calibration.py"
+CALIBRATION, OF_CALIBRATION = "tfmeta/evaluation/calibration.py", "tests/test_calibration.py"
 FAULTS.add(
     "the interval of a likelihood divides by the number of tasks",
     CALIBRATION,
@@ -43,38 +43,40 @@ FAULTS.add(
     OF_CALIBRATION,
 )
 
-EVALUATION, OF_EVALUATION = "tfmeta/evaluation.py", "tests/test_evaluation.py"
+EVALUATION_CURVES = "tfmeta/evaluation/curves.py"
+EVALUATION_METRICS = "tfmeta/evaluation/metrics.py"
+OF_EVALUATION = "tests/test_evaluation.py"
 FAULTS.add(
     "the interval of an evaluation is one standard error",
-    EVALUATION,
+    EVALUATION_CURVES,
     "1.96 * spread / math.sqrt",
     "1.0 * spread / math.sqrt",
     OF_EVALUATION,
 )
 FAULTS.add(
     "the spread over tasks divides by their number",
-    EVALUATION,
+    EVALUATION_CURVES,
     "kept.std(axis=0, ddof=1)",
     "kept.std(axis=0)",
     OF_EVALUATION,
 )
 FAULTS.add(
     "diverged tasks leave an accuracy too",
-    EVALUATION,
+    EVALUATION_CURVES,
     "kept = values if metric == ACCURACY else values[~diverged]",
     "kept = values[~diverged]",
     OF_EVALUATION,
 )
 FAULTS.add(
     "a last batch counts whole",
-    EVALUATION,
+    EVALUATION_CURVES,
     "np.concatenate([row[name] for row in rows])[:tasks]",
     "np.concatenate([row[name] for row in rows])",
     OF_EVALUATION,
 )
 FAULTS.add(
     "a binary answer is cut at 0.5 though it is a logit",
-    EVALUATION,
+    EVALUATION_METRICS,
     "threshold = 0.0 if kind.from_logits else 0.5",
     "threshold = 0.5",
     OF_EVALUATION,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfmeta import calibration, evaluation
+from tfmeta import evaluation
+from tfmeta.evaluation import calibration
 from tfmeta.experiment import building, pictures, policies, results, sinusoids
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.ensemble import Ensemble
