@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners.core.state import changed_groups
+from tfmeta.learners.core.variables import changed_groups
 
 
 def batches(entry, count, tasks=2):

@@ -17,14 +17,16 @@ since P is symmetric, the Jacobian of h is P / s, and that of s is h / R. Each i
 operation of what it depends on; m and v carry derivatives of their own (`moments`), for users
 who take them besides, and for s where it stands in the last line.
 
-G sums to 0 over each channel, which is all that a bias before the layer asks of it: it is marked.
+G sums to 0 over each channel, which is all that a bias before the layer asks of it: it is marked,
+and `add_bias` reads the mark.
 """
 
 import tensorflow as tf
 
 from tfmeta.inner.batch_kernels import ComposedKernels, FusedKernels, count, totals
-from tfmeta.inner.bias import mark_centred
 from tfmeta.inner.recorded import recorded
+
+_CENTRED = "_tfmeta_centred"
 
 
 class BatchNormalization:
@@ -133,3 +135,28 @@ class _Normalised:
 
         (sums,) = recorded("BatchNormalizationSums", lambda: [compute(z)], gradient, [z, self._x])
         return sums
+
+
+def add_bias(images, bias, add):
+    """Adds `bias` [C] to `images` [N, height, width, C] by `add`, which is TensorFlow's.
+
+    The bias' gradient stays an operation of its own. On CPU oneDNN takes TensorFlow's together
+    with the gradient of the convolution's kernel, which then takes up to twice as long: with three
+    channels in, 24 ms in place of 13, where the sum alone takes 4 (75 images of 84 x 84, 32
+    filters, one core). Where the gradient that arrives is marked, it is the 0 that it is, in place
+    of a sum that rounding alone keeps from 0.
+    """
+    # A Keras variable becomes a tensor on a tape that may watch it.
+    bias = tf.convert_to_tensor(bias, images.dtype)
+
+    def gradient(upstream):
+        centred = getattr(upstream, _CENTRED, False)
+        return [upstream, tf.zeros_like(bias) if centred else totals(upstream)]
+
+    (outputs,) = recorded("BiasAdd", lambda: [add(images, bias)], gradient, [images, bias])
+    return outputs
+
+
+def mark_centred(gradient):
+    """Notes that `gradient` [..., C] sums to 0 over all axes but the last, to any order."""
+    setattr(gradient, _CENTRED, True)

@@ -21,8 +21,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl, nn_ops
 
-from tfmeta.inner.batch_normalization import BatchNormalization
-from tfmeta.inner.bias import add_bias
+from tfmeta.inner.batch_normalization import BatchNormalization, add_bias
 from tfmeta.inner.max_pool import exact_max_pool, has_tiles, keeps_shape, tiled_max_pool
 from tfmeta.inner.moments import exact_moments
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.inner import finite_assertions
 from tfmeta.learners import batch_checks, checks, replicas, task_keys
-from tfmeta.learners.core.state import assign_state, changed_groups
+from tfmeta.learners.core.variables import assign_state, changed_groups
 from tfmeta.learners.meta_steps import checked_batch_gradient, map_adapted, task_count, unpacked
 from tfmeta.learners.task_weights import (
     flat_queries,

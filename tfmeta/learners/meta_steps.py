@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import batch_checks, checks, replicas, task_keys, ways
-from tfmeta.learners.core.state import changed_groups, mean_over_tasks
+from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
 from tfmeta.learners.task_weights import mean_of_tasks

@@ -13,7 +13,6 @@ import tfmeta.parallel.convolutions
 import tfmeta.parallel.depthwise
 import tfmeta.parallel.padding
 import tfmeta.parallel.pooling
-import tfmeta.parallel.squeezes
 import tfmeta.parallel.volumes  # noqa: F401  (these register their converters)
 from tfmeta.parallel.registry import task_converters
 

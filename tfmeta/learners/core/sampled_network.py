@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import checks
-from tfmeta.learners.core.state import mean_over_tasks
 from tfmeta.learners.core.task_network import Answers, TaskNetwork
+from tfmeta.learners.core.variables import mean_over_tasks
 from tfmeta.learners.likelihood import Likelihood
 from tfmeta.parallel import map_tasks
 from tfmeta.tasks.task import Examples, Task
