@@ -1,10 +1,14 @@
 """From recipe to settings: names are checked, gin is left as it was."""
 
+import json
+import sys
+
 import keras
 import pytest
 
 import gin
 from tfmeta import config, learners, networks, recipe, tasks
+from tfmeta.experiment.workdir import WorkDir
 from tfmeta.recipe import RecipeError
 
 RECIPE = "sinusoid_maml.gin"
@@ -139,3 +143,28 @@ def test_the_configuration_that_is_kept_reads_back_as_the_same_recipe():
 def test_what_would_fail_after_training_is_refused_before(param):
     with pytest.raises(RecipeError, match=f"{param.split(' ')[0]} must be .*Received: "):
         settings_of(param)
+
+
+def test_a_module_beside_the_recipe_is_found_wherever_the_command_runs(tmp_path, monkeypatch):
+    folder = tmp_path / "recipes_of_mine"
+    folder.mkdir()
+    (folder / "beside_the_recipe.py").write_text(
+        "import gin\n\n\n@gin.configurable\ndef beside(x=1):\n    return x\n"
+    )
+    (folder / "mine.gin").write_text("import beside_the_recipe\nbeside.x = 2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    mine = recipe.read_recipe([str(folder / "mine.gin")])
+    assert mine.folders == (str(folder),)
+    config.check(mine)
+    assert sys.modules["beside_the_recipe"].__file__ == str(folder / "beside_the_recipe.py")
+
+    # A run tells its folders to whoever opens it from elsewhere.
+    run = {"threads": {}, "onednn": True, "recipe_folders": [str(folder)]}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "config.gin").write_text("import beside_the_recipe\n")
+    assert WorkDir(tmp_path).recipe().folders == (str(folder),)
+
+
+def test_recipes_that_come_with_tfmeta_add_no_folder():
+    assert recipe.read_recipe(["sinusoid_maml.gin"]).folders == ()

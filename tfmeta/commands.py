@@ -1,16 +1,18 @@
 """What the commands share: flags for a recipe, and errors that a user can read."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import app, flags, logging
 
+from tfmeta import unknown_flags
 from tfmeta.interrupts import Interrupts
 from tfmeta.quiet_start import import_tensorflow
 from tfmeta.recipe import RecipeError
 
-__all__ = ["define_recipe_params", "import_tensorflow", "run"]
+__all__ = ["as_recipe_errors", "define_recipe_params", "import_tensorflow", "parse_flags", "run"]
 
 FLAGS = flags.FLAGS
 
@@ -24,6 +26,21 @@ def define_recipe_params() -> None:
     )
 
 
+@contextlib.contextmanager
+def as_recipe_errors() -> Iterator[None]:
+    """Turns a wrong value, or a file that can't be read, into a message without a traceback.
+
+    Raises:
+        RecipeError: with the words of the ValueError or OSError.
+    """
+    try:
+        yield
+    except RecipeError:
+        raise
+    except (ValueError, OSError) as error:
+        raise RecipeError(str(error)) from error
+
+
 def run(main: Callable[[], int], doc: str) -> None:
     """Parses the flags, runs a command and exits; a user's mistake is a message, no traceback.
 
@@ -33,15 +50,41 @@ def run(main: Callable[[], int], doc: str) -> None:
     """
     # absl takes the text of --help from the main module.
     sys.modules["__main__"].__doc__ = doc
-    app.run(lambda argv: _in_words(main, argv))
+    app.run(lambda argv: _in_words(main, argv), flags_parser=parse_flags)
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Parses flags as absl does, and says in words what is wrong with one.
+
+    Returns:
+        The program's name, and what is no flag.
+
+    Raises:
+        SystemExit: for a wrong flag, with the exit code of wrong arguments.
+    """
+    try:
+        return FLAGS(arguments)
+    except flags.UnrecognizedFlagError as error:
+        message = unknown_flags.say(error.flagname, arguments[1:], list(FLAGS))
+    except flags.Error as error:
+        message = f"{error}. --help says what each flag takes."
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(RecipeError.exit_code)
+
+
+def _as_flags(words: list[str]) -> str:
+    """How words without dashes may be written."""
+    if "gin_file" in FLAGS and all(word.endswith(".gin") for word in words):
+        return " ".join(f"--gin_file={word}" for word in words)
+    return "--gin_file=..., --workdir=..., and put --gin_param='name = value' in quotes"
 
 
 def _in_words(main: Callable[[], int], argv: list[str]) -> int:
     try:
         if len(argv) > 1:
             raise RecipeError(
-                f"Arguments must be flags. Received: {' '.join(argv[1:])!r}. Write --gin_file=..., "
-                "--workdir=..., and put --gin_param='name = value' in quotes."
+                f"Arguments must be flags. Received: {' '.join(argv[1:])!r}. Write "
+                f"{_as_flags(argv[1:])}."
             )
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # absl's commands print all of TensorFlow's.

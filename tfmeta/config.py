@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,7 @@ _LOSSES = (
     "SparseCategoricalCrossentropy",
 )
 _OPTIMIZERS = ("Adagrad", "Adam", "AdamW", "Lion", "Nadam", "RMSprop", "SGD")
+_CALLBACKS = ("CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau")
 _SCHEDULES = ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay", "PolynomialDecay")
 
 
@@ -62,6 +64,7 @@ def _configurables() -> dict[str, Any]:
     found |= {name: getattr(keras.losses, name) for name in _LOSSES}
     found |= {name: getattr(keras.optimizers, name) for name in _OPTIMIZERS}
     found |= {name: getattr(keras.optimizers.schedules, name) for name in _SCHEDULES}
+    found |= {name: getattr(keras.callbacks, name) for name in _CALLBACKS}
     return found
 
 
@@ -95,13 +98,15 @@ def check(recipe: Recipe) -> None:
         RecipeError: for a name that nothing has, with the nearest names and where it stands.
     """
     register()
+    _make_importable(recipe)
     for module in recipe.imports:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise RecipeError(
-                f"A recipe's import must work. Received: {module!r} ({error})."
-            ) from (error)
+                f"A recipe's import must work. Received: {module!r} ({error}). Put the module "
+                "beside the recipe, or into the directory where the command runs."
+            ) from error
     macros = {binding.key for binding in recipe.bindings if not binding.argument}
     used = set()
     for binding in recipe.bindings:
@@ -125,6 +130,12 @@ def check(recipe: Recipe) -> None:
                 f"%{binding.key}. Received: {binding.key} = {binding.value!r} in "
                 f"{binding.where}.{nearest(binding.key, others)}"
             )
+
+
+def _make_importable(recipe: Recipe) -> None:
+    """Has Python find modules beside a recipe that imports some, as it does beside a script."""
+    if recipe.imports:
+        sys.path[:0] = [folder for folder in recipe.folders if folder not in sys.path]
 
 
 def _configurable(selector: str, binding: Binding):

@@ -80,12 +80,16 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What was asked for: texts in the order in which gin is to read them, and their bindings."""
+    """What was asked for: texts in the order in which gin is to read them, and their bindings.
+
+    `folders` are the folders of the recipe's files, where modules that it imports may be.
+    """
 
     name: str
     sources: tuple[Source, ...]
     bindings: tuple[Binding, ...]
     imports: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 class _Collector(config_parser.ParserDelegate):
@@ -127,7 +131,7 @@ def find_recipe(name: str, including: Path | None = None) -> Path:
     """Finds a gin file: as given, in the including file's folder, among the installed recipes.
 
     Raises:
-        RecipeError: if there is none; the message lists all, the nearest names last.
+        RecipeError: if there is none; the message lists all, the nearest names first.
     """
     folders = [Path(), *([including.parent] if including else []), recipe_folder()]
     for candidate in (folder / name for folder in folders):
@@ -138,12 +142,22 @@ def find_recipe(name: str, including: Path | None = None) -> Path:
     if Path(name).parent.name == "gin" and fallback.is_file():
         return fallback
     place = f" (included by {including})" if including else ""
+    close = nearest(_with_ending(Path(name).name), recipe_names())
     raise RecipeError(
         f"A recipe must be a gin file, or the name of one that comes with tfmeta. Received: "
-        f"{name!r}{place}, which is not there. Those that come with tfmeta: "
-        f"{', '.join(recipe_names())}. `python -m tfmeta.train --help` says what each is."
-        f"{nearest(Path(name).name, recipe_names())}"
+        f"{name!r}{place}, which is not there.{close} `python -m tfmeta.train --help` says what "
+        f"each of them is: {', '.join(_nearest_first(name, recipe_names()))}."
     )
+
+
+def _with_ending(name: str) -> str:
+    return name if name.endswith(".gin") else f"{name}.gin"
+
+
+def _nearest_first(name: str, names: Sequence[str]) -> list[str]:
+    wanted = _with_ending(Path(name).name)
+    close = difflib.get_close_matches(wanted, names, n=len(names), cutoff=0.6)
+    return [*close, *(other for other in names if other not in close)]
 
 
 def read_recipe(files: Sequence[str], params: Sequence[str] = ()) -> Recipe:
@@ -158,7 +172,10 @@ def read_recipe(files: Sequence[str], params: Sequence[str] = ()) -> Recipe:
     """
     sources = [source for name in files for source in _sources(find_recipe(name), ())]
     sources += [Source("--gin_param", text) for text in params]
-    return _recipe("+".join(Path(file).stem for file in files), sources)
+    folders = dict.fromkeys(str(find_recipe(name).resolve().parent) for name in files)
+    folders.pop(str(recipe_folder().resolve()), None)
+    recipe = _recipe("+".join(Path(file).stem for file in files), sources)
+    return dataclasses.replace(recipe, folders=tuple(folders))
 
 
 def parse_recipe(text: str, name: str) -> Recipe:

@@ -58,12 +58,16 @@ class RunSettings:
         strategy: None (one device, or all GPUs of this machine where there are several),
             "mirrored", "one_device", or "multi_worker" (several processes, each with the
             environment variable TF_CONFIG).
+        callbacks: callables without arguments that give Keras callbacks, called with the learner
+            as their model. An epoch is `log.checkpoint_every` steps; logs are the columns of
+            metrics.csv. A callback that sets `stop_training` ends the training.
     """
 
     deterministic: bool | None = None
     jit_compile: bool | None = None
     intra_op_threads: int | None = None
     strategy: str | None = None
+    callbacks: Sequence[Callable[[], Any]] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +216,7 @@ class Settings:
                 f"{self.validate.every}. Set validate.every and log.keep_best before training."
             )
         self._check_held_out()
+        self._check_callbacks()
         for name in ("learner", "stream", "optimizer"):
             value = getattr(self.train, name)
             # A class has `get_config` too, and makes a learner when it is called.
@@ -221,6 +226,19 @@ class Settings:
                     f"train.{name} must be written without calling it, such as @name. "
                     f"Received: {value!r}. Remove the () after the name."
                 )
+
+    def _check_callbacks(self) -> None:
+        callbacks = self.run.callbacks
+        if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+            raise ValueError(
+                "run.callbacks must be a list of names without calling them, such as "
+                f"[@EarlyStopping]. Received: {callbacks!r}. Remove the () after a name."
+            )
+        if callbacks and self.run.strategy == "multi_worker":
+            raise ValueError(
+                "run.callbacks are called in one process. Received: run.callbacks with "
+                "run.strategy = 'multi_worker'. Leave one of them out."
+            )
 
     def _check_held_out(self) -> None:
         """Refuses before training what would fail after it."""

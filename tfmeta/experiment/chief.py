@@ -11,6 +11,7 @@ from tfmeta.experiment.metrics_log import MetricsLog
 from tfmeta.experiment.signals import StopRequest
 from tfmeta.experiment.training import Progressed, Training
 from tfmeta.experiment.workdir import WorkDir
+from tfmeta.recipe import bound_values, parse_recipe
 from tfmeta.settings import Settings
 
 
@@ -59,10 +60,19 @@ class Chief:
 
     def begin(self, run_record: dict, training: Training) -> None:
         """Writes run.json, and opens metrics.csv at the step that `training` stands at."""
-        write_json(self.place.path / record.NAME, run_record)
+        self.write_record(run_record)
         self._log = MetricsLog(
             self.place.path, training.names, training.step, self.settings.log.tensorboard
         )
+        if not training.step:
+            settings = self.settings
+            self._log.hyperparameters(
+                bound_values(parse_recipe(settings.config, settings.recipe)), settings.config
+            )
+
+    def write_record(self, run_record: dict) -> None:
+        """Writes run.json."""
+        write_json(self.place.path / record.NAME, run_record)
 
     def write_row(
         self, done: Progressed, tasks_per_second: float, validation: Validation | None = None

@@ -45,6 +45,9 @@ class Follower:
     def begin(self, run_record: dict, training: Training) -> None:
         pass
 
+    def write_record(self, run_record: dict) -> None:
+        pass
+
     def write_row(self, done: Progressed, tasks_per_second: float, validation=None) -> None:
         pass
 

@@ -1,6 +1,7 @@
 """What a run measured on its way: metrics.csv, and the same as TensorBoard events."""
 
 import csv
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,9 +36,9 @@ class MetricsLog:
         self.columns += [name for name in (rows[0] if rows else ()) if name.startswith(VALIDATION)]
         self._file = None
         self._rewrite(rows)
-        self._events = (
-            tf.summary.create_file_writer(str(workdir / "events")) if tensorboard else None
-        )
+        events = workdir / "events"
+        self._is_first = not events.is_dir() or not any(events.iterdir())
+        self._events = tf.summary.create_file_writer(str(events)) if tensorboard else None
 
     def write(
         self,
@@ -98,6 +99,26 @@ class MetricsLog:
             with self._events.as_default(step=step):
                 for name, value in values.items():
                     tf.summary.scalar(name, value)
+
+    def hyperparameters(self, values: Mapping[str, object], recipe: str) -> None:
+        """Writes what a run was begun with to TensorBoard's HParams, once a run.
+
+        Args:
+            values: by the keys of bindings.
+            recipe: its text, by which equal runs are told.
+        """
+        if not self._events or not self._is_first:
+            return
+        from tensorboard.plugins.hparams import api
+
+        plain = {
+            key: value if isinstance(value, (bool, int, float, str)) else repr(value)
+            for key, value in values.items()
+        }
+        trial = hashlib.sha256(recipe.encode()).hexdigest()
+        with self._events.as_default():
+            api.hparams(plain, trial_id=trial)
+        self._events.flush()
 
     def sync(self) -> None:
         """Makes the rows survive a power failure; called before a checkpoint counts them."""

@@ -123,4 +123,5 @@ def _with_params(recorded: Recipe, name: str, params: Sequence[str]) -> Recipe:
         (*recorded.sources, *(Source("--gin_param", text) for text in params)),
         (*recorded.bindings, *more.bindings),
         (*recorded.imports, *more.imports),
+        recorded.folders,
     )

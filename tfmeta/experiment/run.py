@@ -1,16 +1,19 @@
 """A training run: a recipe in, a work directory out, the same whatever interrupted it."""
 
 import logging
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from tfmeta import config
 from tfmeta.experiment import building, record
 from tfmeta.experiment.agreement import Agreement
+from tfmeta.experiment.callbacks import RunCallbacks
 from tfmeta.experiment.chief import Chief
 from tfmeta.experiment.choices import choose
 from tfmeta.experiment.cluster import Cluster, cluster_of
 from tfmeta.experiment.follower import Follower
+from tfmeta.experiment.metrics_log import VALIDATION
 from tfmeta.experiment.progress import Progress
 from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
 from tfmeta.experiment.training import Training
@@ -57,7 +60,8 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
         cluster = cluster_of(settings.run.strategy)
         role = (Chief if cluster.is_chief else Follower)(settings, place)
         with role.holding(), loss_of_workers(cluster, place), stop_on_signals() as stop:
-            run, stopped = _Run(settings, cluster, role, stop, continue_anyway), False
+            folders = recipe.folders if recipe.imports else ()
+            run, stopped = _Run(settings, cluster, role, stop, continue_anyway, folders), False
             try:
                 run.loop()
                 run.progress.close()
@@ -69,7 +73,7 @@ def train(recipe: Recipe, workdir, *, continue_anyway: bool = False) -> int:
             finally:
                 run.close()
             if stopped:
-                done = run.training.step == settings.train.steps
+                done = run.training.step == run.last_step
                 run.progress.say(
                     f"Stopped by {stop.signal.name} at step {run.training.step} of "
                     f"{settings.train.steps}, saved in {place.path}. The same command goes on"
@@ -88,6 +92,7 @@ class _Run:
         role: Chief | Follower,
         stop: StopRequest,
         continue_anyway: bool,
+        recipe_folders: Sequence[str] = (),
     ):
         self.settings, self.cluster, self.role, self.stop = settings, cluster, role, stop
         self.place = place = role.place
@@ -110,10 +115,22 @@ class _Run:
             place.checkpoints().restore(step, self.training.state)
             self.progress.say(f"goes on from step {step}")
         self._record["sessions"].append(record.session(step))
+        if recipe_folders:
+            self._record["recipe_folders"] = list(recipe_folders)
+        self.callbacks = RunCallbacks(
+            settings.run.callbacks if step < self.last_step else (),
+            self.training.learner,
+            *(settings.train.steps, settings.log.checkpoint_every, step),
+        )
         role.begin(self._record, self.training)
         stream = building.train_stream
         self.training.start(lambda first: stream(settings, first))
         self._row_began = (step, self.training.seconds)
+
+    @property
+    def last_step(self) -> int:
+        """The step that training ends at; earlier than asked for where a callback ended it."""
+        return self._record.get("stopped_at", self.settings.train.steps)
 
     def loop(self) -> None:
         """Runs the steps that are left.
@@ -123,7 +140,7 @@ class _Run:
             Stopped: after a signal, when all is saved.
         """
         training, log = self.training, self.settings.log
-        steps, chunk = self.settings.train.steps, 1
+        steps, chunk = self.last_step, 1
         if training.step < steps:
             self.progress.say("compiling: the first step takes longer than the next ones")
             self.stop.now("compiling", "the run ends after its first step, and saves it")
@@ -134,6 +151,7 @@ class _Run:
                 steps, *(training.step // n * n + n for n in self._intervals(log.checkpoint_every))
             )
             before, began = training.step, training.seconds
+            self.callbacks.before(before, first=before == training.began)
             with building.operation_errors():
                 done = training.advance(min(chunk, until - before))
             if done.bad_step is not None:
@@ -146,17 +164,35 @@ class _Run:
                 self.stop.now("training", "the run ends after the steps under way, and saves them")
                 self.progress.start(done.step)  # What compiling took says nothing of the rest.
             self.progress.update(done.step, done.values, self._tasks_per_second(done))
-            due = self._validation_due()
+            self.callbacks.after(done.step, done.values)
+            due, epoch = self._validation_due(), self.callbacks.ends_epoch(done.step)
             # The row comes before the checkpoint: on resumption rows up to it are kept.
             validation = self.role.validate(training) if due else None
-            if self._due(log.every) or due or done.step == steps:
-                self._write_row(done, validation)
+            if self._due(log.every) or due or epoch or done.step == steps:
+                row = self._write_row(done, validation)
+            # Before the checkpoint, which then has what callbacks change.
+            if epoch and self._ends(done.step, row):
+                steps = done.step
             if self._due(log.checkpoint_every) or done.step == steps or self.stop.agreed:
                 self.role.save(training)
             if due:
                 self.role.keep_best(training, validation)
+            elif done.step == steps and self.settings.validate.every:
+                self.role.validate_again(training)  # ended by a callback
             if self.stop.agreed:
                 raise Stopped
+        self.callbacks.end()
+
+    def _ends(self, step: int, row: dict) -> bool:
+        """Calls the callbacks at the end of an epoch; whether one of them ends the training."""
+        self.callbacks.end_epoch(step, row)
+        if not self.callbacks.stop or step == self.settings.train.steps:
+            return False
+        self.progress.say(f"ended by a callback (stop_training) at step {step}")
+        # Before the checkpoint: without that step's checkpoint the entry has no effect.
+        self._record["stopped_at"] = step
+        self.role.write_record(self._record)
+        return True
 
     def close(self) -> None:
         self.role.close()
@@ -193,9 +229,11 @@ class _Run:
             "sessions": old["sessions"] if old else [],
         }
         if old and step:
-            if step < settings.train.steps:
+            if step < min(settings.train.steps, old.get("stopped_at", settings.train.steps)):
                 self._check_same(old, new, continue_anyway)
             kept = new["choices"] = old["choices"]
+            if old.get("stopped_at") == step:
+                new["stopped_at"] = step
             training = building.build_training(
                 settings, self.strategy, kept["jit_compile"], kept["parallel"]
             )
@@ -238,10 +276,18 @@ class _Run:
         tasks = (done.step - step) * self.settings.train.tasks_per_step
         return tasks / max(done.seconds - seconds, 1e-9)
 
-    def _write_row(self, done, validation) -> None:
-        self.role.write_row(done, self._tasks_per_second(done), validation)
+    def _write_row(self, done, validation) -> dict:
+        """Writes a row of metrics.csv, and gives it by columns."""
+        per_second = self._tasks_per_second(done)
+        self.role.write_row(done, per_second, validation)
         self._row_began = (done.step, done.seconds)
         self.training.reset()
+        validated = validation.values if validation else {}
+        return {
+            **{"step": done.step, **done.values},
+            **{"tasks_per_second": per_second, "seconds": done.seconds},
+            **{f"{VALIDATION}{name}": value for name, value in validated.items()},
+        }
 
     def _validation_due(self) -> bool:
         # At the end too: a run made shorter than `every` has a best checkpoint all the same.

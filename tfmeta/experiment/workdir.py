@@ -1,5 +1,6 @@
 """A work directory: which recipe it belongs to, and what lies in it."""
 
+import dataclasses
 from pathlib import Path
 
 from tfmeta.experiment import record
@@ -42,7 +43,11 @@ class WorkDir:
             raise RecipeError(
                 f"A recipe is text. Received: {self.config}: {error}. Choose another --workdir."
             ) from error
-        return parse_recipe(text, self.path.name)
+        recipe = parse_recipe(text, self.path.name)
+        if not recipe.imports:
+            return recipe
+        found = record.read(self.path) or {}
+        return dataclasses.replace(recipe, folders=tuple(found.get("recipe_folders", ())))
 
     def claim(self, settings: Settings) -> None:
         """Makes this the directory of a recipe, or checks that it is; see `check`."""

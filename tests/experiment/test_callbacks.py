@@ -1,0 +1,160 @@
+"""Keras callbacks in a run: which events they get, with what, and what they may do."""
+
+import csv
+import json
+
+import keras
+import pytest
+
+import gin
+from tfmeta.experiment import train
+from tfmeta.experiment.checkpoints import Checkpoints
+from tfmeta.recipe import RecipeError
+
+EVENTS = []
+
+
+@gin.configurable(module="callbacks_test")
+class Recorder(keras.callbacks.Callback):
+    """Records what it is told; ends the training after an epoch, where asked to."""
+
+    def __init__(self, last_epoch=None):
+        super().__init__()
+        self.last_epoch = last_epoch
+
+    def on_train_begin(self, logs=None):
+        EVENTS.append(("train", self.params["epochs"], self.params["initial_epoch"]))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        EVENTS.append(("begin", epoch))
+
+    def on_epoch_end(self, epoch, logs=None):
+        EVENTS.append(("end", epoch, dict(logs)))
+        self.model.stop_training = epoch == self.last_epoch
+
+    def on_train_end(self, logs=None):
+        EVENTS.append(("trained",))
+
+
+@gin.configurable(module="callbacks_test")
+def no_callback():
+    return 3
+
+
+@pytest.fixture(autouse=True)
+def no_events():
+    EVENTS.clear()
+
+
+def rows(workdir):
+    with open(workdir / "metrics.csv", newline="") as file:
+        return {int(row["step"]): row for row in csv.DictReader(file)}
+
+
+def test_an_epoch_is_from_checkpoint_to_checkpoint_and_its_logs_are_the_row(small_recipe, tmp_path):
+    bindings = ("run.callbacks = [@Recorder]", "train.steps = 10", "log.every = 3")
+    bindings += ("validate.every = 8",)
+    assert train(small_recipe(*bindings), tmp_path) == 0
+    named = [event[:2] for event in EVENTS]
+    epochs = [(kind, epoch) for epoch in (0, 1, 2) for kind in ("begin", "end")]
+    assert named == [("train", 3), *epochs, ("trained",)]
+    written = rows(tmp_path)
+    for step, event in zip((4, 8, 10), [e for e in EVENTS if e[0] == "end"], strict=True):
+        logs = {name: str(value) for name, value in event[2].items()}
+        row = {name: value for name, value in written[step].items() if value}
+        assert logs["loss"] == row["loss"]
+        assert logs.keys() == row.keys()
+        assert logs.get("val_loss") == row.get("val_loss")
+    assert "val_loss" in EVENTS[4][2]
+
+
+def test_a_run_that_a_callback_ended_stays_ended(small_recipe, tmp_path):
+    bindings = ("run.callbacks = [@Recorder]", "Recorder.last_epoch = 1", "validate.every = 3")
+    bindings += ("evaluate.checkpoint = 'best'",)
+    assert train(small_recipe(*bindings), tmp_path) == 0
+    assert Checkpoints(tmp_path / "checkpoints").steps()[-1] == 8
+    assert json.loads((tmp_path / "run.json").read_text())["stopped_at"] == 8
+    assert rows(tmp_path)[8]["val_loss"]  # the best is chosen of what was trained
+    assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"]["step"] in (3, 6, 8)
+    EVENTS.clear()
+    assert train(small_recipe(*bindings), tmp_path) == 0
+    assert EVENTS == []
+    assert max(rows(tmp_path)) == 8
+
+
+def test_a_resumed_run_tells_its_first_epoch(small_recipe, tmp_path):
+    import shutil
+
+    bindings = ("run.callbacks = [@Recorder]",)
+    assert train(small_recipe(*bindings), tmp_path) == 0
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step in checkpoints.steps():
+        if step > 4:
+            shutil.rmtree(checkpoints.path(step))
+    (tmp_path / "checkpoints" / "best.json").unlink()
+    EVENTS.clear()
+    assert train(small_recipe(*bindings), tmp_path) == 0
+    assert EVENTS[:2] == [("train", 3, 1), ("begin", 1)]
+
+
+def test_keras_own_callbacks_reach_the_learner_and_its_optimizer(small_recipe, tmp_path):
+    log = tmp_path / "epochs.csv"
+    bindings = (
+        "run.callbacks = [@ReduceLROnPlateau, @EarlyStopping, @CSVLogger]",
+        f"CSVLogger.filename = {str(log)!r}",
+        "EarlyStopping.monitor = 'val_loss'",
+        "EarlyStopping.patience = 5",
+        "ReduceLROnPlateau.monitor = 'loss'",
+        "ReduceLROnPlateau.mode = 'max'",
+        "ReduceLROnPlateau.min_delta = 1e9",
+        "ReduceLROnPlateau.patience = 1",
+        "validate.every = 4",
+    )
+    assert train(small_recipe(*bindings), tmp_path / "run") == 0
+    with open(log, newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert [float(row["step"]) for row in epochs] == [4, 8, 12]
+    assert float(epochs[-1]["learning_rate"]) < float(epochs[0]["learning_rate"])
+
+
+@pytest.mark.parametrize(
+    ("binding", "said"),
+    [
+        ("run.callbacks = [@no_callback]", "Callback objects"),
+        ("run.callbacks = [@Recorder()]", "Remove the"),
+        ("run.callbacks = @Recorder", "must be a list"),
+    ],
+)
+def test_what_is_no_callback_is_said(small_recipe, tmp_path, binding, said):
+    with pytest.raises(RecipeError, match=said):
+        train(small_recipe(binding), tmp_path)
+
+
+def test_callbacks_of_several_workers_are_refused(small_recipe, tmp_path):
+    with pytest.raises(RecipeError, match="in one process"):
+        train(
+            small_recipe("run.callbacks = [@Recorder]", "run.strategy = 'multi_worker'"), tmp_path
+        )
+
+
+def test_hyperparameters_are_written_once_a_run(small_recipe, tmp_path):
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    params = small_recipe("log.tensorboard = True", "train.steps = 2")
+    for _ in range(2):
+        assert train(params, tmp_path) == 0
+    found = []
+    for path in (tmp_path / "events").iterdir():
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "hparams":
+                    data = plugin_data_pb2.HParamsPluginData.FromString(
+                        value.metadata.plugin_data.content
+                    )
+                    if data.HasField("session_start_info"):
+                        found.append(data.session_start_info.hparams)
+    assert len(found) == 1
+    assert found[0]["MAML.inner_rate"].number_value == 0.01
+    assert found[0]["train.steps"].number_value == 2
+    assert found[0]["train.learner"].string_value == "@MAML"
