@@ -1,20 +1,23 @@
-"""Copies what is kept of a work directory to `results/`: figures, pictures, and weights.
+"""Copies what is kept of a work directory to `results/`: figures, pictures, and a preset.
 
     python -m benchmarks.keep_run --workdir=W --output=results/RECIPE
 
-`weights.npz` holds the parameters by their paths relative to the network, in float32.
+`preset.npz` holds what was learned: `tfmeta.MetaLearner.from_preset("results/RECIPE")`. It is left
+out with `--nopreset`, where tfmeta ships that preset.
 """
 
 import pathlib
 import shutil
 
-import numpy as np
 from absl import app, flags
 
-import tfmeta
+from tfmeta.experiment.presets import make_preset
+from tfmeta.presets.sources import IN_FOLDER
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of the run.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+_PRESET = flags.DEFINE_bool("preset", True, "Whether to keep what was learned too.")
+_LICENSE = flags.DEFINE_string("license", "MIT, as tfmeta itself", "Licence of the weights.")
 
 # run.json names paths of the machine.
 KEPT = ("config.gin", "evaluation*.json", "metrics.csv", "*.png")
@@ -28,16 +31,13 @@ def main(_):
     for pattern in KEPT:
         for file in sorted(workdir.glob(pattern)):
             shutil.copyfile(file, output / file.name)
-    learner = tfmeta.restore(workdir)
-    arrays = {
-        path: np.asarray(variable, "float32")
-        for path, variable in zip(learner.parameter_paths, learner.parameter_variables, strict=True)
-    }
-    weights = output / "weights.npz"
-    np.savez_compressed(weights, **arrays)
-    if weights.stat().st_size > MAX_BYTES:
-        print(f"{weights} has {weights.stat().st_size} bytes, more than {MAX_BYTES}: not kept.")
-        weights.unlink()
+    if not _PRESET.value:
+        return
+    preset = output / IN_FOLDER
+    make_preset(workdir, preset, license=_LICENSE.value)
+    if preset.stat().st_size > MAX_BYTES:
+        print(f"{preset} has {preset.stat().st_size} bytes, more than {MAX_BYTES}: not kept.")
+        preset.unlink()
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def test_help_lists_the_recipes():
     [
         (["tfmeta.train"], "Received: no --gin_file"),
         (["tfmeta.train", "--gin_file=sinusoid_mam.gin"], "Did you mean 'sinusoid_maml.gin'"),
-        (["tfmeta.train", "--workdirr=x"], "workdir"),
-        (["tfmeta.train", "sinusoid_maml.gin"], "Arguments must be flags"),
+        (["tfmeta.train", "--steps=10"], "--gin_param='train.steps = 10'"),
+        (["tfmeta.train", "sinusoid_maml.gin"], "Write --gin_file=sinusoid_maml.gin"),
         (["tfmeta.train", "--gin_file=run.gin", "--gin_param=a.b = /x"], "in quotes"),
         (["tfmeta.evaluate"], "needs the --workdir"),
         (["tfmeta.export", "--workdir=runs/no_such"], "no --export_dir"),
@@ -42,8 +42,14 @@ def test_help_lists_the_recipes():
             "Did you mean 'steps'",
         ),
         (["tfmeta.evaluate", "--workdir=runs/no_such"], "config.gin"),
-        (["tfmeta.table"], "Received: no --workdirs"),
+        (["tfmeta", "trian"], "Did you mean 'train'"),
+        (["tfmeta", "table"], "Received: no --workdirs"),
         (["tfmeta.table", "--workdirs=no_such"], "Received: no_such, which has none"),
+        (["tfmeta.presets", "--preset=omniglot_dem"], "Did you mean 'omniglot_demo'"),
+        (["tfmeta.presets", "--preset=https://x.org/a.npz"], "needs sha256"),
+        (["tfmeta.serve", "--preset=omniglot_dem"], "Did you mean 'omniglot_demo'"),
+        (["tfmeta.serve", "--preset=omniglot_demo", "--demo"], "Received: --demo too"),
+        (["tfmeta.adapt", "--preset=a", "--export_dir=b", "--support=c", "--query=d"], "both"),
     ],
 )
 def test_wrong_use_is_said_in_words_and_with_an_exit_code(arguments, said, tmp_path):
@@ -51,6 +57,13 @@ def test_wrong_use_is_said_in_words_and_with_an_exit_code(arguments, said, tmp_p
     assert done.returncode not in (0, -6)
     assert said in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_presets_are_listed_and_shown():
+    listed = run("tfmeta.presets")
+    assert "omniglot_demo\n    MAML on omniglot, sha256 " in listed.stdout
+    shown = run("tfmeta.presets", "--preset=omniglot_demo")
+    assert "## Limits" in shown.stdout
 
 
 def test_train_from_an_empty_directory_then_evaluate_and_export(tmp_path):

@@ -18,11 +18,13 @@ FLOORS = (
     ("export",),
     ("inner",),
     ("parallel",),
+    ("presets",),
     ("tasks", "networks"),
     ("ground",),
 )
 # Modules whose room is not the name after "tfmeta.".
 ROOM_OF = {
+    "tfmeta.__main__": "commands",
     "tfmeta": "ground",  # the lazy names: nothing is imported until one is used
     "tfmeta.adapt": "commands",
     "tfmeta.calibration": "evaluation",  # its earlier place, for one release
@@ -38,7 +40,10 @@ ROOM_OF = {
     "tfmeta.lazy_names": "ground",
     "tfmeta.quiet_start": "ground",
     "tfmeta.parts": "learners",
+    "tfmeta.presets.__main__": "commands",
     "tfmeta.settings": "runs",
+    "tfmeta.unknown_flags": "runs",
+    "tfmeta.user_cache": "ground",
     "tfmeta.version": "ground",
     "tfmeta.xla_cache": "ground",
 }

@@ -37,6 +37,7 @@ MODULES = {
     "networks": "tfmeta.networks",
     "parallel": "tfmeta.parallel",
     "parts": "tfmeta.parts",
+    "presets": "tfmeta.presets",
     "restore": "tfmeta.experiment",
     "rl": "tfmeta.rl",
     "tasks": "tfmeta.tasks",

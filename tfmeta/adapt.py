@@ -10,28 +10,34 @@ _DOC = """Adapts an exported model to your own images and predicts others: no tr
 folders named by those classes (then the accuracy is printed too). Writes predictions.csv and
 predictions.png.
 
+--preset, instead of --export_dir, takes a learned initialisation by name, path or URL.
+
 Example: python -m tfmeta.adapt --export_dir=exported/omniglot --support=letters --query=scans
+Without a training: python -m tfmeta.adapt --preset=omniglot_demo --support=letters --query=scans
 """
 
 
 def main() -> int:
     """Predicts the query folder and says where the answers are."""
     values = flags.FLAGS
-    for name in ("export_dir", "support", "query"):
-        if not getattr(values, name):
+    given = {"export_dir": values.export_dir or values.preset, **_folders(values)}
+    for name, value in given.items():
+        if not value:
             raise recipe.RecipeError(
-                "Adapting needs --export_dir, of an exported model, and the folders --support and "
-                f"--query. Received: no --{name}. See --help."
+                "Adapting needs --export_dir, of an exported model, or --preset, and the folders "
+                f"--support and --query. Received: no --{name}. See --help."
             )
+    if values.export_dir and values.preset:
+        raise recipe.RecipeError(
+            "--export_dir and --preset both name a model. Received: both. Leave one out."
+        )
     commands.import_tensorflow()
     from tfmeta import folder_prediction
 
-    try:
+    with commands.as_recipe_errors():
         predictions = folder_prediction.predict_folder(
-            values.export_dir, values.support, values.query, values.inner_steps
+            _export_dir(values), values.support, values.query, values.inner_steps
         )
-    except ValueError as error:
-        raise recipe.RecipeError(str(error)) from error
     table, picture = folder_prediction.save(predictions, values.output_dir)
     losses = predictions.support_loss
     print(f"adapted to {', '.join(predictions.class_names)}")
@@ -42,8 +48,23 @@ def main() -> int:
     return 0
 
 
+def _folders(values) -> dict:
+    return {"support": values.support, "query": values.query}
+
+
+def _export_dir(values):
+    """The exported model, which is made of a preset the first time."""
+    if not values.preset:
+        return values.export_dir
+    from tfmeta.experiment.presets import cached_export
+
+    return cached_export(values.preset, values.sha256)
+
+
 def _define_flags() -> None:
     flags.DEFINE_string("export_dir", None, "An exported model; the newest version is taken.")
+    flags.DEFINE_string("preset", None, "A preset: a name, a path, or a URL with --sha256.")
+    flags.DEFINE_string("sha256", None, "Hash of the preset's file; a URL needs it.")
     flags.DEFINE_string("support", None, "Folder with a folder of images for each class.")
     flags.DEFINE_string("query", None, "Folder of the images to predict.")
     flags.DEFINE_string("output_dir", ".", "Where predictions.csv and predictions.png go.")

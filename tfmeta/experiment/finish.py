@@ -32,7 +32,7 @@ def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> N
     """
     chosen = place.chosen_step(settings.evaluate.checkpoint)
     learner = _restored(settings, place, training, chosen)
-    print(f"trained: {training.seconds:.0f} s for {settings.train.steps} steps")
+    print(f"trained: {training.seconds:.0f} s for {training.step} steps")
     print(f"evaluating {settings.evaluate.tasks} held-out tasks", flush=True)
     stop.now("evaluating", "it ends after the tasks under way")
     evaluate(settings, place, learner, chosen, stop)
@@ -217,6 +217,13 @@ _DRAWN = {
 
 def export(settings: Settings, learner, folder, normalization=None) -> Path:
     """Writes a new version of the SavedModel; returns its directory."""
+    options = export_options(settings)
+    options["normalization"] = normalization or options["normalization"]
+    return Path(learner.export(str(folder), **options))
+
+
+def export_options(settings: Settings) -> dict:
+    """What a recipe asks of its learner's `export`, as values that JSON has."""
     limits = {
         name: getattr(settings.export, name)
         for name in ("max_support", "max_query", "max_tasks", "max_inner_steps")
@@ -225,16 +232,13 @@ def export(settings: Settings, learner, folder, normalization=None) -> Path:
     info = building.held_out_stream(
         settings, settings.evaluate.split, settings.evaluate.seed, building.first_shots(settings)
     ).info
-    return Path(
-        learner.export(
-            str(folder),
-            normalization=normalization or settings.export.normalization,
-            preprocessing=_preprocessing(info),
-            warmup_sizes=[usual_size(info)],
-            metadata={"recipe": settings.recipe, "tasks": info},
-            **limits,
-        )
-    )
+    return {
+        "normalization": settings.export.normalization,
+        "preprocessing": _preprocessing(info),
+        "warmup_sizes": [list(usual_size(info))],
+        "metadata": {"recipe": settings.recipe, "tasks": info},
+        **limits,
+    }
 
 
 def _preprocessing(info: dict) -> dict:

@@ -59,7 +59,7 @@ def environment(tf) -> dict:
     intra_op = threads.get_intra_op_parallelism_threads()
     intra_op = intra_op or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or cores
     return {
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions(*_PACKAGES)},
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
@@ -124,9 +124,10 @@ def _device(tf, device) -> str:
     return f"{device.name.removeprefix('/physical_device:')} {name}".strip()
 
 
-def _versions() -> dict[str, str]:
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of those packages that are installed."""
     found = {}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -19,6 +19,7 @@ In production use TF Serving. Flags of TF Serving have its names; export/SERVER.
 and docs/guides/serving.md those that have no effect here, or are refused.
 
 Example: python -m tfmeta.serve --model_base_path=exported/sinusoid --model_name=sinusoid
+A learned initialisation by name: python -m tfmeta.serve --preset=sinusoid_maml
 A page to draw on, with its model: python -m tfmeta.serve --demo
 """
 FLAGS = flags.FLAGS
@@ -36,6 +37,8 @@ def main(argv) -> int:
         options, config = _options(), _read("model_config_file")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         logging.set_verbosity(logging.WARNING)
+        if FLAGS.preset:
+            _take_preset()
         import_tensorflow()
         return _serve(options, config, without_effect)
     except (OSError, ValueError) as error:
@@ -55,13 +58,33 @@ def _check(argv):
             f"The embedded server needs the extra 'serving'. Received: no {', '.join(missing)}. "
             "Run: pip install 'tfmeta[serving]'"
         )
-    if FLAGS.demo:
+    if FLAGS.preset:
+        _check_preset()
+    elif FLAGS.demo:
         _check_demo()
     elif not FLAGS.model_base_path and not FLAGS.model_config_file:
         raise ValueError(
             "A server needs --model_base_path, the directory of a model's versions, "
-            "--model_config_file, or --demo. Received: none of them."
+            "--model_config_file, --preset, or --demo. Received: none of them."
         )
+
+
+def _check_preset():
+    for name in ("model_base_path", "model_config_file", "demo"):
+        if getattr(FLAGS, name):
+            raise ValueError(
+                f"--preset names what is served. Received: --{name} too. Leave one of them out."
+            )
+
+
+def _take_preset():
+    """Has the preset's export made, and takes it as what is served, under the preset's name."""
+    from tfmeta.serve.preset_export import preset_base_path
+
+    print(f"exporting preset {FLAGS.preset}, unless that was done before", flush=True)
+    FLAGS.model_base_path = preset_base_path(FLAGS.preset, FLAGS.sha256)
+    if not FLAGS["model_name"].present:
+        FLAGS.model_name = pathlib.Path(FLAGS.model_base_path).name
 
 
 def _check_demo():

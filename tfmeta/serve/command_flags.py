@@ -20,6 +20,8 @@ def define_flags(values=flags.FLAGS):
     switch = functools.partial(flags.DEFINE_bool, flag_values=values)
     text("model_base_path", None, "Directory of the model's versions.")
     text("model_name", "default", "What requests call the model.")
+    text("preset", None, "A preset to export and serve: a name, a path, or a URL with --sha256.")
+    text("sha256", None, "Hash of the preset's file; a URL needs it.")
     switch("demo", False, "Serve a page to draw on at / of the REST port, and its model.")
     text("model_config_file", None, "ModelServerConfig in text form, for several models.")
     number("model_config_file_poll_wait_seconds", 0.0, "Pause between looks at that file; 0: none.")

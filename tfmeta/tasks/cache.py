@@ -8,24 +8,18 @@ be written is done without.
 import hashlib
 import json
 import logging
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from tfmeta.tasks.pool import Pool
+from tfmeta.user_cache import cache_directory, write_atomically
 
 SCHEMA_VERSION = 1
 CHECKED_BYTES = 64 * 2**20  # of a larger file only the size is checked, so that starting is quick
 
 logger = logging.getLogger(__name__)
-
-
-def cache_directory() -> Path:
-    """Returns where prepared data goes; it need not exist yet."""
-    return Path(os.environ.get("TFMETA_CACHE_DIR") or "~/.cache/tfmeta").expanduser()
 
 
 def cached_pool(name: str, build: Callable[[], Pool]) -> Pool:
@@ -61,20 +55,6 @@ def writable_directory() -> Path | None:
         logger.warning("Nothing can be kept in %s: %s", directory, error)
         return None
     return directory
-
-
-def write_atomically(path: Path, write: Callable) -> None:
-    """Calls `write(file)` on a temporary file beside `path`, which then takes its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write(directory: Path, name: str, pool: Pool) -> None:

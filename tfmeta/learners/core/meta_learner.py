@@ -3,7 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import keras
 import tensorflow as tf
@@ -38,6 +38,7 @@ from tfmeta.learners.core.options import (
     ExportLimits,
     FitOptions,
     PredictOptions,
+    PresetOptions,
     ServableOptions,
 )
 from tfmeta.learners.core.parts import parts_of
@@ -180,6 +181,43 @@ class MetaLearner(keras.Model):
         self.compiled_functions: dict[tuple, Any] = {}
         self.given_metrics = ()
         self.built = True
+
+    @classmethod
+    def from_preset(
+        cls,
+        source: str | os.PathLike,
+        *,
+        sha256: str | None = None,
+        **options: Unpack[PresetOptions],
+    ) -> Self:
+        """A compiled learner with learned weights, by name, path or URL.
+
+        Example:
+
+        >>> import numpy as np, tfmeta
+        >>> learner = tfmeta.MAML.from_preset("sinusoid_maml")
+        >>> x = np.float32([[-1.0], [0.0], [1.0]])
+        >>> adapted = learner.adapt(x, np.sin(x))
+        >>> adapted.predict(x, verbose=0).shape
+        (3, 1)
+
+        Args:
+            source: a name of `tfmeta.presets.preset_names()`; a path, which has a "/" or ends in
+                ".npz", of a file or of a folder with preset.npz; or a URL.
+            sha256: of the file, 64 hexadecimal digits; a URL needs it.
+            **options: arguments of the class's constructor that replace the preset's, such as
+                `inner_steps`.
+
+        Raises:
+            FileNotFoundError: if there is no such preset.
+            TypeError: for an option that the class does not have.
+            ValueError: if the preset's learner is not of this class; if the hash is another, or
+                lacks for a URL; or if the file holds more than arrays and JSON.
+        """
+        from tfmeta.learners.preset_learner import learner_of
+        from tfmeta.presets import open_preset
+
+        return learner_of(cls, open_preset(source, sha256), options)
 
     # Flat lists: what Keras, optimisers, checkpoints and SavedModels see.
 

@@ -96,3 +96,12 @@ class ExportLimits(TypedDict, total=False):
     warmup_sizes: Sequence[tuple[int, int]] | None
     preprocessing: Mapping[str, Any] | None
     metadata: Mapping[str, Any] | None
+
+
+class PresetOptions(LearnerOptions, total=False):
+    """Arguments of a learner's constructor that `from_preset` may replace; its class has more."""
+
+    inner_rate: Any
+    inner_steps: int
+    first_order: bool
+    inner_optimizer: Any
