@@ -1,4 +1,7 @@
-"""Installation of tfmeta; BUILD.md says why each dependency is there."""
+"""Installation of tfmeta; BUILD.md says why each dependency is there.
+
+The name, the description and what else an index shows are in pyproject.toml.
+"""
 
 import re
 from pathlib import Path
@@ -25,22 +28,12 @@ SERVING = [
 ]
 
 setup(
-    name="tfmeta",
     version=VERSION,
-    description=(
-        "Meta-learning for Keras models, with exact second derivatives, and adaptation inside "
-        "TensorFlow Serving"
-    ),
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8")
-    if (ROOT / "README.md").exists()
-    else "",
-    long_description_content_type="text/markdown",
-    license="MIT",
-    python_requires=">=3.11,<3.14",
     packages=[
         *find_packages(include=["tfmeta", "tfmeta.*"]),
         *(f"tfmeta.recipes{part}" for part in RECIPES),
     ],
+    entry_points={"console_scripts": ["tfmeta = tfmeta.__main__:main"]},
     package_dir={
         "tfmeta": "tfmeta",
         **{f"tfmeta.recipes{part}": "gin" + part.replace(".", "/") for part in RECIPES},
@@ -48,6 +41,7 @@ setup(
     package_data={
         "tfmeta": ["py.typed"],
         "tfmeta.comparison": ["published.csv"],
+        "tfmeta.presets": ["shipped/*"],
         "tfmeta.serve.demo": ["page/*", "model/1/**"],
         **{f"tfmeta.recipes{part}": ["*.gin"] for part in RECIPES},
     },
