@@ -6,7 +6,18 @@ import typing
 
 import pytest
 
-ROOMS = ("evaluation", "learners", "networks", "parallel", "parts", "rl", "tasks", "testing")
+ROOMS = (
+    "evaluation",
+    "export",
+    "inner",
+    "learners",
+    "networks",
+    "parallel",
+    "parts",
+    "rl",
+    "tasks",
+    "testing",
+)
 
 
 def public_functions(room):

@@ -3,12 +3,15 @@
 import dataclasses
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
+from typing import Any
 
 import numpy as np
 
 from tfmeta.export.adapted_weights import layout
+from tfmeta.export.servable import Servable
 from tfmeta.export.task_axis import STATUS_MEANINGS
 
 DESCRIPTION_FILE = "assets.extra/tfmeta.json"
@@ -16,7 +19,7 @@ SCHEMA_VERSION = 1
 LIBRARIES = ("tfmeta", "tensorflow", "keras", "numpy")
 
 
-def describe(servable, signatures, limits) -> dict:
+def describe(servable: Servable, signatures: Any, limits: Any) -> dict:
     """The metadata of an export, as JSON holds it."""
     inputs = {
         f"inputs{suffix}": {"shape": list(spec.shape), "dtype": str(spec.dtype)}
@@ -62,7 +65,7 @@ def write_description(path, description):
     target.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
-def read_description(path) -> dict:
+def read_description(path: str | os.PathLike) -> dict:
     """The metadata of the version in `path`.
 
     Raises:

@@ -1,5 +1,6 @@
 """An exported directory, loaded again: by its path alone, without the learner that wrote it."""
 
+import os
 import pathlib
 
 import tensorflow as tf
@@ -30,7 +31,7 @@ class ExportedModel:
         FileNotFoundError: if there is no exported version.
     """
 
-    def __init__(self, export_dir):
+    def __init__(self, export_dir: str | os.PathLike):
         self.path = find_version(export_dir)
         self.description = read_description(self.path)
         self._model = tf.saved_model.load(str(self.path))

@@ -5,6 +5,7 @@ stock server refuses; the pure functions come from outside, in a `ServablePolicy
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -180,14 +181,14 @@ def _guard_mask(guards, mask):
 
 def export_policy(
     servable: ServablePolicy,
-    export_dir,
-    version=None,
+    export_dir: str | os.PathLike,
+    version: int | None = None,
     *,
-    max_support=MAX_TRAJECTORIES,
-    max_steps=MAX_STEPS,
-    max_query=MAX_QUERIES,
-    warmup_sizes=((1, 1),),
-    metadata=None,
+    max_support: int = MAX_TRAJECTORIES,
+    max_steps: int = MAX_STEPS,
+    max_query: int = MAX_QUERIES,
+    warmup_sizes: Sequence[tuple[int, int]] = ((1, 1),),
+    metadata: Mapping[str, Any] | None = None,
 ) -> str:
     """Writes EXPORT_DIR/<version>: SavedModel, warmup records and metadata.
 

@@ -6,6 +6,7 @@ from tfmeta.export import adapted_weights
 from tfmeta.export.guards import Guards
 from tfmeta.export.limits import Limits
 from tfmeta.export.requests import Requests
+from tfmeta.export.servable import Servable
 from tfmeta.export.served_model import ServedModel
 from tfmeta.export.task_axis import map_tasks
 from tfmeta.inner import portable_operations
@@ -32,7 +33,7 @@ class Signatures(tf.Module):
 
     serving_default = SERVING_DEFAULT
 
-    def __init__(self, servable, limits=None):
+    def __init__(self, servable: Servable, limits: Limits | None = None):
         super().__init__(name="tfmeta")
         self._servable = servable
         self._requests = Requests(servable, limits or Limits())

@@ -18,7 +18,7 @@ LARGEST_VERSION = 2**63 - 1
 SECONDS_TO_LOCK = 60.0  # far more than passes between making a directory and locking it
 
 
-def versions(export_dir) -> dict:
+def versions(export_dir: str | os.PathLike) -> dict:
     """The versions under a directory: `{version: path}`, ascending; empty where none."""
     export_dir = pathlib.Path(export_dir)
     if not export_dir.is_dir():

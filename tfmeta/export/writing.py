@@ -1,7 +1,10 @@
 """Writes a `Servable` as a version directory that TensorFlow Serving can load."""
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfmeta.export.checksums import write_checksums
 from tfmeta.export.description import describe, write_description
 from tfmeta.export.limits import Limits
+from tfmeta.export.servable import Servable
 from tfmeta.export.signatures import Signatures
 from tfmeta.export.stock_graph import refuse_unservable
 from tfmeta.export.version_directory import new_version
@@ -20,17 +24,17 @@ FINGERPRINT_FILE = "fingerprint.pb"
 
 
 def export_servable(
-    servable,
-    export_dir,
-    version=None,
+    servable: Servable,
+    export_dir: str | os.PathLike,
+    version: int | None = None,
     *,
-    max_support=Limits.max_support,
-    max_query=Limits.max_query,
-    max_tasks=Limits.max_tasks,
-    max_inner_steps=Limits.max_inner_steps,
-    warmup_sizes=None,
-    preprocessing=None,
-    metadata=None,
+    max_support: int = Limits.max_support,
+    max_query: int = Limits.max_query,
+    max_tasks: int = Limits.max_tasks,
+    max_inner_steps: int = Limits.max_inner_steps,
+    warmup_sizes: Sequence[tuple[int, int]] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> str:
     """Writes EXPORT_DIR/<version>: SavedModel, warmup records and metadata.
 

@@ -1,12 +1,24 @@
 """The inner loop: n steps of an update, unrolled or as a `while_loop`, both differentiable."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tensorflow as tf
 
 # Beyond this many steps a trace gets long and the graph large; a while_loop keeps both constant.
 MAX_UNROLLED_STEPS = 10
 
 
-def run_steps(step, carry, steps, *, constants=(), record=None, unroll=False, rematerialize=False):
+def run_steps(
+    step: Callable[..., tuple[list, tf.Tensor]],
+    carry: list,
+    steps: int | tf.Tensor,
+    *,
+    constants: Sequence[tf.Tensor] = (),
+    record: Callable[..., Any] | None = None,
+    unroll: bool = False,
+    rematerialize: bool = False,
+) -> tuple[list, tf.Tensor, Any]:
     """Runs `carry, loss = step(index, carry, constants)` `steps` times.
 
     Args:

@@ -2,6 +2,7 @@
 
 import inspect
 import threading
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -99,7 +100,7 @@ class PureNetwork:
             outputs = with_mask(tf.cast(outputs, tf.float32), mask_of(outputs))
         return outputs, [tf.convert_to_tensor(value) for value in new_state], losses
 
-    def depends_on_batch(self, inputs=None) -> bool:
+    def depends_on_batch(self, inputs: Any = None) -> bool:
         """Whether an example's output may depend on the other examples of its batch.
 
         Args:
@@ -166,7 +167,7 @@ class PureNetwork:
         return self.study
 
 
-def refuse(network, study, dropout):
+def refuse(network: keras.Model, study: Any, dropout: bool) -> None:
     """Raises a ValueError that names the layers which no learner can honour."""
     problems = [*study.problems, *(study.dropout_problems if dropout else ())]
     if problems:
@@ -184,6 +185,6 @@ def _of_examples(weights):
     return tf.reduce_max(tf.cast(tf.not_equal(weights, 0), tf.float32), axis=axes)
 
 
-def relative_path(network, variable) -> str:
+def relative_path(network: keras.Model, variable: Any) -> str:
     """Path of a variable of `network`, without the network's own name."""
     return variable.path.removeprefix(network.name + "/")
