@@ -16,6 +16,7 @@ SHORTER = (("steps_per_epoch=10", "steps_per_epoch=2"),)
     [
         ("own_tasks.md", r"\[\[\d+\.\d+\]\]"),  # a forecast of sales
         ("own_learner.md", r"decay_factor.*value=0\.\d+"),
+        ("phone.md", r"largest prediction \d+\.\d+"),
     ],
 )
 def test_the_python_of_a_guide_runs(name, printed, tmp_path, monkeypatch, capsys):

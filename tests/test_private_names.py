@@ -104,6 +104,7 @@ def owners():
         "_called": network,
         "_compile_metrics": network,
         "_flatten_layers": network,
+        "_get_function": tf.Graph(),
         "_fn_kwargs": keras.losses.MeanSquaredError(),
         "_inputs_struct": network,
         "_keras_history": network.outputs[0],

@@ -8,12 +8,13 @@ import importlib
 _NAMES = {
     "evaluate": "tfmeta.experiment.opening",
     "export": "tfmeta.experiment.opening",
+    "export_litert": "tfmeta.experiment.opening",
     "opened": "tfmeta.experiment.opening",
     "restore": "tfmeta.experiment.opening",
     "train": "tfmeta.experiment.run",
 }
 
-__all__ = ["evaluate", "export", "opened", "restore", "train"]
+__all__ = ["evaluate", "export", "export_litert", "opened", "restore", "train"]
 
 
 def __getattr__(name):

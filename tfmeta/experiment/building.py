@@ -120,10 +120,17 @@ def first_shots(settings: Settings) -> int | None:
     return (settings.evaluate.shots or (None,))[0]
 
 
-def held_out_stream(settings: Settings, split: str, seed: int, shots: int | None = None):
-    """The endless stream of held-out tasks of a split."""
+def held_out_stream(
+    settings: Settings,
+    split: str,
+    seed: int,
+    shots: int | None = None,
+    queries: int | None = None,
+):
+    """The endless stream of held-out tasks of a split; None: shots, queries as in the recipe."""
     stream = settings.evaluate.stream or settings.train.stream
-    options = {} if shots is None else {"shots": shots}
+    sizes = {"shots": shots, "queries": queries}
+    options = {name: size for name, size in sizes.items() if size is not None}
     with explained(f"recipe {settings.recipe}"):
         return stream(split=split, seed=seed, **options)
 

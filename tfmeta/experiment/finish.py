@@ -234,14 +234,14 @@ def export_options(settings: Settings) -> dict:
     ).info
     return {
         "normalization": settings.export.normalization,
-        "preprocessing": _preprocessing(info),
+        "preprocessing": preprocessing_of(info),
         "warmup_sizes": [list(usual_size(info))],
         "metadata": {"recipe": settings.recipe, "tasks": info},
         **limits,
     }
 
 
-def _preprocessing(info: dict) -> dict:
+def preprocessing_of(info: dict) -> dict:
     """How a client's data become the network's inputs (`Servable.preprocessing`)."""
     if "image_shape" not in info:
         # How rows of a table become the network's inputs (`tasks.encode_rows`).
@@ -269,11 +269,11 @@ def check_export(settings: Settings, learner, directory: Path) -> str:
     signatures = tf.saved_model.load(str(directory)).signatures
     if "adapt_and_act" in signatures:
         return policies.check_export(learner, stream, directory, signatures["adapt_and_act"])
-    support, query = (_present(part) for part in unpack_tasks(*stream.sample(0)))
+    support, query = (present(part) for part in unpack_tasks(*stream.sample(0)))
     answers = signatures["adapt_and_predict"](
-        **_named("support_inputs", support.inputs),
+        **named_inputs("support_inputs", support.inputs),
         support_targets=support.targets,
-        **_named("query_inputs", query.inputs),
+        **named_inputs("query_inputs", query.inputs),
     )
     outputs = answers.get("logits", answers["predictions"])
     metrics = evaluation.query_metrics(
@@ -288,7 +288,7 @@ def check_export(settings: Settings, learner, directory: Path) -> str:
     )
 
 
-def _present(examples: Examples) -> Examples:
+def present(examples: Examples) -> Examples:
     """The examples that count, without those that fill a set up."""
     if examples.weights is None:
         return examples
@@ -296,7 +296,7 @@ def _present(examples: Examples) -> Examples:
     return tf.nest.map_structure(lambda tensor: tensor[counts], examples)
 
 
-def _named(name: str, inputs) -> dict:
+def named_inputs(name: str, inputs) -> dict:
     """Inputs by the names of a signature's tensors."""
     if not isinstance(inputs, dict):
         return {name: inputs}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import config
-from tfmeta.experiment import building, finish
+from tfmeta.experiment import building, finish, litert
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.files import disk_errors
 from tfmeta.experiment.workdir import WorkDir
@@ -84,6 +84,48 @@ def export(workdir, export_dir, normalization: str | None = None, params: Sequen
     with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
         directory = finish.export(run.settings, run.learner, export_dir, normalization)
         print(finish.check_export(run.settings, run.learner, directory))
+        return directory
+
+
+def export_litert(
+    workdir,
+    export_dir,
+    normalization: str | None = None,
+    params: Sequence[str] = (),
+    *,
+    shots: int | None = None,
+    queries: int | None = None,
+    inner_steps: int | None = None,
+    tolerance: float | None = None,
+):
+    """Exports a run as `model.tflite`, in a new version under `export_dir`.
+
+    Args:
+        workdir: of the run.
+        export_dir: directory of the model's versions.
+        normalization: another mode than the learner's, or None.
+        params: bindings such as "evaluate.checkpoint = 'best'".
+        shots: support examples a class; None: the recipe's.
+        queries: query examples a class; None: the recipe's.
+        inner_steps: None: the learner's, after training.
+        tolerance: see `tfmeta.export.export_litert`.
+
+    Returns:
+        Path of the version's directory.
+    """
+    sizes = {"shots": shots, "queries": queries}
+    sizes = {name: size for name, size in sizes.items() if size is not None}
+    with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
+        directory = litert.export(
+            run.settings,
+            run.learner,
+            export_dir,
+            normalization=normalization,
+            inner_steps=inner_steps,
+            tolerance=tolerance,
+            **sizes,
+        )
+        print(litert.describe(directory))
         return directory
 
 

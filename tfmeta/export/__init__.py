@@ -12,6 +12,7 @@ _MODULES = {
     "ServablePolicy": "tfmeta.export.policies",
     "Signatures": "tfmeta.export.signatures",
     "describe": "tfmeta.export.description",
+    "export_litert": "tfmeta.export.litert.writing",
     "export_policy": "tfmeta.export.policies",
     "export_servable": "tfmeta.export.writing",
     "read_description": "tfmeta.export.description",

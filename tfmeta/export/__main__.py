@@ -1,4 +1,4 @@
-"""`python -m tfmeta.export`: writes a run's learner as a SavedModel that adapts by itself."""
+"""`python -m tfmeta.export`: writes a run's learner as a model that adapts by itself."""
 
 from pathlib import Path
 
@@ -9,8 +9,17 @@ from tfmeta.experiment import record
 
 _DOC = """Exports a run as EXPORT_DIR/<version>/saved_model.pb, for TensorFlow Serving.
 
+With --format=litert: as EXPORT_DIR/<version>/model.tflite, for phones, in fixed sizes.
+
 Example: python -m tfmeta.export --workdir=runs/omniglot --export_dir=exported/omniglot
+Phone: python -m tfmeta.export --workdir=runs/omniglot --export_dir=phone --format=litert
 """
+
+_SIZES = {
+    "shots": ("support examples a class; default: the recipe's", 1),
+    "queries": ("query examples a class; default: the recipe's", 1),
+    "inner_steps": ("default: the recipe's, for test tasks", 0),
+}
 
 
 def main() -> int:
@@ -21,13 +30,30 @@ def main() -> int:
             raise recipe.RecipeError(
                 f"An export needs --workdir, of a run, and --export_dir. Received: no --{name}."
             )
+    options = _litert_options(values)
     workdir = Path(values.workdir)
     record.adopt_environment(workdir)
     commands.import_tensorflow()
     from tfmeta import experiment
 
-    experiment.export(workdir, values.export_dir, values.normalization, values.gin_param)
+    run = (workdir, values.export_dir, values.normalization, values.gin_param)
+    if values.format == "litert":
+        experiment.export_litert(*run, **options)
+    else:
+        experiment.export(*run)
     return 0
+
+
+def _litert_options(values) -> dict:
+    """What only a LiteRT file has; a SavedModel takes any sizes."""
+    options = {name: getattr(values, name) for name in (*_SIZES, "tolerance")}
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given and values.format != "litert":
+        raise recipe.RecipeError(
+            "Only a LiteRT file has fixed sizes and a tolerance. "
+            f"Received: {', '.join(given)} with --format={values.format}. Add --format=litert."
+        )
+    return options
 
 
 def _define_flags() -> None:
@@ -38,6 +64,17 @@ def _define_flags() -> None:
         None,
         ["transductive", "inductive", "running"],
         "Which statistics normalise a query; default: as trained.",
+    )
+    flags.DEFINE_enum(
+        "format", "saved_model", ["saved_model", "litert"], "For a server, or for a phone."
+    )
+    for name, (meaning, least) in _SIZES.items():
+        flags.DEFINE_integer(name, None, f"Of --format=litert: {meaning}.", lower_bound=least)
+    flags.DEFINE_float(
+        "tolerance",
+        None,
+        "Of --format=litert: greatest difference from the learner, of the largest output.",
+        lower_bound=0.0,
     )
     commands.define_recipe_params()
 

@@ -43,7 +43,8 @@ class ServedModel(tf.Module):
 
     def predict(self, weights, query, support):
         """Predictions, and logits for a classifier: dict of float32 [Q, *output_shape]."""
-        examples = tf.shape(next(iter(query.values())))[0]
+        first = next(iter(query.values()))
+        examples = first.shape[0] or tf.shape(first)[0]
         # A layer may not take an empty batch (a reshape to -1 cannot), so it gets one of zeros.
         query = {name: at_least_one_row(tensor) for name, tensor in query.items()}
         outputs = self._servable.outputs(
@@ -167,6 +168,8 @@ def predictions_are_finite(predictions):
 
 def at_least_one_row(tensor):
     """The tensor, or one row of zeros where it has no rows."""
+    if tensor.shape.rank and tensor.shape[0]:
+        return tensor
     shape = tf.shape(tensor)
     missing = tf.maximum(0, 1 - shape[0])
     return tf.concat([tensor, tf.zeros(tf.concat([[missing], shape[1:]], 0), tensor.dtype)], 0)

@@ -13,6 +13,8 @@ import shutil
 import time
 import uuid
 
+MODEL_FILE = "saved_model.pb"
+LITERT_FILE = "model.tflite"
 TEMPORARY_PREFIX = ".tfmeta-exporting-"
 LARGEST_VERSION = 2**63 - 1
 SECONDS_TO_LOCK = 60.0  # far more than passes between making a directory and locking it
@@ -114,6 +116,25 @@ def _publish(temporary, export_dir, version):
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+
+
+def refuse_other_versions(export_dir, file, other):
+    """Raises a ValueError where versions of a directory hold another format's file.
+
+    A server loads the newest version, whatever it is, and cannot load the other format.
+
+    Args:
+        export_dir: the directory of all versions.
+        file: what each version of this format holds.
+        other: what versions of the other format hold.
+    """
+    for path in versions(export_dir).values():
+        if (path / other).exists() and not (path / file).exists():
+            raise ValueError(
+                "The versions of a directory must have one format, since a server loads the "
+                f"newest. Received: {path}, which holds {other}, for a version with {file}. "
+                "Choose another export_dir."
+            )
 
 
 def _refuse_existing(export_dir, version):

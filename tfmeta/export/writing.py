@@ -16,10 +16,14 @@ from tfmeta.export.limits import Limits
 from tfmeta.export.servable import Servable
 from tfmeta.export.signatures import Signatures
 from tfmeta.export.stock_graph import refuse_unservable
-from tfmeta.export.version_directory import new_version
+from tfmeta.export.version_directory import (
+    LITERT_FILE,
+    MODEL_FILE,
+    new_version,
+    refuse_other_versions,
+)
 from tfmeta.export.warmup import SERVING_DEFAULT, usual_sizes, write_warmup
 
-MODEL_FILE = "saved_model.pb"
 FINGERPRINT_FILE = "fingerprint.pb"
 
 
@@ -64,6 +68,7 @@ def export_servable(
     """
     limits = Limits(max_support, max_query, max_tasks, max_inner_steps)
     refuse_broken_weights(servable)
+    refuse_other_versions(export_dir, MODEL_FILE, LITERT_FILE)
     servable = dataclasses.replace(
         servable,
         preprocessing=servable.preprocessing if preprocessing is None else preprocessing,

@@ -8,7 +8,7 @@ from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks
 from tfmeta.learners.core.sampled_network import SampledNetwork
 from tfmeta.learners.task_keys import answer_keys
-from tfmeta.tasks.task import Examples
+from tfmeta.tasks.task import Examples, unpack_tasks
 
 
 def make_servable(
@@ -69,6 +69,62 @@ def make_servable(
         samples=network.samples if sampling else None,
         noise=network.noise if sampling and not kind.is_classification else None,
     )
+
+
+def check_format(format, fixed, limits) -> None:
+    """Raises a ValueError for a format that does not exist, or options of the other format.
+
+    Args:
+        format: "saved_model" or "litert".
+        fixed: `{name: value or None}` of what a LiteRT file has.
+        limits: what a SavedModel has, and what both have.
+    """
+    if format not in ("saved_model", "litert"):
+        raise ValueError(
+            'format must be "saved_model" or "litert". '
+            f"Received: format={format!r}. Choose one of them."
+        )
+    if format == "litert":
+        foreign = set(limits) - {"preprocessing", "metadata"}
+    else:
+        foreign = {name for name, value in fixed.items() if value is not None}
+    if foreign:
+        raise ValueError(
+            "A LiteRT file has fixed sizes, a SavedModel has limits. "
+            f"Received: {', '.join(sorted(foreign))} with format={format!r}. Leave it out."
+        )
+    if format == "litert" and fixed["tasks"] is None:
+        raise ValueError(
+            'format="litert" needs tasks: the file gets their sizes and is tried on them. '
+            "Received: tasks=None. Give a batch of tasks as `predict` takes it."
+        )
+
+
+def requests(servable, tasks) -> list[dict]:
+    """A batch of tasks as requests for `adapt_and_predict`.
+
+    Args:
+        servable: `Servable`.
+        tasks: `(support_x, support_y, query_x)`, or that with query targets beside it, each with
+            a leading task axis.
+    """
+    x, *rest = tasks if isinstance(tasks[0], (tuple, list)) else (tasks,)
+    task = unpack_tasks(x, *rest)
+    if task.support.weights is not None or task.query.weights is not None:
+        raise ValueError(
+            "Signatures have no weights of examples. Received: tasks with weights. Leave the "
+            "weights out, and examples of weight 0 with them."
+        )
+    named = {"support_targets": task.support.targets}
+    for part in ("support", "query"):
+        inputs = keras.tree.flatten(getattr(task, part).inputs)
+        names = [f"{part}_inputs{suffix}" for suffix in servable.named_inputs]
+        named.update(zip(names, inputs, strict=True))
+    count = len(task.support.targets)
+    return [
+        {name: keras.ops.convert_to_numpy(value[i]) for name, value in named.items()}
+        for i in range(count)
+    ]
 
 
 def _sample_function(learner, mode):

@@ -663,26 +663,51 @@ class MetaLearner(keras.Model):
         export_dir: str | os.PathLike,
         version: int | None = None,
         *,
+        format: str = "saved_model",
         normalization: str | None = None,
         output: str | None = None,
+        tasks: Any = None,
+        inner_steps: int | None = None,
+        tolerance: float | None = None,
         **limits: Unpack[ExportLimits],
     ) -> str:
-        """Writes a SavedModel whose signatures adapt and predict; see `tfmeta.export`.
+        """Writes a model whose signatures adapt and predict; see `tfmeta.export`.
 
         Args:
-            export_dir: the model's directory; the SavedModel goes to `export_dir/<version>/`.
+            export_dir: the model's directory; a version goes to `export_dir/<version>/`.
             version: None: one more than the highest there.
+            format: "saved_model" for TensorFlow Serving, or "litert" for phones: `model.tflite`,
+                for the sizes of `tasks`.
             normalization: another mode than the learner's, or None.
             output: "classification" or "regression"; None: by the loss.
-            **limits: of `tfmeta.export.export_servable` (max_support, max_query, ...).
+            tasks: for "litert", a batch of tasks as `predict` takes it. Every signature is tried
+                on them.
+            inner_steps: for "litert", None: `test_inner_steps`.
+            tolerance: for "litert", see `tfmeta.export.export_litert`.
+            **limits: of `tfmeta.export.export_servable` (max_support, max_query, ...); "litert"
+                has `preprocessing` and `metadata` alone.
 
         Returns:
             Path of the version directory.
         """
-        from tfmeta.export import export_servable
+        from tfmeta.export import export_litert, export_servable
+        from tfmeta.learners.servable import check_format, requests
 
+        fixed = {"tasks": tasks, "inner_steps": inner_steps, "tolerance": tolerance}
+        check_format(format, fixed, limits)
         servable = self.servable(normalization, output)
-        return export_servable(servable, export_dir, version, **limits)
+        if format == "saved_model":
+            return export_servable(servable, export_dir, version, **limits)
+        return export_litert(
+            servable,
+            export_dir,
+            version,
+            tasks=requests(servable, tasks),
+            inner_steps=inner_steps,
+            tolerance=tolerance,
+            preprocessing=limits.get("preprocessing"),
+            metadata=limits.get("metadata"),
+        )
 
     # What runs, evaluation and the writer of SavedModels ask.
 

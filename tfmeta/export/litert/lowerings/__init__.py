@@ -1,0 +1,13 @@
+"""Operations that LiteRT lacks, or that its converter gets wrong, written in builtin ones."""
+
+from tfmeta.export.litert.lowerings import (  # noqa: F401, each registers its operations
+    activations,
+    arithmetic,
+    convolutions,
+    indexing,
+    losses,
+    pooling,
+)
+from tfmeta.export.litert.lowerings.registry import LOWERINGS, lowered
+
+__all__ = ["LOWERINGS", "lowered"]
