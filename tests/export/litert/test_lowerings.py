@@ -111,7 +111,15 @@ def float32(*shape):
     return numbers(*shape).astype(np.float32)
 
 
+def reduced(name):
+    def function(x):
+        return getattr(OPS, name)(input=x, axis=[0, 2, -1], keep_dims=False)
+
+    return function, numbers(1, 3, 2, 2, 1, 2)
+
+
 CASES = {
+    **{name: reduced(name) for name in ("Max", "Mean", "Min", "Prod", "Sum")},
     "Sub": (tf.subtract, A, B),
     "Neg": (tf.negative, A),
     "RealDiv": (tf.divide, A, POSITIVE),

@@ -45,8 +45,19 @@ def distances(content, signatures, tasks, tolerance=None) -> dict:
         of the output each; the last is None where it is not needed.
 
     Raises:
-        ValueError: naming the first signature and output that disagree, and the distance.
+        ValueError: naming the first signature and output that disagree, and the distance; or if
+            the interpreter cannot run the file.
     """
+    try:
+        return _distances(content, signatures, tasks, tolerance)
+    except RuntimeError as error:  # The interpreter's, from preparing or running.
+        raise ValueError(
+            "A LiteRT file must run in LiteRT's interpreter. Received: a network of which the "
+            f"interpreter says: {error}. Export a SavedModel (format='saved_model')."
+        ) from error
+
+
+def _distances(content, signatures, tasks, tolerance):
     interpreter = interpreter_of(content)
     requests = [dict(task) for task in tasks]
     found = {}

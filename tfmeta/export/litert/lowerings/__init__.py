@@ -7,6 +7,7 @@ from tfmeta.export.litert.lowerings import (  # noqa: F401, each registers its o
     indexing,
     losses,
     pooling,
+    reductions,
 )
 from tfmeta.export.litert.lowerings.registry import LOWERINGS, lowered
 
