@@ -15,11 +15,7 @@ Example: python -m tfmeta.export --workdir=runs/omniglot --export_dir=exported/o
 Phone: python -m tfmeta.export --workdir=runs/omniglot --export_dir=phone --format=litert
 """
 
-_SIZES = {
-    "shots": ("support examples a class; default: the recipe's", 1),
-    "queries": ("query examples a class; default: the recipe's", 1),
-    "inner_steps": ("default: the recipe's, for test tasks", 0),
-}
+_LITERT_OPTIONS = ("shots", "queries", "inner_steps", "tolerance")
 
 
 def main() -> int:
@@ -46,7 +42,7 @@ def main() -> int:
 
 def _litert_options(values) -> dict:
     """What only a LiteRT file has; a SavedModel takes any sizes."""
-    options = {name: getattr(values, name) for name in (*_SIZES, "tolerance")}
+    options = {name: getattr(values, name) for name in _LITERT_OPTIONS}
     given = [f"--{name}" for name, value in options.items() if value is not None]
     if given and values.format != "litert":
         raise recipe.RecipeError(
@@ -68,8 +64,15 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "format", "saved_model", ["saved_model", "litert"], "For a server, or for a phone."
     )
-    for name, (meaning, least) in _SIZES.items():
-        flags.DEFINE_integer(name, None, f"Of --format=litert: {meaning}.", lower_bound=least)
+    flags.DEFINE_integer(
+        "shots", None, "Of --format=litert: support examples a class; default: the recipe's.", 1
+    )
+    flags.DEFINE_integer(
+        "queries", None, "Of --format=litert: query examples a class; default: the recipe's.", 1
+    )
+    flags.DEFINE_integer(
+        "inner_steps", None, "Of --format=litert; default: the recipe's, for test tasks.", 0
+    )
     flags.DEFINE_float(
         "tolerance",
         None,
