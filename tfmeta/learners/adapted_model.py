@@ -279,7 +279,7 @@ def _fresh_metrics(learner):
         type(metric).from_config(metric.get_config())
         if isinstance(metric, keras.metrics.Metric)
         else metric
-        for metric in learner.given_metrics
+        for metric in learner.given_metrics()
     ]
 
 

@@ -100,7 +100,10 @@ def warn_if_diverged(learner, results):
         learner: the `MetaLearner`.
         results: what `evaluate` gives: a number, a list whose first is the loss, or a dict.
     """
-    loss = results["loss"] if isinstance(results, dict) else np.ravel(results)[0]
+    if isinstance(results, dict):
+        loss = results["loss"]
+    else:  # Metrics beside the loss may be vectors, as F1Score without an average.
+        loss = results[0] if isinstance(results, (list, tuple)) else results
     if np.isfinite(loss):
         return
     broken = [

@@ -1,5 +1,6 @@
 """`MetaLearner`: a Keras model whose batches are tasks, composed of two parts."""
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -179,7 +180,8 @@ class MetaLearner(keras.Model):
         }
         self.task_functions: Any = None  # `TaskFunctions`, from `compile` on
         self.compiled_functions: dict[tuple, Any] = {}
-        self.given_metrics = ()
+        # A function: Keras would track metrics in an attribute as further metrics of the model.
+        self.given_metrics: Callable[[], tuple] = tuple
         self.built = True
 
     @classmethod
@@ -421,7 +423,7 @@ class MetaLearner(keras.Model):
         )
         compiling.set_losses(self, loss, factor, xla=bool(jit_compile))
         self.compiled_functions = {}
-        self.given_metrics = tuple(metrics or ())
+        self.given_metrics = functools.partial(tuple, metrics or ())
         self.optimizer.build(self.parameter_variables)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
