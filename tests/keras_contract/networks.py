@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.conformance import registry
 
@@ -41,9 +42,11 @@ def fitted(entry, network, *, steps=1, tasks=3, compile_options=None, **options)
     """
     keras.utils.set_random_seed(9)
     learner = entry(network, **options)
-    learner.compile(
-        keras.optimizers.SGD(0.1), registry.loss(entry.kinds[0]), **(compile_options or {})
-    )
+    compile_options = {
+        "run_eagerly": tf.config.functions_run_eagerly(),
+        **(compile_options or {}),
+    }
+    learner.compile(keras.optimizers.SGD(0.1), registry.loss(entry.kinds[0]), **compile_options)
     batch = entry.batch(tasks=tasks)
     for _ in range(steps):
         learner.train_on_batch(*batch)
