@@ -5,7 +5,8 @@
 The features are those of `tests/keras_contract/*_features.py`; the quick tests run some of them
 for some learners. `--write` keeps a row in results/keras_contract.json as soon as it is measured,
 beside rows of earlier calls: the learner's value, Keras' value and their distance, or the sentence
-by which the learner refuses. `--missing` leaves out pairs that have a row there.
+by which the learner refuses, and whether the pair was traced or, as most are, ran eagerly.
+`--missing` leaves out pairs that have a row there.
 """
 
 import dataclasses
@@ -59,16 +60,18 @@ def main(arguments):
             known = _MISSING.value and (learner, name) in rows
             if not wanted or known or not chosen.applies(entry):
                 continue
-            start = time.perf_counter()
+            start = time.process_time()
             row = features.run(chosen, entry)
-            seconds = time.perf_counter() - start
+            seconds = time.process_time() - start
             said = row.failed or row.refused
             shown = f"{row.difference:.1e}" if said is None else said
             print(f"{learner:24s} {name:44s} {seconds:5.1f} s  {shown}", flush=True)
-            if not features.agrees(chosen, row):
+            if not features.agrees(chosen, entry, row):
                 differ.append(f"{learner}, {name}")
                 print("    differs from Keras", flush=True)
-            rows[learner, name] = {"learner": learner, "feature": name, **dataclasses.asdict(row)}
+            traced = features.is_traced(name, learner)
+            pair = {"learner": learner, "feature": name, "traced": traced}
+            rows[learner, name] = {**pair, **dataclasses.asdict(row)}
             if _WRITE.value:
                 keep(rows)
             keras.backend.clear_session()

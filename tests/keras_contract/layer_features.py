@@ -21,22 +21,33 @@ def unwarped(entry):
 
 @feature("layers: noise is silent", applies=unwarped, tolerance=1e-9)
 def silent(entry):
+    noisy, quiet = (
+        fitted(entry, around(*some), steps=0, tasks=1)[0]
+        for some in ([Unseeded(dtype="float64")], [])
+    )
+    # Keras' initializers draw from Python's generator, at which building a layer draws too.
+    for variable, value in zip(noisy.parameter_variables, quiet.parameter_variables, strict=True):
+        variable.assign(value)
+    x, y = entry.batch(tasks=1)
     found = []
-    for some in ([Unseeded(dtype="float64")], []):
-        learner, (x, _) = fitted(entry, around(*some))
-        found.append([learner.predict(x, verbose=0), *map(np.array, learner.parameter_variables)])
+    for learner in (noisy, quiet):
+        learner.train_on_batch(x, y)
+        answers = learner.predict_on_batch(x)
+        found.append([answers, *map(np.array, learner.parameter_variables)])
     return tuple(found)
 
 
 @feature("layers: inductive answers without leaks", applies=unwarped, tolerance=1e-6)
 def without_leaks(entry):
     network = around(layers.Softmax(axis=0, dtype="float64"))
-    learner, (x, _) = fitted(entry, network, steps=0, normalization="inductive")
-    support_x, support_y, query_x = registry.batch("classification")[0] if entry.joint else x
+    learner, (x, _) = fitted(entry, network, steps=0, tasks=1, normalization="inductive")
+    support_x, support_y, query_x = (
+        registry.batch("classification", tasks=1)[0] if entry.joint else x
+    )
     changed = query_x.copy()
     changed[:, 1:] += 3
     answers = [
-        learner.predict((support_x, support_y, queries), verbose=0)[:, 0]
+        np.array(learner.predict_on_batch((support_x, support_y, queries)))[:, 0]
         for queries in (query_x, changed)
     ]
     return tuple(answers)

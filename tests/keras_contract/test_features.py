@@ -10,6 +10,7 @@ QUICK = {
     ("weights: queries, in the meta-gradient", "maml"),
     ("weights: support, in the meta-gradient", "prototypical_network"),
     ("loss: ignored class", "first_order_maml"),
+    ("metrics: accuracy, F1, AUC of all queries", "matching_network"),
 }
 PAIRS = [
     (name, learner)
@@ -17,6 +18,12 @@ PAIRS = [
     for learner, entry in registry.LEARNERS.items()
     if chosen.applies(entry)
 ]
+
+
+def test_every_feature_is_traced_for_a_learner():
+    assert set(TABLE) == {name for name, _ in features.TRACED}
+    assert set(PAIRS) >= features.TRACED
+    assert QUICK <= features.TRACED
 
 
 @pytest.mark.parametrize(
