@@ -1,12 +1,25 @@
 """The page of tables and the chart of the results of `benchmarks.meta_step`."""
 
 import math
+import re
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from benchmarks.entries import PROCESSES
 
 # As it runs on this machine, or lowered for one without TensorFlow.
 OURS = ("tfmeta", "tfmeta_lowered")
 PANEL_COLUMNS = 3
+NAMES = {
+    "pytorch_loop": "PyTorch loop",
+    "torch_func_vmap": "torch.func.vmap",
+    "jax_vmap": "jax.vmap",
+    "jax_lax_map": "jax.lax.map",
+    "stock_vectorized_map": "tf.vectorized_map",
+    "stock_map_fn": "tf.map_fn",
+    "tfmeta_lowered": "tfmeta, lowered",
+}
 FRAMEWORKS = ("tensorflow", "torch", "torchopt", "higher", "jax")
 HEAD = """# The meta-step beside other ways to compute it
 
@@ -212,33 +225,22 @@ def best_other(document) -> tuple[str, float]:
 
 def figure(documents):
     """Bars of ratios, a panel a workload; less is faster."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    names = contestants(documents)
-    palette = plt.get_cmap("tab20").colors
-    colors = {name: palette[index % len(palette)] for index, name in enumerate(names)}
     rows = -(-len(documents) // PANEL_COLUMNS)
-    shown, axes = plt.subplots(
-        rows,
-        PANEL_COLUMNS,
-        figsize=(14, 2.4 * rows + 0.6),
-        sharex=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    shown = Figure(figsize=(14, 2.5 * rows + 0.6), layout="constrained")
+    axes = shown.subplots(rows, PANEL_COLUMNS, sharex=True, squeeze=False)
     for axis, (workload, document) in zip(axes.flat, documents.items(), strict=False):
-        _panel(axis, workload, document["contestants"], colors)
+        _panel(axis, workload, document["contestants"])
     for axis in axes.flat[len(documents) :]:
         axis.axis("off")
-    shown.suptitle("Time of a meta-step, of the first contestant's (logarithmic; less is faster)")
+    shown.suptitle(
+        "Time of a meta-step, as a part of a PyTorch loop's over tasks (bars shorter than the "
+        "line are faster)"
+    )
     return shown
 
 
-def _panel(axis, workload, rows, colors):
-    axis.set_title(workload, fontsize=9)
+def _panel(axis, workload, rows):
+    axis.set_title(_title(workload), fontsize=9)
     timed = {name: row for name, row in rows.items() if "stopped" not in row}
     if not timed:
         return
@@ -248,13 +250,29 @@ def _panel(axis, workload, rows, colors):
         [max(0.0, ratio - value) for ratio, value in zip(ratios, low, strict=True)],
         [max(0.0, value - ratio) for ratio, value in zip(ratios, high, strict=True)],
     ]
-    axis.barh(list(timed), ratios, xerr=spread, color=[colors[name] for name in timed])
-    for position, ratio in enumerate(ratios):
-        axis.text(ratio, position, f" {_ratio(ratio)}", va="center", fontsize=7)
+    # One colour for tfmeta and one for the others; names stand beside the bars.
+    colors = ["#D55E00" if name in OURS else "#9DB4C8" for name in timed]
+    labels = [NAMES.get(name, name.replace("_", " ")) for name in timed]
+    axis.barh(labels, ratios, xerr=spread, color=colors)
+    for position, (ratio, most) in enumerate(zip(ratios, high, strict=True)):
+        axis.text(max(ratio, most), position, f" {_ratio(ratio)}", va="center", fontsize=7)
     axis.axvline(1.0, color="black", linewidth=0.8)
     axis.set_xscale("log")
+    axis.set_xlim(0.01 if min(ratios) > 0.01 else 0.001, 300)
+    ticks = {0.001: "1/1000", 0.01: "1/100", 0.1: "1/10", 1: "1", 10: "10", 100: "100"}
+    axis.set_xticks([tick for tick in ticks if tick >= axis.get_xlim()[0]])
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: ticks.get(value, "")))
     axis.invert_yaxis()
     axis.tick_params(labelsize=7, labelbottom=True)
+
+
+def _title(workload: str) -> str:
+    """A workload's name in words: "omniglot_5way_1shot" is "Omniglot 5-way 1-shot"."""
+    words = re.sub(r"(\d)(way|shot)s?\b", r"\1-\2", workload.replace("_", " "))
+    words = re.sub(r"(\d+)(steps?|tasks?|queries)", r"\1 \2", words)
+    words = re.sub(r"\b1 (step|task)s\b", r"1 \1", words)
+    words = words.replace("mini imagenet", "mini-ImageNet").replace("omniglot", "Omniglot")
+    return words.replace("imaml", "iMAML").replace("reptile", "Reptile")
 
 
 def _line(cells) -> str:

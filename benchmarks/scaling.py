@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 from absl import app, flags
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks import line_up, operations, report
 from benchmarks.workloads import WORKLOADS, changed
@@ -116,15 +118,9 @@ def store(rows):
 
 def figure(rows):
     """A curve an axis; dashed: what time would be if it grew as the operations do."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     axes = measured_axes(rows)
-    size = (3.2 * len(axes), 3.4)
-    shown, panels = plt.subplots(1, len(axes), figsize=size, layout="constrained", squeeze=False)
-    panels = panels[0]
+    shown = Figure(figsize=(3.0 * len(axes), 3.2), layout="constrained")
+    panels = shown.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for panel, axis in zip(panels, axes, strict=True):
         own = [row for row in rows if row["axis"] == axis]
         values = [row["value"] for row in own]
@@ -133,15 +129,24 @@ def figure(rows):
             medians - [row["seconds_low"] for row in own],
             [row["seconds_high"] for row in own] - medians,
         ]
-        panel.errorbar(values, medians, yerr=spread, marker="o", label="measured")
+        panel.errorbar(values, medians, yerr=spread, marker="o", color="#0072B2", label="measured")
         counted = np.array([row["operations"] for row in own])
         panel.plot(
-            values, counted * medians[-1] / counted[-1], "--", color="gray", label="as operations"
+            values,
+            counted * medians[-1] / counted[-1],
+            "--",
+            color="#D55E00",
+            label="as the number of operations",
         )
-        panel.set(xlabel=axis, xscale="log", yscale="log", xticks=values, xticklabels=values)
+        name = axis.replace("_", " ")
+        panel.set(xlabel=f"number of {name}", title=name, xscale="log", yscale="log")
+        panel.set_xticks(values, [str(value) for value in values])
         panel.minorticks_off()
-    panels[0].set_ylabel("seconds a meta-step")
-    panels[0].legend()
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("seconds of a meta-step")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panels[0].legend(fontsize="small")
     return shown
 
 

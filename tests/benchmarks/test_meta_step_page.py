@@ -59,10 +59,15 @@ def test_the_page_shows_ratios_and_who_was_stopped(document):
 
 def test_the_chart_has_a_panel_a_workload(document):
     document["contestants"].pop("products_alone")
-    shown = meta_step_page.figure({"sinusoid_1step": document, "sinusoid_5steps": document})
+    names = ("sinusoid_1step", "mini_imagenet_5way_1shot_first_order", "adaptation_5steps_1tasks")
+    shown = meta_step_page.figure(dict.fromkeys(names, document))
 
     titles = [axis.get_title() for axis in shown.axes]
-    assert titles[:2] == ["sinusoid_1step", "sinusoid_5steps"]
+    assert titles == [
+        "sinusoid 1 step",
+        "mini-ImageNet 5-way 1-shot first order",
+        "adaptation 5 steps 1 task",
+    ]
 
 
 def test_the_page_of_a_gpu_says_which_and_how_far_answers_are(document):

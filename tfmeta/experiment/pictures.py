@@ -182,18 +182,27 @@ def paths(positions: list, goals: np.ndarray, best: np.ndarray, path: Path) -> P
         path: of the PNG.
     """
     rows, tasks = len(positions), len(goals)
-    figure = Figure(figsize=(_WIDTH * 0.5 * tasks, _HEIGHT * 0.8 * rows), layout="constrained")
-    grid = figure.subplots(rows, tasks, squeeze=False, sharex="row", sharey="row")
+    seen = np.concatenate([goals, *best, *(one for row in positions for of in row for one in of)])
+    low, high = seen.min() - 0.05, seen.max() + 0.05
+    figure = Figure(figsize=(2.6 * tasks, 2.7 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, tasks, squeeze=False, sharex=True, sharey=True)
     for row, (axes_of_row, of_tasks) in enumerate(zip(grid, positions, strict=True)):
         words = "before the update" if row == 0 else f"after {row} update{'s' if row > 1 else ''}"
         for task, axes in enumerate(axes_of_row):
             for number, one in enumerate(of_tasks[task]):
                 label = "trajectories" if number == 0 else None
-                axes.plot(*one.T, color="tab:blue", alpha=0.35, linewidth=0.8, label=label)
-            axes.plot(*best[task].T, color="tab:green", linewidth=2, label="best path")
-            axes.plot(0, 0, "ok", markersize=4, label="start")
-            axes.plot(*goals[task], "*", color="tab:red", markersize=13, label="goal")
-            axes.set(title=f"held-out task {task}, {words}", aspect="equal")
+                axes.plot(*one.T, color="#0072B2", alpha=0.3, linewidth=0.7, label=label)
+            for number, one in enumerate(of_tasks[task]):
+                label = "end of a trajectory" if number == 0 else None
+                axes.plot(*one[-1], ".", color="black", markersize=3, label=label)
+            axes.plot(*best[task].T, "--", color="#E69F00", linewidth=2, label="best path")
+            axes.plot(0, 0, "sk", markersize=5, label="start")
+            axes.plot(*goals[task], "*", color="#D55E00", markersize=13, label="goal")
+            if row == 0:
+                axes.set_title(f"test task {task + 1}")
+            if task == 0:
+                axes.set_ylabel(words)
+            axes.set(aspect="equal", xlim=(low, high), ylim=(low, high))
             axes.grid(alpha=0.3)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
