@@ -24,6 +24,13 @@ class GradientCombination(MetaLearner):
     Minibatches are disjoint where a task has at least as many examples as the steps take
     (`batch_size` each): they are drawn without replacement within an epoch.
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> last = tfmeta.GradientCombination(network, coefficients=(0, 0, 1))
+        >>> last.inner_steps
+        3
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.

@@ -142,6 +142,14 @@ class IMAML(MetaLearner):
     support loss; where a direction's curvature is not positive, conjugate gradients stop there
     and the meta-gradient is what they have reached. Take a larger lambda then.
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.IMAML(network, inner_rate=0.1, inner_steps=16, regularization=2.0)
+        >>> learner.compile("adam", "mse")
+        >>> tasks = tfmeta.tasks.sinusoid("train", shots=5, seed=0).batch(2)
+        >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.

@@ -126,6 +126,13 @@ class MAMLPlusPlus(MetaLearner):
     More steps than in training go on with what belongs to the last trained step: its rates, its
     scale and centre, its statistics. (The authors' code indexes beyond its arrays there.)
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.MAMLPlusPlus(network, inner_rate=0.1, inner_steps=3)
+        >>> tuple(learner.variables_of("rates")[0].shape)[0]  # a rate for each inner step
+        3
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: where the learned rates start, or a dict from patterns to rates.

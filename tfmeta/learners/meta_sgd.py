@@ -56,6 +56,12 @@ class LearnedRates(Rates):
 class MetaSGD(MetaLearner):
     """Learns the initialisation and, with it, a rate a weight: theta' = theta - alpha o gradient.
 
+    Example:
+        >>> import tfmeta
+        >>> learner = tfmeta.MetaSGD(tfmeta.networks.mlp(hidden=(8,)), rate_range=(0.005, 0.1))
+        >>> [tuple(rates.shape) for rates in learner.variables_of("rates")]
+        [(1, 8), (8,), (8, 1), (1,)]
+
     Args:
         network: a built `keras.Model` with one output.
         inner_steps: 1 in the paper.

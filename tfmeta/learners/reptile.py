@@ -150,6 +150,14 @@ class Reptile(MetaLearner):
     epoch, as the authors' code. A task may have no query set in training; what is reported as
     "loss" is the mean loss of the inner minibatches, and "query_loss" where there are queries.
 
+    Example:
+        >>> import keras, tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.Reptile(network, inner_rate=0.02, inner_steps=3, batch_size=5)
+        >>> learner.compile(keras.optimizers.SGD(1.0), "mse")  # the outer rate: 1 goes all the way
+        >>> tasks = tfmeta.tasks.sinusoid("train", shots=10, seed=0).batch(2)
+        >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.

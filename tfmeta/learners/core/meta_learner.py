@@ -64,6 +64,17 @@ class MetaLearner(keras.Model):
     initialisation. `tfmeta.MAML`, `tfmeta.Reptile` and the others are this class with parts
     chosen.
 
+    Example:
+        >>> import tfmeta
+        >>> from tfmeta import parts
+        >>> learner = tfmeta.MetaLearner(
+        ...     tfmeta.networks.mlp(hidden=(8,)),
+        ...     parts.GradientDescent(rates=parts.FixedRates(0.01)),
+        ...     parts.QueryGradient(),
+        ... )  # tfmeta.MAML(network, inner_rate=0.01)
+        >>> learner.adapted_paths
+        ['hidden_1/kernel', 'hidden_1/bias', 'head/kernel', 'head/bias']
+
     Args:
         network: a built `keras.Model` with one output. It is wrapped, not copied: it stays usable
             by itself and shares its weights.

@@ -48,6 +48,13 @@ class MatchingNetwork(MetaLearner):
     paper's full-context embeddings (section 2.1.2: an LSTM over the support set) are left out.
     The outputs are log P(y | x), so a softmax of them is P.
 
+    Example:
+        >>> import keras, tfmeta
+        >>> learner = tfmeta.MatchingNetwork(tfmeta.networks.conv4(ways=5, filters=8))
+        >>> learner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> tasks = tfmeta.tasks.glyphs("train", ways=5, shots=1, queries=1, seed=0).batch(2)
+        >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)
+
     Args:
         network: a built functional or sequential `keras.Model` whose last layer is a linear
             `keras.layers.Dense`; its outputs are as many as a task may have classes.

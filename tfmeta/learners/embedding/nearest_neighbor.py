@@ -36,6 +36,12 @@ class NearestNeighbor(MetaLearner):
     largest output is the neighbour's class; as logits these outputs are flat, and the cross-entropy
     beside the accuracy says little.
 
+    Example:
+        >>> import tfmeta
+        >>> learner = tfmeta.NearestNeighbor(tfmeta.networks.conv4(ways=5, filters=8), classes=160)
+        >>> learner.inner_steps  # it compares, and takes no gradient steps
+        1
+
     Args:
         network: a built functional or sequential `keras.Model` whose last layer is a linear
             `keras.layers.Dense`; its outputs are as many as a task may have classes.

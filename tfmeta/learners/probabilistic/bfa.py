@@ -164,6 +164,13 @@ class BFA(PredictiveMethods, MetaLearner):
     The particles are the learner's own variables; the wrapped network keeps, of the weights that
     adapt, the values that it was made with.
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.BFA(network, inner_rate=0.01, inner_steps=1, particles=3, noise=0.3)
+        >>> [tuple(variable.shape) for variable in learner.parameter_variables]
+        [(3, 1, 8), (3, 8), (3, 8, 1), (3, 1)]
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.

@@ -102,6 +102,13 @@ class BMAML(PredictiveMethods, MetaLearner):
     that of sum_m ||chaser_m - leader_m||^2 with the leader held fixed (the paper's algorithm 3).
     The likelihood of the queries is not maximised, so there is nothing to overfit it with.
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.BMAML(network, inner_rate=0.01, inner_steps=1, particles=3, noise=0.3)
+        >>> [tuple(variable.shape) for variable in learner.parameter_variables]
+        [(3, 1, 8), (3, 8), (3, 8, 1), (3, 1)]
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.

@@ -193,6 +193,15 @@ class LLAMA(PredictiveMethods, MetaLearner):
 
     through phi and H. With `determinant_weight` 0 it is MAML's on the negative log-likelihood.
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.LLAMA(network, inner_rate=0.01, inner_steps=2, noise=0.3)
+        >>> learner.compile("adam", "mse")
+        >>> support = next(iter(tfmeta.tasks.sinusoid("train", shots=5, seed=0).batch(2)))[0][:2]
+        >>> [tuple(weight.shape) for weight in learner.task_samples(*support, samples=4)][:2]
+        [(2, 4, 1, 8), (2, 4, 8)]
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates.

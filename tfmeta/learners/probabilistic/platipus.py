@@ -179,6 +179,15 @@ class PLATIPUS(PredictiveMethods, MetaLearner):
     gamma_p and gamma_q, one a weight, are learned with it. L is the inner loss, a mean over a set.
     Weights that do not adapt have one value and no distribution.
 
+    Example:
+        >>> import tfmeta
+        >>> network = tfmeta.networks.mlp(hidden=(8,))
+        >>> learner = tfmeta.PLATIPUS(network, inner_rate=0.01, inner_steps=2, noise=0.3)
+        >>> learner.compile("adam", "mse")
+        >>> support = next(iter(tfmeta.tasks.sinusoid("train", shots=5, seed=0).batch(2)))[0][:2]
+        >>> [tuple(weight.shape) for weight in learner.task_samples(*support, samples=4)][:2]
+        [(2, 4, 1, 8), (2, 4, 8)]
+
     Args:
         network: a built `keras.Model` with one output.
         inner_rate: of all weights, or a dict from patterns to rates; gamma_p and gamma_q start
