@@ -86,7 +86,16 @@ setup(
             "tenacity>=8.3,<10",
             "urllib3>=1.26,<3",
         ],
-        "docs": ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30,<2", "ruff>=0.8,<1"],
+        "docs": [
+            "ipykernel>=6.29,<8",
+            "jupytext>=1.16,<2",
+            "latex2mathml>=3.77,<4",
+            "mkdocs-material>=9.6,<10",
+            "mkdocstrings[python]>=0.30,<2",
+            "nbclient>=0.10,<1",
+            "nbconvert>=7.16,<8",
+            "ruff>=0.8,<1",
+        ],
         "benchmarks": [
             "higher==0.2.1",
             "jax>=0.6,<1",

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: files outside `docs/` that pages link to, and the lists of public names.
+"""Hooks of mkdocs: linked files outside `docs/`, public names, and sections of other files.
 
 Pages link to recipes and stored results by their place in the repository, so that links work there
 too. The site gets a copy of each linked file. A link to a folder, or to a page outside `docs/`,
@@ -15,6 +15,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
 NAMES = re.compile(r"<!-- public names of (\S+?)(?: in (\S+))? -->")
+SECTION = re.compile(r'<!-- section "([^"]+)" of (\S+) -->')
 COPIED = (".json", ".csv", ".png", ".gin", ".pbtxt", ".yaml", ".config")
 
 
@@ -31,7 +32,7 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Rewrites links that leave `docs/`, and writes out lists of public names."""
+    """Rewrites links that leave `docs/`, and writes out public names and sections."""
     docs = Path(config.docs_dir)
     source = docs / page.file.src_uri
 
@@ -46,7 +47,14 @@ def on_page_markdown(markdown, page, config, files):
         return f"{text} (`{path.relative_to(ROOT)}`)" if path.name not in text else text
 
     markdown = NAMES.sub(lambda match: listed(match[1], match[2] or match[1]), markdown)
+    markdown = SECTION.sub(lambda match: section(ROOT / match[2], match[1]), markdown)
     return LINK.sub(rewritten, markdown)
+
+
+def section(path, title):
+    """The text below a heading of second level of a Markdown file, up to the next one."""
+    parts = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[title].strip()
 
 
 def outside(source, target, docs):

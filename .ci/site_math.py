@@ -1,0 +1,24 @@
+"""A hook of mkdocs: equations become MathML, which browsers show without a script or a network.
+
+Pages have equations as `$...$` and `$$...$$`, as GitHub does. The extension `pymdownx.arithmatex`
+marks them; this hook converts what it marked.
+"""
+
+import html
+import re
+
+from latex2mathml.converter import convert
+
+INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.S)
+BLOCK = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.S)
+
+
+def on_page_content(content, page, config, files):
+    """The page with MathML in the place of marked equations."""
+    content = BLOCK.sub(lambda match: mathml(match[1], "block"), content)
+    return INLINE.sub(lambda match: mathml(match[1], "inline"), content)
+
+
+def mathml(latex, display):
+    """An equation as MathML; `display` is "block" or "inline"."""
+    return convert(html.unescape(latex).strip(), display=display)
