@@ -111,14 +111,9 @@ def compared(layer, steps, seed) -> dict:
         }
         slopes = []
         for width in WIDTHS:
-            ends = [
-                mean_of_loop(
-                    {name: w + sign * width * direction[name] for name, w in weights.items()}
-                )
-                for sign in (1, -1)
-            ]
+            ends = [mean_of_loop(moved(weights, direction, end)) for end in (width, -width)]
             slopes.append(float(ends[0] - ends[1]) / (2 * width))
-        pairs = [(abs(a - b), (a + b) / 2) for a, b in zip(slopes, slopes[1:], strict=False)]
+        pairs = [(abs(a - b), (a + b) / 2) for a, b in itertools.pairwise(slopes)]
         spread, slope = min(pairs)
         along = flat(direction)
         scale = float(loop.norm() * along.norm()) / len(along) ** 0.5
