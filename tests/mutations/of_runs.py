@@ -6,7 +6,10 @@ from tests.mutations.fault import Faults
 
 FAULTS = Faults()
 
-CALIBRATION, OF_CALIBRATION = "tfmeta/evaluation/calibration.py", "tests/test_calibration.py"
+CALIBRATION, OF_CALIBRATION = (
+    "tfmeta/evaluation/calibration.py",
+    "tests/evaluation/test_calibration.py",
+)
 FAULTS.add(
     "the interval of a likelihood divides by the number of tasks",
     CALIBRATION,
@@ -45,7 +48,7 @@ FAULTS.add(
 
 EVALUATION_CURVES = "tfmeta/evaluation/curves.py"
 EVALUATION_METRICS = "tfmeta/evaluation/metrics.py"
-OF_EVALUATION = "tests/test_evaluation.py"
+OF_EVALUATION = "tests/evaluation/test_evaluation.py"
 FAULTS.add(
     "the interval of an evaluation is one standard error",
     EVALUATION_CURVES,
