@@ -42,7 +42,7 @@ def learner_of(cls: type, preset: Preset, options: Mapping[str, Any]):
             "the same weights in another learner."
         )
     arguments = {n: _built(value) for n, value in config["config"].items() if n not in options}
-    learner = found(**arguments, **options)
+    learner: Any = found(**arguments, **options)
     learner.compile(**_built(config["compile_config"]))
     _assign(learner, preset)
     return learner
