@@ -117,6 +117,32 @@ def test_keras_own_callbacks_reach_the_learner_and_its_optimizer(small_recipe, t
     assert float(epochs[-1]["learning_rate"]) < float(epochs[0]["learning_rate"])
 
 
+@gin.configurable(module="callbacks_test")
+def mlflow_logger(folder):
+    mlflow = pytest.importorskip("mlflow")
+    mlflow.set_tracking_uri(f"file:{folder}")
+    return mlflow.keras.MlflowCallback()
+
+
+@pytest.mark.slow
+def test_mlflow_logs_the_rows_of_a_run(small_recipe, tmp_path, monkeypatch):
+    """Needs mlflow-skinny and pandas, which no extra brings."""
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("pandas")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    folder = tmp_path / "mlruns"
+    bindings = ("run.callbacks = [@mlflow_logger]", f"mlflow_logger.folder = {str(folder)!r}")
+    assert train(small_recipe(*bindings, "validate.every = 4"), tmp_path / "run") == 0
+    mlflow.end_run()
+    client = mlflow.MlflowClient(f"file:{folder}")
+    (found,) = client.search_runs(["0"])
+    written = rows(tmp_path / "run")
+    for name in ("loss", "val_loss"):
+        history = client.get_metric_history(found.info.run_id, name)
+        by_epoch = {metric.step: metric.value for metric in history}
+        assert by_epoch == {i: float(written[4 * (i + 1)][name]) for i in (0, 1, 2)}
+
+
 @pytest.mark.parametrize(
     ("binding", "said"),
     [
