@@ -28,7 +28,7 @@ from tfmeta.inner.losses import (
 )
 from tfmeta.inner.network import PureNetwork, refuse, relative_path
 from tfmeta.inner.optimizers import SGD, Adam
-from tfmeta.inner.selection import by_pattern, select
+from tfmeta.inner.selection import by_pattern, patterns_of, select
 from tfmeta.inner.svgd import svgd_direction
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "kl_divergence",
     "mask_of",
     "masks_of",
+    "patterns_of",
     "portable_operations",
     "refuse",
     "relative_path",

@@ -1,8 +1,66 @@
 """Choosing weights by patterns on their paths."""
 
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import keras
+
+from tfmeta.inner.network import relative_path
+
+_SPECIAL = re.compile(r"([*?[])")
+
+
+def patterns_of(network: keras.Model, chosen: Any, *, argument: str) -> list[str] | None:
+    """What a caller chose among a network's trainable weights, as patterns for `select`.
+
+    Args:
+        network: the `keras.Model`.
+        chosen: None, or a pattern, a layer of the network (for its trainable weights), or a list
+            of these.
+        argument: name of the caller's argument, for the error.
+
+    Returns:
+        None or a list of patterns.
+
+    Raises:
+        ValueError: for a layer that is not the network's, or has no trainable weights, or whose
+            weights share their paths with others.
+    """
+    if chosen is None:
+        return None
+    every = [relative_path(network, variable) for variable in network.trainable_variables]
+    patterns = []
+    for each in [chosen] if isinstance(chosen, (str, keras.layers.Layer)) else chosen:
+        if isinstance(each, keras.layers.Layer):
+            patterns += _paths_of(network, each, every, argument)
+        else:
+            patterns.append(each)
+    return patterns
+
+
+def _paths_of(network, layer, every, argument):
+    """Patterns that match the paths of a layer's trainable weights, and nothing else."""
+    if not any(layer is known for known in network._flatten_layers()):
+        raise ValueError(
+            f"A layer in {argument} must be a layer of the network. Received: {layer.name!r} "
+            f"for {network.name!r}. Take it from there: network.get_layer(...)."
+        )
+    paths = [relative_path(network, variable) for variable in layer.trainable_variables]
+    if not paths:
+        raise ValueError(
+            f"A layer in {argument} must have weights that train. Received: {layer.name!r}, which "
+            "has none. Set layer.trainable = True before, or leave the layer out."
+        )
+    shared = [path for path in paths if every.count(path) > 1]
+    if shared:
+        raise ValueError(
+            f"The weights of a layer in {argument} must have paths of their own. Received: "
+            f"{layer.name!r}, which shares {', '.join(shared)} with another layer. Give the layers "
+            "names of their own."
+        )
+    return [_SPECIAL.sub(r"[\1]", path) for path in paths]
 
 
 def select(

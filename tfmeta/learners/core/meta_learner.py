@@ -46,6 +46,7 @@ from tfmeta.learners.core.parts import parts_of
 from tfmeta.learners.core.variables import make_groups, without
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.meta_steps import execution_of
+from tfmeta.learners.unmerged_weights import UnmergedWeights, low_rank_layers
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class MetaLearner(keras.Model):
             through the inner steps.
         inner_steps: number of inner steps in training.
         test_inner_steps: number of inner steps elsewhere; None: as in training.
-        adapted: patterns of the weights that adapt (a leading "!" leaves out); None: all.
+        adapted: what adapts: patterns of weights' paths (a leading "!" leaves out), layers of the
+            network, or a list of both; None: all weights.
         normalization: "transductive", "inductive" or "running" (`tfmeta.learners.normalization`).
         inner_loss: a Keras loss for the inner loop; None: the loss given to `compile`.
         dropout: whether dropout is on while adapting (a fresh mask a task and step).
@@ -123,7 +125,7 @@ class MetaLearner(keras.Model):
         *,
         inner_steps: int = 1,
         test_inner_steps: int | None = None,
-        adapted: str | Sequence[str] | None = None,
+        adapted: str | keras.layers.Layer | Sequence[str | keras.layers.Layer] | None = None,
         normalization: str = "transductive",
         inner_loss: Any = None,
         dropout: bool = False,
@@ -154,7 +156,7 @@ class MetaLearner(keras.Model):
         self.gradient_rule = gradient_rule or QueryGradient()
         self.inner_steps = inner_steps
         self.test_inner_steps = inner_steps if test_inner_steps is None else test_inner_steps
-        self.adapted = [adapted] if isinstance(adapted, str) else adapted
+        self.adapted = inner.patterns_of(network, adapted, argument="adapted")
         self.normalization = normalization
         self.inner_loss = inner_loss
         self.dropout = dropout
@@ -175,7 +177,7 @@ class MetaLearner(keras.Model):
         embeds = any(part.needs_embedding for part in self.parts)
         self.task_network = self.adaptation.task_network(
             pure=pure,
-            adapted=tuple(inner.select(pure.paths, adapted, argument="adapted")),
+            adapted=tuple(inner.select(pure.paths, self.adapted, argument="adapted")),
             normalization=normalization,
             parallel=parallel,
             embedding=Embedding(network) if embeds else None,
@@ -193,6 +195,8 @@ class MetaLearner(keras.Model):
         self.compiled_functions: dict[tuple, Any] = {}
         # A function: Keras would track metrics in an attribute as further metrics of the model.
         self.given_metrics: Callable[[], tuple] = tuple
+        if low_rank_layers(network):
+            self.unmerged_weights = UnmergedWeights(network)
         self.built = True
 
     @classmethod

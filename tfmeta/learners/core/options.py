@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+import keras
+
 
 class SharedOptions(TypedDict, total=False):
     """Keyword arguments of every learner; `MetaLearner` says what each means."""
@@ -22,7 +24,7 @@ class SharedOptions(TypedDict, total=False):
 class OptionsWithAdapted(SharedOptions, total=False):
     """Those of a learner that has a `normalization` of its own."""
 
-    adapted: str | Sequence[str] | None
+    adapted: str | keras.layers.Layer | Sequence[str | keras.layers.Layer] | None
 
 
 class OptionsWithNormalization(SharedOptions, total=False):
