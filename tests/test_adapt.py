@@ -21,13 +21,18 @@ CLASSES = ("left", "right", "top")
 
 
 @pytest.fixture(scope="module")
-def export_dir(tmp_path_factory):
+def learner():
     keras.utils.set_random_seed(3)
     network = tfmeta.networks.nonconv(WAYS, (SIZE, SIZE, 1), hidden=(8,))
     learner = tfmeta.MAML(network, inner_rate=0.6, inner_steps=5, normalization="inductive")
     learner.compile(
         optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
+    return learner
+
+
+@pytest.fixture(scope="module")
+def export_dir(learner, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     learner.export(folder, warmup_sizes=[], max_support=9, max_query=4)
     shutil.copytree(folder / "1", folder / "10")
@@ -94,6 +99,19 @@ def test_the_command_writes_answers_and_prints_the_accuracy(export_dir, support,
         assert float(row[2]) == max(numbers)
     with Image.open(output / "predictions.png") as picture:
         assert min(picture.size) > 100
+
+
+def test_a_learner_in_this_process_answers_as_its_export(learner, export_dir, support, query):
+    exported = folder_prediction.predict_folder(export_dir, support, query)
+    for steps in (None, 3):
+        found = folder_prediction.predict_folder_with(learner, support, query, steps)
+        assert found.support_loss.shape == ((steps or 5) + 1,)
+        if steps is None:
+            np.testing.assert_allclose(found.probabilities, exported.probabilities, atol=1e-5)
+            np.testing.assert_allclose(found.support_loss, exported.support_loss, atol=1e-5)
+    with pytest.raises(ValueError, match=r"inner_steps must be 0 or more. Received: -1"):
+        folder_prediction.predict_folder_with(learner, support, query, -1)
+    assert folder_prediction.class_folders(support) == CLASSES
 
 
 def test_a_flag_that_is_missing_or_a_wrong_directory_is_said_in_a_line(support, query, tmp_path):

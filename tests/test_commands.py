@@ -37,6 +37,11 @@ def test_help_lists_the_recipes():
         (["tfmeta.train", "--gin_file=run.gin", "--gin_param=a.b = /x"], "in quotes"),
         (["tfmeta.evaluate"], "needs the --workdir"),
         (["tfmeta.export", "--workdir=runs/no_such"], "no --export_dir"),
+        (["tfmeta.export", "--workdir=a", "--network=b", "--export_dir=c"], "Received: both"),
+        (
+            ["tfmeta.export", "--network=MobileNetV9", "--export_dir=a"],
+            "must be one of keras.applications. Received: 'MobileNetV9'",
+        ),
         (
             ["tfmeta.train", "--gin_file=sinusoid_maml.gin", "--gin_param=train.stepz=3"],
             "Did you mean 'steps'",

@@ -1,13 +1,23 @@
-"""The Python of the guides runs, in the order of the page."""
+"""The Python and the commands of the guides run, in the order of the page."""
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import pytest
 
+from tests.test_adapt import write_images
+
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 SHORTER = (("steps_per_epoch=10", "steps_per_epoch=2"),)
+
+
+def blocks(language, name):
+    text = (GUIDES / name).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
 @pytest.mark.slow
@@ -20,8 +30,7 @@ SHORTER = (("steps_per_epoch=10", "steps_per_epoch=2"),)
     ],
 )
 def test_the_python_of_a_guide_runs(name, printed, tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (GUIDES / name).read_text(encoding="utf-8"), re.S)
-    source = "\n".join(blocks)
+    source = "\n".join(blocks("python", name))
     for long, short in SHORTER:
         assert long in source
         source = source.replace(long, short)
@@ -29,3 +38,38 @@ def test_the_python_of_a_guide_runs(name, printed, tmp_path, monkeypatch, capsys
     keras.utils.set_random_seed(0)
     exec(compile(source, name, "exec"), {})
     assert re.search(printed, capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, capsys):
+    source = "\n".join(blocks("python", "pretrained.md")).replace("224", "32")
+    source = source.replace("include_top=False", "include_top=False, weights=None")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(source, "pretrained.md", "exec"), {})
+    # A layer of 96 x 576 in rank 2 has no bias; the head has (576 + 1) x 8 numbers.
+    assert capsys.readouterr().out.split("\n")[:2] == ["(16, 8)", str(2 * (96 + 576) + 577 * 8)]
+
+    classes = ("left", "right", "top")
+    write_images(tmp_path / "photos", classes, 3, size=32)
+    write_images(tmp_path / "new_photos", classes, 2, seed=1, size=40)
+    outputs = []
+    for command in blocks("bash", "pretrained.md"):
+        (line,) = command.strip().splitlines()
+        program = [sys.executable, *shlex.split(line)[1:], "--weights=none", "--image_size=32"]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert "6 images predicted: predictions.csv, predictions.png" in outputs[0]
+    answered = (tmp_path / "predictions.csv").read_text(encoding="utf-8")
+
+    served = ["--export_dir=exported/photos", "--support=photos", "--query=new_photos"]
+    program = [sys.executable, "-m", "tfmeta.adapt", *served, "--output_dir=served"]
+    subprocess.run(program, capture_output=True, text=True, check=True)
+    again = (tmp_path / "served" / "predictions.csv").read_text(encoding="utf-8")
+    for row, other in zip(answered.splitlines()[1:], again.splitlines()[1:], strict=True):
+        file, predicted, *numbers = row.split(",")
+        assert other.split(",")[:2] == [file, predicted]
+        served_numbers = [float(number) for number in other.split(",")[2:]]
+        assert served_numbers == pytest.approx([float(n) for n in numbers], abs=1e-4)
+    metadata = (tmp_path / "exported" / "photos" / "1" / "assets.extra" / "tfmeta.json").read_text()
+    assert '"network": "MobileNetV3Small"' in metadata

@@ -32,6 +32,7 @@ MODULES = {
     "UnicornMAML": "tfmeta.learners",
     "__version__": "tfmeta.version",
     "export": "tfmeta.export",
+    "head_learner": "tfmeta.learners",
     "inner": "tfmeta.inner",
     "learners": "tfmeta.learners",
     "networks": "tfmeta.networks",

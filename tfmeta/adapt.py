@@ -3,41 +3,50 @@
 from absl import flags
 
 from tfmeta import commands, recipe
+from tfmeta.experiment import pretrained
 
-_DOC = """Adapts an exported model to your own images and predicts others: no training.
+_DOC = """Adapts a model to your own images and predicts others: no training.
 
 --support is a folder with a folder of images for each class; --query is a folder of images, or of
 folders named by those classes (then the accuracy is printed too). Writes predictions.csv and
 predictions.png.
 
---preset, instead of --export_dir, takes a learned initialisation by name, path or URL.
+The model is an export (--export_dir), a learned initialisation by name, path or URL (--preset), or
+a pretrained network of keras.applications with a head (--network).
 
 Example: python -m tfmeta.adapt --export_dir=exported/omniglot --support=letters --query=scans
 Without a training: python -m tfmeta.adapt --preset=omniglot_demo --support=letters --query=scans
+Photos: python -m tfmeta.adapt --network=MobileNetV3Small --support=photos --query=new_photos
 """
 
 
 def main() -> int:
     """Predicts the query folder and says where the answers are."""
     values = flags.FLAGS
-    given = {"export_dir": values.export_dir or values.preset, **_folders(values)}
+    models = [name for name in ("export_dir", "preset", "network") if getattr(values, name)]
+    given = {"export_dir": models, **_folders(values)}
     for name, value in given.items():
         if not value:
             raise recipe.RecipeError(
-                "Adapting needs --export_dir, of an exported model, or --preset, and the folders "
-                f"--support and --query. Received: no --{name}. See --help."
+                "Adapting needs --export_dir, of an exported model, or --preset, or --network, "
+                f"and the folders --support and --query. Received: no --{name}. See --help."
             )
-    if values.export_dir and values.preset:
+    if len(models) > 1:
         raise recipe.RecipeError(
-            "--export_dir and --preset both name a model. Received: both. Leave one out."
+            f"{' and '.join(f'--{name}' for name in models)} each name a model. Received: "
+            f"{'both' if len(models) == 2 else 'all'}. Leave all but one out."
         )
     commands.import_tensorflow()
     from tfmeta import folder_prediction
 
     with commands.as_recipe_errors():
-        predictions = folder_prediction.predict_folder(
-            _export_dir(values), values.support, values.query, values.inner_steps
-        )
+        asked = (values.support, values.query, values.inner_steps)
+        if values.network:
+            ways = max(2, len(folder_prediction.class_folders(values.support)))
+            model = pretrained.from_flags(ways)
+            predictions = folder_prediction.predict_folder_with(model.learner, *asked)
+        else:
+            predictions = folder_prediction.predict_folder(_export_dir(values), *asked)
     table, picture = folder_prediction.save(predictions, values.output_dir)
     losses = predictions.support_loss
     print(f"adapted to {', '.join(predictions.class_names)}")
@@ -65,6 +74,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("export_dir", None, "An exported model; the newest version is taken.")
     flags.DEFINE_string("preset", None, "A preset: a name, a path, or a URL with --sha256.")
     flags.DEFINE_string("sha256", None, "Hash of the preset's file; a URL needs it.")
+    pretrained.define_flags()
     flags.DEFINE_string("support", None, "Folder with a folder of images for each class.")
     flags.DEFINE_string("query", None, "Folder of the images to predict.")
     flags.DEFINE_string("output_dir", ".", "Where predictions.csv and predictions.png go.")

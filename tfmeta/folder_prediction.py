@@ -1,7 +1,7 @@
-"""Adapts an exported model to a folder of images and predicts other images: no training.
+"""Adapts a model to a folder of images and predicts other images: no training.
 
-What `python -m tfmeta.adapt` does. It knows an exported directory, which says itself how its
-images were prepared, and nothing of the learner that wrote it.
+What `python -m tfmeta.adapt` does. The model is an exported directory, which says itself how its
+images were prepared, or a learner in this process.
 """
 
 import csv
@@ -10,15 +10,18 @@ import math
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from tfmeta.export import ExportedModel
 from tfmeta.tasks.brightness import Levels
+from tfmeta.tasks.image_files import list_image_files
 from tfmeta.tasks.image_folder import ImageFolder, load_image_folder
 
 TABLE_FILE = "predictions.csv"
 PICTURE_FILE = "predictions.png"
 MOST_PICTURES = 60  # queries drawn; the table has them all
 WHITE = 255
+IN_PROCESS_BATCH = 32  # queries at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,38 +73,130 @@ def predict_folder(export_dir, support, query, inner_steps=None) -> FolderPredic
         FileNotFoundError: if the model, a folder, or the images in it are missing.
         ValueError: if the model is no image classifier, or cannot take so many classes or images.
     """
-    model = ExportedModel(export_dir)
+    return _predict(_Exported(export_dir), support, query, inner_steps)
+
+
+def predict_folder_with(learner, support, query, inner_steps=None) -> FolderPredictions:
+    """Adapts a learner to the images of one folder and predicts another's, in this process.
+
+    The answers are those of the learner's export.
+
+    Args:
+        learner: a compiled `MetaLearner` of a network of images [height, width, 1 or 3] in
+            [0, 1].
+        support: folder with a folder of images for each class.
+        query: folder of images, or of folders named by classes of `support`.
+        inner_steps: None for the learner's own number.
+
+    Returns:
+        `FolderPredictions`.
+
+    Raises:
+        FileNotFoundError: if a folder, or the images in it, are missing.
+        ValueError: if the learner is no image classifier, or of fewer classes than the folder.
+    """
+    return _predict(_InProcess(learner), support, query, inner_steps)
+
+
+def class_folders(path) -> tuple[str, ...]:
+    """Names of the classes of a folder of images; empty for a flat folder."""
+    return list_image_files(pathlib.Path(path).expanduser()).class_names
+
+
+def _predict(model, support, query, inner_steps):
     shape = _image_shape(model)
     support, query = _on_one_scale(model, support, query, shape)
     _check_classes(model, support)
     labels = _labels_among(query, support.class_names)
-    limit = model.description["limits"]["max_support"]
+    limit = model.description["limits"].get("max_support", math.inf)
     if len(support.images) > limit:
         raise ValueError(
             f"The model adapts to at most {limit} images. Received: {len(support.images)} in the "
             "support folder. Keep fewer of each class, or export with a higher max_support."
         )
-    request = {
-        "support_inputs": prepare(support.images, model.description["preprocessing"]),
-        "support_targets": _targets(model, support.labels),
-    }
-    if inner_steps is not None:
-        request["inner_steps"] = np.array(inner_steps, np.int32)
-        request["inner_rate_scale"] = np.array(1.0, np.float32)
-    signature = "adapt_and_predict" if inner_steps is None else "adapt_and_predict_with"
-    answers = [
-        model(signature, **request, query_inputs=part)
-        for part in _parts(model, prepare(query.images, model.description["preprocessing"]))
-    ]
-    logits = np.concatenate([answer["logits"] for answer in answers])
+    preprocessing = model.description["preprocessing"]
+    logits, losses = model.answers(
+        prepare(support.images, preprocessing),
+        _targets(model, support.labels),
+        _parts(model, prepare(query.images, preprocessing)),
+        inner_steps,
+    )
     return FolderPredictions(
         class_names=support.class_names,
         file_names=query.file_names,
         probabilities=_probabilities(model, logits, len(support.class_names)),
         images=query.images,
         labels=labels,
-        support_loss=answers[0]["support_loss"],
+        support_loss=losses,
     )
+
+
+class _Exported:
+    """An exported model, as `_predict` asks it."""
+
+    def __init__(self, export_dir):
+        self.model = ExportedModel(export_dir)
+        self.description = self.model.description
+        self.origin = self.model.path
+
+    def answers(self, support_inputs, support_targets, query_parts, inner_steps):
+        """Logits [Q, ...] of all parts of the queries, and support losses [inner_steps + 1]."""
+        request = {"support_inputs": support_inputs, "support_targets": support_targets}
+        signature = "adapt_and_predict"
+        if inner_steps is not None:
+            signature = "adapt_and_predict_with"
+            request["inner_steps"] = np.array(inner_steps, np.int32)
+            request["inner_rate_scale"] = np.array(1.0, np.float32)
+        found = [self.model(signature, **request, query_inputs=part) for part in query_parts]
+        return np.concatenate([each["logits"] for each in found]), found[0]["support_loss"]
+
+
+class _InProcess:
+    """A learner in this process, as `_predict` asks it: by the functions that it exports."""
+
+    def __init__(self, learner):
+        self.servable = learner.servable()
+        self.origin = f"a learner of {learner.network.name!r}"
+        self.description = {
+            "kind": self.servable.kind,
+            "inputs": {
+                name.removeprefix("_") or "inputs": {"shape": list(spec.shape)}
+                for name, spec in self.servable.named_inputs.items()
+            },
+            "output_shape": list(self.servable.output_shape),
+            "target": self.servable.target,
+            "ways": self.servable.ways,
+            "normalization": self.servable.normalization,
+            "preprocessing": {},
+            "limits": {"max_query": IN_PROCESS_BATCH},
+        }
+
+    def answers(self, support_inputs, support_targets, query_parts, inner_steps):
+        """Logits [Q, ...] of all parts of the queries, and support losses [inner_steps + 1]."""
+        servable = self.servable
+        steps = servable.inner_steps if inner_steps is None else inner_steps
+        if steps < 0:
+            raise ValueError(f"inner_steps must be 0 or more. Received: {steps}.")
+        parameters = [tf.convert_to_tensor(v) for v in servable.parameters]
+        state = [tf.convert_to_tensor(v) for v in servable.state]
+        support = tf.constant(support_inputs, servable.dtype)
+        targets = support_targets
+        if servable.target != "sparse":
+            targets = tf.constant(targets, servable.dtype)
+        one = tf.ones([], servable.dtype)
+
+        @tf.function(autograph=False)
+        def adapt(parameters, support, targets, state):
+            return servable.adapt(parameters, support, targets, tf.constant(steps), one, state)
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def outputs(weights, state, queries):
+            held = support if servable.needs_support else None
+            return servable.outputs(weights, state, queries, held)
+
+        weights, losses = adapt(parameters, support, targets, state)
+        found = [outputs(weights, state, tf.constant(p, servable.dtype)) for p in query_parts]
+        return np.concatenate([each.numpy() for each in found]), losses.numpy()
 
 
 def _on_one_scale(model, support, query, shape) -> tuple[ImageFolder, ImageFolder]:
@@ -184,8 +279,8 @@ def _image_shape(model):
     if not (classifier and image and len(model.description["output_shape"]) == 1):
         raise ValueError(
             "Adapting to a folder needs a classifier of images [height, width, 1 or 3]. Received: "
-            f"a {model.description['kind']} model of {inputs} in {model.path}. Export a classifier "
-            "of images, or call the model's signatures with arrays."
+            f"a {model.description['kind']} model of {inputs} in {model.origin}. Export a "
+            "classifier of images, or call the model's signatures with arrays."
         )
     return tuple(shape)
 

@@ -63,3 +63,11 @@ def test_lambda_scale_and_shift_learn_and_further_steps_change_nothing(labelled,
 def test_a_regularization_of_zero_is_refused():
     with pytest.raises(ValueError, match=r"regularization must be above 0\. Received: 0\."):
         tfmeta.R2D2(classifier_network(), regularization=0)
+
+
+def test_the_scale_of_the_logits_begins_where_it_is_told():
+    made = classifier(tfmeta.R2D2(classifier_network(), scale=8.0))
+    np.testing.assert_allclose(made.variables_of("ridge")[1], np.log(8.0), rtol=1e-6)
+    assert tfmeta.R2D2.from_config(made.get_config()).scale == 8.0
+    with pytest.raises(ValueError, match=r"scale must be above 0. Received: 0"):
+        tfmeta.R2D2(classifier_network(), scale=0)

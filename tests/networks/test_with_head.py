@@ -153,10 +153,10 @@ MODULES = {
 def test_a_network_of_keras_applications_sees_the_pixels_that_it_expects(name):
     size = 75 if name in ("Xception", "InceptionV3") else 32
     model = application(name, weights=None, image_size=size)
-    seen = keras.Model(model.inputs, model.layers[0].output)  # what the backbone is given
+    seen = keras.Model(model.input, model.layers[0].output)  # what the backbone is given
     assert convention_of(model) == (APPLICATIONS[name][0] or "none")
     network = with_head(model, 2)
-    given = keras.Model(network.inputs, network.get_layer("pixels").output)
+    given = keras.Model(network.input, network.get_layer("pixels").output)
     pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype("float32")
     preprocess = getattr(keras.applications, MODULES[name]).preprocess_input
     expected = seen(preprocess(pixels.copy()))

@@ -1,31 +1,45 @@
-"""`python -m tfmeta.export`: writes a run's learner as a model that adapts by itself."""
+"""`python -m tfmeta.export`: writes a learner as a model that adapts by itself."""
 
 from pathlib import Path
 
 from absl import flags
 
 from tfmeta import commands, recipe
-from tfmeta.experiment import record
+from tfmeta.experiment import pretrained, record
 
-_DOC = """Exports a run as EXPORT_DIR/<version>/saved_model.pb, for TensorFlow Serving.
+_DOC = """Exports a model as EXPORT_DIR/<version>/saved_model.pb, for TensorFlow Serving.
+
+The model is that of a run (--workdir), or a pretrained network of keras.applications (--network)
+with a head, which needs no training.
 
 With --format=litert: as EXPORT_DIR/<version>/model.tflite, for phones, in fixed sizes.
 
 Example: python -m tfmeta.export --workdir=runs/omniglot --export_dir=exported/omniglot
 Phone: python -m tfmeta.export --workdir=runs/omniglot --export_dir=phone --format=litert
+Photos: python -m tfmeta.export --network=MobileNetV3Small --ways=8 --export_dir=exported/photos
 """
 
 _LITERT_OPTIONS = ("shots", "queries", "inner_steps", "tolerance")
 
 
 def main() -> int:
-    """Restores the run and exports it."""
+    """Exports the run, or the pretrained network."""
     values = flags.FLAGS
-    for name in ("workdir", "export_dir"):
-        if not getattr(values, name):
+    for name, value in (
+        ("workdir", values.workdir or values.network),
+        ("export_dir", values.export_dir),
+    ):
+        if not value:
             raise recipe.RecipeError(
-                f"An export needs --workdir, of a run, and --export_dir. Received: no --{name}."
+                "An export needs --workdir, of a run, or --network, and --export_dir. "
+                f"Received: no --{name}."
             )
+    if values.workdir and values.network:
+        raise recipe.RecipeError(
+            "--workdir and --network both name a model. Received: both. Leave one out."
+        )
+    if values.network:
+        return _export_pretrained(values)
     options = _litert_options(values)
     workdir = Path(values.workdir)
     record.adopt_environment(workdir)
@@ -52,8 +66,28 @@ def _litert_options(values) -> dict:
     return options
 
 
+def _export_pretrained(values) -> int:
+    given = [
+        name
+        for name in ("normalization", "gin_param", *_LITERT_OPTIONS)
+        if flags.FLAGS[name].present
+    ]
+    if given or values.format == "litert":
+        raise recipe.RecipeError(
+            "A pretrained network is exported as a SavedModel, with its own normalisation. "
+            f"Received: --{given[0] if given else 'format=litert'} with --network. Leave it out."
+        )
+    commands.import_tensorflow()
+    with commands.as_recipe_errors():
+        path = pretrained.export(pretrained.from_flags(values.ways), values.export_dir)
+    print(f"exported to {path}")
+    return 0
+
+
 def _define_flags() -> None:
     flags.DEFINE_string("workdir", None, "The work directory of a run.")
+    pretrained.define_flags()
+    flags.DEFINE_integer("ways", 20, "Of --network: the most classes of a request.", lower_bound=2)
     flags.DEFINE_string("export_dir", None, "Where versions of the model go.")
     flags.DEFINE_enum(
         "normalization",

@@ -9,6 +9,7 @@ from tfmeta.learners.embedding.matching_network import MatchingNetwork
 from tfmeta.learners.embedding.nearest_neighbor import NearestNeighbor
 from tfmeta.learners.embedding.prototypical_network import PrototypicalNetwork
 from tfmeta.learners.gradient_combination import GradientCombination
+from tfmeta.learners.head_learner import head_learner
 from tfmeta.learners.imaml import IMAML
 from tfmeta.learners.maml import MAML
 from tfmeta.learners.maml_plus_plus import MAMLPlusPlus
@@ -48,4 +49,5 @@ __all__ = [
     "PrototypicalNetwork",
     "Reptile",
     "UnicornMAML",
+    "head_learner",
 ]

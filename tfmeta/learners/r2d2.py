@@ -25,15 +25,20 @@ class RidgeHead(Adaptation):
 
     Attributes:
         regularization: where lambda starts; lambda, scale and shift are learned.
+        scale: where the scale of the logits starts.
     """
 
     regularization: float
+    scale: float = 1.0
     needs_embedding = True
 
     def groups(self, network) -> list[Group]:
         """Logarithms of lambda and of the scale, and the shift."""
         dtype = network.pure.network.trainable_variables[0].dtype
-        starts = {"log_lambda": math.log(self.regularization), "log_scale": 0.0}
+        starts = {
+            "log_lambda": math.log(self.regularization),
+            "log_scale": math.log(self.scale),
+        }
         entries = [
             WeightSpec(
                 f"ridge/{name}", (), dtype, keras.initializers.Constant(value), f"ridge_{name}"
@@ -118,6 +123,8 @@ class R2D2(MetaLearner):
         network: a built functional or sequential `keras.Model` whose last layer is a linear
             `keras.layers.Dense`; its outputs are as many as a task may have classes.
         regularization: where lambda starts.
+        scale: where the scale of the logits starts. The regression's targets are 0 and 1, so at 1
+            probabilities of an embedding that is not trained further are close to each other.
         normalization: "transductive", "inductive" or "running".
         **options: of `MetaLearner`, but for options of gradient steps.
     """
@@ -130,15 +137,18 @@ class R2D2(MetaLearner):
         network: keras.Model,
         *,
         regularization: float = 50.0,
+        scale: float = 1.0,
         normalization: str = "transductive",
         **options: Unpack[SharedOptions],
     ):
         refuse_gradient_steps("R2D2", options)
         if not regularization > 0:
             raise ValueError(f"regularization must be above 0. Received: {regularization!r}.")
+        if not scale > 0:
+            raise ValueError(f"scale must be above 0. Received: {scale!r}.")
         super().__init__(
             network,
-            RidgeHead(regularization),
+            RidgeHead(regularization, scale),
             # There are no inner gradients to go through.
             QueryGradient(first_order=True),
             adapted=Embedding(network).head_paths,
@@ -146,3 +156,4 @@ class R2D2(MetaLearner):
             **options,
         )
         self.regularization = regularization
+        self.scale = scale
