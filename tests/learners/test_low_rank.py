@@ -9,6 +9,7 @@ import pytest
 
 import tfmeta
 from tests.learners.conftest import compiled
+from tfmeta.learners.frozen import freeze_again, frozen_parts
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -87,6 +88,30 @@ def test_a_file_keeps_kernel_and_factors_apart(convolutional, tmp_path):
     learner.adapt(x, y).save(tmp_path / "adapted.keras")
     adapted = keras.models.load_model(tmp_path / "adapted.keras")
     np.testing.assert_array_equal(adapted.predict(query, verbose=0), expected)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Backbone(keras.Model):
+    """As KerasHub's: it makes its layers itself, also when it is loaded."""
+
+    def __init__(self, **options):
+        inputs = keras.Input((3,))
+        x = keras.layers.Dense(4, name="dense")(inputs)
+        super().__init__(inputs, keras.layers.BatchNormalization(name="norm")(x), **options)
+
+    def get_config(self):
+        return {"name": self.name, "trainable": self.trainable}
+
+
+def test_a_file_keeps_what_is_frozen(tmp_path):
+    frozen = tfmeta.networks.with_head(Backbone(name="rows"), 2)
+    learner = tfmeta.MAML(frozen)
+    learner.save(tmp_path / "learner.keras")
+    again = keras.models.load_model(tmp_path / "learner.keras")
+    assert again.task_network.paths == learner.task_network.paths == ["head/kernel", "head/bias"]
+    assert not again.network.get_layer("rows").get_layer("norm").trainable
+    with pytest.raises(ValueError, match="must have the layers that it was saved with"):
+        freeze_again(tfmeta.networks.mlp(), frozen_parts(frozen))
 
 
 def test_weights_of_a_network_without_low_rank_updates_are_refused(convolutional, tmp_path):

@@ -7,8 +7,10 @@ from typing import Any
 import keras
 
 from tfmeta.learners.arguments import signature_of
+from tfmeta.learners.frozen import freeze_again, frozen_parts
 
 TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
+FROZEN = "frozen"
 # Attributes of a learner that are attributes of its parts now.
 MOVED = {
     "adapted_indices": "task_network.adapted",
@@ -20,11 +22,28 @@ MOVED = {
 
 
 def config_of(learner: keras.Model) -> dict[str, Any]:
-    """The constructor's arguments: every one is an attribute of the same name."""
-    return {
+    """The constructor's arguments: every one is an attribute of the same name.
+
+    Of a network with frozen layers, also which they are.
+    """
+    config = {
         name: keras.saving.serialize_keras_object(getattr(learner, name))
         for name in signature_of(type(learner)).parameters
     }
+    frozen = frozen_parts(learner.network)
+    return config if frozen is None else {**config, FROZEN: frozen}
+
+
+def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments that `config_of` wrote, the network frozen as it was."""
+    arguments = {
+        name: keras.saving.deserialize_keras_object(value)
+        for name, value in config.items()
+        if name != FROZEN
+    }
+    if FROZEN in config:
+        freeze_again(arguments["network"], config[FROZEN])
+    return arguments
 
 
 def without_trained_tasks(store) -> dict[str, Any]:

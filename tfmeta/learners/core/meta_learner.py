@@ -806,7 +806,7 @@ class MetaLearner(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MetaLearner":
         """The inverse of `get_config`."""
-        return cls(**{n: keras.saving.deserialize_keras_object(v) for n, v in config.items()})
+        return cls(**saving.arguments_of(config))
 
     def __getattr__(self, name):
         if name in saving.MOVED:
