@@ -1,5 +1,7 @@
 """Images as a pretrained network was trained on them, from pixels whose range is checked."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -48,7 +50,7 @@ class Pixels(keras.layers.Layer):
     """
 
     def __init__(
-        self, pixel_range: tuple[int, int] = (0, 1), convention: str = "none", **options
+        self, pixel_range: tuple[int, int] = (0, 1), convention: str = "none", **options: Any
     ) -> None:
         super().__init__(**options)
         check_range(pixel_range)
@@ -60,7 +62,7 @@ class Pixels(keras.layers.Layer):
         self.pixel_range = tuple(pixel_range)
         self.convention = convention
 
-    def call(self, images):
+    def call(self, images: tf.Tensor) -> tf.Tensor:
         """Images [N, height, width, channels] as the network expects them."""
         images = self._checked(images)
         to_bytes = 255 / self.pixel_range[1]
@@ -72,11 +74,11 @@ class Pixels(keras.layers.Layer):
         offset = [mean / divisor for mean, divisor in zip(means, divisors, strict=True)]
         return images * tf.constant(scale, images.dtype) - tf.constant(offset, images.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape of the images."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, for `keras.saving`."""
         own = {"pixel_range": self.pixel_range, "convention": self.convention}
         return {**super().get_config(), **own}
