@@ -148,7 +148,7 @@ class MAMLPlusPlus(MetaLearner):
             in front of it; a query gets those of the last step, which are the network's own and
             come from query sets. Needs normalization="running": else a set's own statistics are
             taken always (as in the authors' code, which collects averages and leaves them unused).
-        adapted: patterns of the weights that adapt; None: all.
+        adapted: patterns of the weights that adapt, or layers of the network; None: all.
         first_order: whether to leave second derivatives out in every phase.
         inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
         **options: of `MetaLearner`.
@@ -167,7 +167,7 @@ class MAMLPlusPlus(MetaLearner):
         learn_rates: bool = True,
         per_step_weights: bool = True,
         per_step_statistics: bool = False,
-        adapted: str | Sequence[str] | None = None,
+        adapted: str | keras.layers.Layer | Sequence[str | keras.layers.Layer] | None = None,
         first_order: bool = False,
         inner_optimizer: Any = "sgd",
         **options: Unpack[OptionsWithNormalization],
@@ -186,7 +186,8 @@ class MAMLPlusPlus(MetaLearner):
         optimizer = optimizers.get(inner_optimizer)
         rates = StepRates(inner_rate, inner_steps) if learn_rates else FixedRates(inner_rate)
         layers = StepNormalization(inner_steps, per_step_weights, per_step_statistics)
-        patterns = [adapted] if isinstance(adapted, str) else list(adapted or ())
+        adapted = inner.patterns_of(network, adapted, argument="adapted")
+        patterns = list(adapted or ())
         if per_step_weights:
             patterns += _excluded_normalization(network)
         super().__init__(
