@@ -203,7 +203,7 @@ variant(
     second_order=False,
     oracle=None,
 )
-variant("anil", "maml", {"adapted": "head/*"}, oracle=None)
+variant("anil", "maml", {"adapted": "head/*"})
 register(
     "meta_sgd",
     tfmeta.MetaSGD,

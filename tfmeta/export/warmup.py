@@ -1,7 +1,8 @@
 """Warmup records: requests that TensorFlow Serving replays before it calls a version available.
 
 One record that fails makes it refuse the whole version, so only requests that were answered by
-the finished model, loaded from disk, are written.
+the finished model, loaded from disk, are written. Their numbers are all equal where the model
+answers that, since a message holds such a tensor as one number.
 """
 
 import pathlib
@@ -65,7 +66,7 @@ def write_answered(path, answered, *, default):
         for signature, request in answered(model.run):
             predict = predict_pb2.PredictRequest()
             for name, value in request.items():
-                predict.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+                predict.inputs[name].CopyFrom(_message(value))
             names = [signature]
             if signature == default:
                 model.run(SERVING_DEFAULT, request)
@@ -78,14 +79,23 @@ def write_answered(path, answered, *, default):
                 writer.write(log.SerializeToString())
 
 
+def _message(value):
+    """The `TensorProto` of an array; of one number where all are equal, which fills its shape."""
+    value = np.asarray(value)
+    if value.dtype.kind in "biuf" and value.size > 1 and np.all(value == value.flat[0]):
+        return tf.make_tensor_proto(value.flat[0], dtype=value.dtype, shape=value.shape)
+    return tf.make_tensor_proto(value)
+
+
 def _answered(run, servable, signatures, sizes):
     """(signature, request) pairs that the model answered."""
     for size in dict.fromkeys(sizes):
-        vector = np.zeros(signatures.input_shapes["predict_adapted"]["adapted_weights"], "float32")
+        zeros = np.zeros(signatures.input_shapes["predict_adapted"]["adapted_weights"], "float32")
+        vector = zeros
         for signature in signatures.functions:
             request = None
-            for scale in (1.0, 0.0):
-                examples = _examples(servable, signatures, signature, size, scale, vector)
+            for fill, weights in ((_halves, zeros), (_noise, vector), (np.zeros, vector)):
+                examples = _examples(servable, signatures, signature, size, fill, weights)
                 try:
                     answer = run(signature, examples)
                 except tf.errors.InvalidArgumentError as error:
@@ -96,7 +106,7 @@ def _answered(run, servable, signatures, sizes):
             if request is None:
                 warnings.warn(
                     f"No warmup record for {signature} with {size[0]} support and {size[1]} query "
-                    f"examples: the model answered noise and zeros with: {reason}",
+                    f"examples: the model answered halves, noise and zeros with: {reason}",
                     stacklevel=2,
                 )
                 continue
@@ -104,9 +114,16 @@ def _answered(run, servable, signatures, sizes):
             yield signature, request
 
 
-def _examples(servable, signatures, signature, size, scale, vector):
-    """A request of numbers in [0, scale), labels in turn."""
-    generator = np.random.default_rng(0)
+def _halves(shape):
+    return np.full(shape, 0.5)
+
+
+def _noise(shape):
+    return np.random.default_rng(0).uniform(size=shape)
+
+
+def _examples(servable, signatures, signature, size, fill, vector):
+    """A request of the numbers that `fill` gives for a shape, labels in turn."""
     support, query = size
     request = {}
     for name, shape in signatures.input_shapes[signature].items():
@@ -128,8 +145,7 @@ def _examples(servable, signatures, signature, size, scale, vector):
         elif name == "inner_rate_scale":
             request[name] = np.array(1.0, np.float32)
         else:
-            values = generator.uniform(0, scale, full) if scale else np.zeros(full)
-            request[name] = values.astype(str if dtype == tf.string else dtype.as_numpy_dtype)
+            request[name] = fill(full).astype(str if dtype == tf.string else dtype.as_numpy_dtype)
     return request
 
 

@@ -30,17 +30,22 @@ from tfmeta.inner.network import PureNetwork, refuse, relative_path
 from tfmeta.inner.optimizers import SGD, Adam
 from tfmeta.inner.selection import by_pattern, patterns_of, select
 from tfmeta.inner.svgd import svgd_direction
+from tfmeta.inner.traced_trunk import TracedTrunk
+from tfmeta.inner.trunk import Features, Trunk, find_trunk
 
 __all__ = [
     "SGD",
     "Adam",
     "DiagonalGaussian",
+    "Features",
     "FullPrecision",
     "KroneckerPrecision",
     "LossKind",
     "Projection",
     "PureNetwork",
     "SetLoss",
+    "TracedTrunk",
+    "Trunk",
     "all_finite",
     "by_pattern",
     "check_exactness",
@@ -48,6 +53,7 @@ __all__ = [
     "dot",
     "element_presence",
     "exact_derivatives",
+    "find_trunk",
     "finite_assertions",
     "finite_tasks",
     "gradient",

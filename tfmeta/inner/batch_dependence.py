@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.inner.example_wise import answers_alone
 from tfmeta.inner.input_specs import input_specs, specs_like
 
 # Any size that convolutions without a fixed size take; a sequence's is as good.
@@ -17,16 +18,19 @@ _ROUNDING = 1e-3
 def depends_on_batch(pure, inputs=None) -> bool:
     """Whether outputs in training mode depend on neighbours in the batch.
 
-    Batch normalisation says so by its type. Any other network is run on a few small batches with
-    random weights: the first and last examples stay, and the others change, in value and number.
-    Where this cannot be decided (inputs of unknown form, outputs that are no finite numbers or
-    that do not depend on the example itself), the answer is True.
+    Layers whose types are known (`example_wise`) need no trial, nor does batch normalisation that
+    learns. Any other network is run on a few small batches with random weights: the first and
+    last examples stay, and the others change, in value and number. Where this cannot be decided
+    (inputs of unknown form, outputs that are no finite numbers or that do not depend on the
+    example itself), the answer is True.
 
     Args:
         pure: a `PureNetwork`.
         inputs: tensors [N, ...] of the form that the network takes, for a network that does not
             say itself.
     """
+    if answers_alone(pure.network, training=True):
+        return False
     layers = pure.network._flatten_layers()
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
         return True

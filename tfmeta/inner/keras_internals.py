@@ -5,9 +5,18 @@
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.models.functional import Functional, operation_fn
 from keras.src.random.seed_generator import global_seed_generator
 
-__all__ = ["global_seed_generator", "renormalises", "running_layers"]
+__all__ = [
+    "functional_graph",
+    "global_seed_generator",
+    "graph_nodes",
+    "operation_fn",
+    "renormalises",
+    "running_layers",
+    "standardized_inputs",
+]
 
 
 def running_layers() -> list[keras.layers.Layer]:
@@ -22,3 +31,33 @@ def running_layers() -> list[keras.layers.Layer]:
 def renormalises(layer: keras.layers.BatchNormalization) -> bool:
     """Whether a batch normalisation renormalises; a Keras without `renorm` never does."""
     return getattr(layer, "renorm", False)
+
+
+def functional_graph(operation) -> keras.Model | None:
+    """The functional model whose graph of layers a model's call runs; None where it runs code.
+
+    Args:
+        operation: a Keras operation: a model, a layer, or one of `keras.ops`.
+    """
+    if not isinstance(operation, keras.Model):
+        return None
+    plain = operation.dtype_policy.quantization_mode is None
+    if not plain or getattr(operation, "_remat_mode", None) is not None:
+        return None
+    if isinstance(operation, keras.Sequential) and type(operation).call is keras.Sequential.call:
+        return operation._functional
+    if isinstance(operation, Functional) and type(operation).call is Functional.call:
+        return operation
+    return None
+
+
+def graph_nodes(functional) -> list:
+    """The calls of a functional model, in the order in which Keras runs them, without inputs."""
+    by_depth = functional._nodes_by_depth
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [node for node in nodes if node.operation and not node.is_input]
+
+
+def standardized_inputs(functional, inputs) -> list:
+    """Inputs as a functional model's layers get them: a flat list of the right type and rank."""
+    return functional._standardize_inputs(inputs)

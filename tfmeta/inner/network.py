@@ -1,5 +1,7 @@
 """A Keras model as a pure function of its weights and state."""
 
+import contextlib
+import copy
 import inspect
 import threading
 from typing import Any
@@ -26,6 +28,8 @@ class PureNetwork:
         network: the wrapped `keras.Model`; its variables are read only when given as `weights`.
         study: its `LayerStudy`; None until the first call, where the network does not say what
             inputs it takes.
+        known: `Features` that need not be computed again (`knowing`).
+        trunk: None, or the `Trunk` that every call runs first (`calling`).
     """
 
     def __init__(self, network: keras.Model, *, dropout: bool = False):
@@ -33,7 +37,7 @@ class PureNetwork:
         self.dropout = dropout
         self.xla = False
         self._lock = threading.RLock()
-        self._depends_on_batch = None
+        self._depends_on_batch = []  # of one answer, once it is known; shared by copies
         self._takes_training = "training" in inspect.signature(network.call).parameters
         self._seed_positions = [
             position
@@ -41,6 +45,28 @@ class PureNetwork:
             if is_seed(variable)
         ]
         self.study = self._first_study()
+        self.known, self.trunk = (), None
+
+    def knowing(self, *features) -> "PureNetwork":
+        """The same network with features of sets of inputs, which it does not compute again.
+
+        Args:
+            *features: `tfmeta.inner.trunk.Features`, each used where a call has the inputs,
+                weights and state that it was computed from.
+        """
+        known = copy.copy(self)
+        known.known = (*self.known, *features)
+        return known
+
+    def calling(self, trunk) -> "PureNetwork":
+        """The same network, whose every call is a call of a trunk and of what follows it.
+
+        Args:
+            trunk: `tfmeta.inner.trunk.Trunk`.
+        """
+        calling = copy.copy(self)
+        calling.trunk = trunk
+        return calling
 
     @property
     def paths(self) -> list[str]:
@@ -57,6 +83,12 @@ class PureNetwork:
             return self.study.moving
         count = len(self.network.non_trainable_variables)
         return tuple(sorted(set(range(count)) - set(self._seed_positions)))
+
+    @property
+    def averaging(self) -> list:
+        """Layers of Keras' batch normalisation whose averages move in training mode."""
+        layers = self.network._flatten_layers()
+        return [x for x in layers if isinstance(x, keras.layers.BatchNormalization) and x.trainable]
 
     def __call__(self, weights, state, inputs, *, batch_statistics, example_weights=None, key=None):
         """Runs the network.
@@ -76,20 +108,17 @@ class PureNetwork:
             `mask_of`), the new state, and the list of the network's own losses (weight and
             activity regularisation).
         """
-        dropout = self.dropout and key is not None
-        state = self._seeded(state, key)
-        study = self._studied(inputs)
-        settings = layer_settings(
-            self.network, study.noisy, study.kept, noise=dropout, training=batch_statistics
-        )
-        with (
-            self._lock,
-            settings,
-            exact_derivatives(xla=self.xla, example_weights=_of_examples(example_weights)),
-        ):
-            outputs, new_state, losses = self._stateless(
-                list(weights), state, inputs, batch_statistics, self._seeds(key) if dropout else []
-            )
+        of = {"batch_statistics": batch_statistics, "example_weights": example_weights}
+        features = next((f for f in self.known if f.are_of(inputs, weights, state, **of)), None)
+        if features is None and self.trunk is not None:
+            features = self.trunk.features(self, weights, state, inputs, **of)
+        if features is not None:
+            outputs, new_state, losses = features.trunk.outputs(self, features, weights, state, key)
+        else:
+            with self._layers(inputs, key, **of) as seeds:
+                outputs, new_state, losses = self._stateless(
+                    list(weights), self._seeded(state, key), inputs, batch_statistics, seeds
+                )
         if not tf.is_tensor(outputs):
             raise ValueError(
                 "A network must have one output. "
@@ -100,16 +129,56 @@ class PureNetwork:
             outputs = with_mask(tf.cast(outputs, tf.float32), mask_of(outputs))
         return outputs, [tf.convert_to_tensor(value) for value in new_state], losses
 
+    @contextlib.contextmanager
+    def stateless(
+        self, weights, state, inputs, *, batch_statistics, example_weights=None, key=None
+    ):
+        """Inside the `with`, layers of the network run as a call with these arguments runs them.
+
+        Args:
+            weights: as of `__call__`; None for a weight that no layer reads.
+            state: as of `__call__`; None likewise.
+            inputs: as of `__call__`.
+            batch_statistics: as of `__call__`.
+            example_weights: as of `__call__`.
+            key: as of `__call__`.
+
+        Yields:
+            The `keras.StatelessScope`, which has the losses that layers add and the new state.
+        """
+        options = {"batch_statistics": batch_statistics, "example_weights": example_weights}
+        with self._layers(inputs, key, **options) as seeds:
+            variables = [*self.network.trainable_variables, *self.network.non_trainable_variables]
+            pairs = zip(variables, [*weights, *self._seeded(state, key)], strict=True)
+            mapping = [*(pair for pair in pairs if pair[1] is not None), *seeds]
+            with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+                yield scope
+
+    @contextlib.contextmanager
+    def _layers(self, inputs, key, *, batch_statistics, example_weights):
+        """Sets the layers for one call; yields pairs of a foreign seed variable and its value."""
+        dropout = self.dropout and key is not None
+        study = self._studied(inputs)
+        settings = layer_settings(
+            self.network, study.noisy, study.kept, noise=dropout, training=batch_statistics
+        )
+        with (
+            self._lock,
+            settings,
+            exact_derivatives(xla=self.xla, example_weights=_of_examples(example_weights)),
+        ):
+            yield self._seeds(key) if dropout else []
+
     def depends_on_batch(self, inputs: Any = None) -> bool:
         """Whether an example's output may depend on the other examples of its batch.
 
         Args:
             inputs: tensors [N, ...] as the network takes them, where it does not say itself.
         """
-        if self._depends_on_batch is None:
+        if not self._depends_on_batch:
             with self._lock:
-                self._depends_on_batch = depends_on_batch(self, inputs)
-        return self._depends_on_batch
+                self._depends_on_batch.append(depends_on_batch(self, inputs))
+        return self._depends_on_batch[0]
 
     def _stateless(self, weights, state, inputs, training, seeds):
         if self._takes_training and not seeds:
@@ -128,7 +197,7 @@ class PureNetwork:
         return outputs, [scope.get_current_value(v) for v in non_trainable], losses
 
     def _seeded(self, state, key):
-        state = [tf.convert_to_tensor(value) for value in state]
+        state = [None if value is None else tf.convert_to_tensor(value) for value in state]
         if key is None or not self.dropout:
             return state
         for position in self._seed_positions:

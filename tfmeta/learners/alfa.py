@@ -30,6 +30,8 @@ class RateAndDecay(NamedTuple):
 class DecayedDescent(Part):
     """w <- (1 - decay) w - rate g: gradient descent with a decay of the weights."""
 
+    only_adapted = True
+
     def init(self, weights) -> list:
         """There are no slots."""
         return []
@@ -60,6 +62,7 @@ class GeneratedRates(GivenRates):
 
     decay: float
     steps: int
+    only_adapted = True
 
     def groups(self, network) -> list[Group]:
         """Learned rates [n] and decays [n] a weight, and the layers of the small network."""

@@ -78,10 +78,24 @@ def adaptation_curve(
 
 
 def _curve(learner, steps, mode, task, first_task):
-    def answer(weights, state, one):
+    def observer(parameters, state, one):
         inputs, query_weights = one.query.inputs, one.query.weights
-        outputs = learner.query_outputs(weights, state, inputs, one.support, mode, query_weights)
-        return [outputs, *inner.masks_of(outputs)]
+        network = learner.task_network.knowing_queries(
+            learner.initial_weights(parameters),
+            learner.network_state_of(state),
+            inputs,
+            one.support,
+            query_weights,
+            mode,
+        )
+
+        def answer(weights):
+            outputs = learner.query_outputs(
+                weights, state, inputs, one.support, mode, query_weights, network
+            )
+            return [outputs, *inner.masks_of(outputs)]
+
+        return answer
 
     keys = learner.task_keys(first_task, task_count(task), task_keys.EVALUATION)
     return map_adapted(
@@ -90,7 +104,7 @@ def _curve(learner, steps, mode, task, first_task):
         lambda adapted, one: (adapted.records, adapted.support_losses),
         keys,
         steps,
-        observe=answer,
+        observe=observer,
     )
 
 

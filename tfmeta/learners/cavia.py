@@ -19,6 +19,8 @@ from tfmeta.learners.core.parts import Part
 class Zeros(Part):
     """Gradient steps begin at zero, whatever the initialisation holds."""
 
+    only_adapted = True
+
     def start(self, context: TaskContext) -> list:
         """Zeros of the shapes of the weights that adapt."""
         weights = context.network.chosen(context.parameters.network)

@@ -32,6 +32,7 @@ class Proximal(Part):
     """
 
     strength: float
+    only_adapted = True
 
     def value(self, context: TaskContext, loss, values) -> tf.Tensor:
         """The objective [] at `values` of the weights that adapt."""
@@ -92,6 +93,9 @@ class ImplicitGradient(GradientRule):
 
     def _solve(self, context, weights, direct):
         network = context.network
+        features = network.support_features(weights, context.state.network, context.support)
+        if features is not None:
+            context = context.replaced(network=network.knowing(features))
         hessian = inner.hessian_operator(
             lambda values: context.loss(network.filled(weights, values)), network.chosen(weights)
         )

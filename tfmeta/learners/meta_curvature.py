@@ -23,6 +23,8 @@ class LearnedCurvature(PlainGradient):
     kernel two, a bias one. The matrices begin at the identity.
     """
 
+    only_adapted = True
+
     def groups(self, network) -> list[Group]:
         """The matrices, weight by weight, from the first mode to the last."""
         matrices = [

@@ -28,6 +28,7 @@ class LearnedRates(Rates):
     low: float
     high: float
     seed: int = 0
+    only_adapted = True
 
     def groups(self, network) -> list[Group]:
         """The rates, one group."""

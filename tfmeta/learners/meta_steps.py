@@ -101,7 +101,7 @@ def map_adapted(
         keys: int32 [T, 2]; None: the key of index 0 for every task.
         inner_steps: None: the learner's `test_inner_steps`.
         **options: of the learner's `adapt_weights`. `observe` is given as a function of
-            (weights, state before adaptation, `Task`).
+            (parameters, state before adaptation, `Task`) to the function of weights.
 
     Returns:
         Structure of tensors [T, ...].
@@ -114,7 +114,7 @@ def map_adapted(
     def one(args):
         task, key = args
         if observe is not None:
-            options["observe"] = lambda weights: observe(weights, state, task)
+            options["observe"] = observe(parameters, state, task)
         found = learner.adapt_weights(parameters, task.support, steps, state, key, **options)
         return function(found, task)
 

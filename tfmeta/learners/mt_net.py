@@ -36,6 +36,7 @@ class MaskedRates(Rates):
     temperature: float = 1.0
     initial_logit: float = 0.0
     hard: bool = True
+    only_adapted = True
 
     @property
     def inner_rate(self) -> Any:

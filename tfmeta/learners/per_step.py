@@ -21,6 +21,7 @@ class StepRates(GivenRates):
     """
 
     steps: int
+    only_adapted = True
 
     def groups(self, network) -> list[Group]:
         """The rates [n] of each weight that adapts."""

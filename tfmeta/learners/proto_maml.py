@@ -22,6 +22,7 @@ class PrototypeStart(Part):
     """Gradient steps begin at the initialisation, its head replaced by prototypes."""
 
     needs_embedding = True
+    only_adapted = True
 
     def check_network(self, network) -> None:
         """Raises a ValueError for a network whose head prototypes cannot be."""

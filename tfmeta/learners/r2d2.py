@@ -31,6 +31,7 @@ class RidgeHead(Adaptation):
     regularization: float
     scale: float = 1.0
     needs_embedding = True
+    only_adapted = True
 
     def groups(self, network) -> list[Group]:
         """Logarithms of lambda and of the scale, and the shift."""

@@ -32,6 +32,7 @@ class Minibatches(Part):
 
     size: int | None
     test_size: int | None
+    only_adapted = True
 
     def at_step(self, context: TaskContext, index) -> Examples:
         """The minibatch of inner step `index`."""
@@ -56,6 +57,7 @@ class CarriedSlots(Part):
     optimizer: Any
     changes = ("slots",)
     chains_state = True
+    only_adapted = True
 
     def groups(self, network) -> list[Group]:
         """The slots, as state of the learner."""

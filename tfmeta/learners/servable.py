@@ -35,13 +35,13 @@ def make_servable(
     kind = _kind(learner, output)
     target = _support_target(learner, kind)
     output_shape = tuple(_output(learner.network).shape)[1:]
-    network = learner.task_network
+    network = learner.task_network.with_traced_trunk()
     sampling = isinstance(network, SampledNetwork)
     return Servable(
         parameters=learner.parameter_variables,
         state=learner.state_variables,
-        adapt=_adapt_function(learner),
-        outputs=_outputs_function(learner, mode),
+        adapt=_adapt_function(learner, network),
+        outputs=_outputs_function(learner, network, mode),
         initial_weights=learner.initial_weights,
         weight_paths=list(learner.task_network.paths),
         weight_shapes=learner.task_network.adapted_shapes,
@@ -65,7 +65,7 @@ def make_servable(
         preprocessing=dict(preprocessing or {}),
         usual_sizes=tuple(usual_sizes),
         metadata=dict(metadata or {}),
-        sample=_sample_function(learner, mode) if sampling else None,
+        sample=_sample_function(learner, network, mode) if sampling else None,
         samples=network.samples if sampling else None,
         noise=network.noise if sampling and not kind.is_classification else None,
     )
@@ -127,12 +127,12 @@ def requests(servable, tasks) -> list[dict]:
     ]
 
 
-def _sample_function(learner, mode):
+def _sample_function(learner, network, mode):
     def sample(parameters, support_inputs, support_targets, query_inputs, seed, state):
         support = Examples(support_inputs, support_targets)
         steps = learner.test_inner_steps
-        found = learner.adapt_weights(parameters, support, steps, state, seed)
-        network, network_state = learner.task_network, learner.network_state_of(state)
+        found = learner.adapt_weights(parameters, support, steps, state, seed, network=network)
+        network_state = learner.network_state_of(state)
         outputs = network.sample_outputs(
             found.weights, network_state, query_inputs, support, mode=mode
         )
@@ -141,7 +141,7 @@ def _sample_function(learner, mode):
     return sample
 
 
-def _adapt_function(learner):
+def _adapt_function(learner, network):
     def adapt(parameters, support_inputs, support_targets, inner_steps, rate_scale, state):
         # One task a request: nothing tells two clients' masks or minibatches apart, and the same
         # request must get the same answer, so the key is that of the first task, as in `adapt`.
@@ -153,16 +153,17 @@ def _adapt_function(learner):
             state,
             key,
             rate_scale=rate_scale,
+            network=network,
         )
         return adaptation.weights, adaptation.support_losses
 
     return adapt
 
 
-def _outputs_function(learner, mode):
+def _outputs_function(learner, network, mode):
     def outputs(weights, state, query_inputs, support_inputs):
         support = None if support_inputs is None else Examples(support_inputs)
-        return learner.query_outputs(weights, state, query_inputs, support, mode)
+        return learner.query_outputs(weights, state, query_inputs, support, mode, network=network)
 
     return outputs
 

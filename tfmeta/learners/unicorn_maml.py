@@ -20,6 +20,7 @@ class SharedVector(Part):
     """Gradient steps begin with a head whose columns are one learned vector."""
 
     needs_embedding = True
+    only_adapted = True
 
     def check_network(self, network) -> None:
         """Raises a ValueError for a head that does not adapt, or has constraints."""

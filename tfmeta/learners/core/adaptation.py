@@ -149,18 +149,27 @@ def adapt(
             evaluated before the first step and after each.
         rematerialize: recompute each step in the backward pass instead of keeping its tensors.
     """
+    network = context.network
+    features = network.support_features(
+        context.parameters.network, context.state.network, context.support
+    )
+    if features is not None:
+        context = context.replaced(network=network.knowing(features))
     context = context.replaced(given=adaptation.prepare(context))
     start = adaptation.start(context)
     # A loop and a rematerialised step must be handed every tensor through which derivatives
     # flow. Python floats stay outside: as tensors they would be float32.
-    sources = (context.parameters, context.given)
+    sources = (context.parameters, context.given, features.leaves if features else [])
     leaves = tf.nest.flatten(sources)
 
     def step(index, carry, tensors):
         remaining = iter(tensors)
         values = [next(remaining) if tf.is_tensor(leaf) else leaf for leaf in leaves]
-        parameters, given = tf.nest.pack_sequence_as(sources, values)
+        parameters, given, known = tf.nest.pack_sequence_as(sources, values)
         within = context.replaced(parameters=parameters, given=given)
+        if features is not None:
+            again = features.replaced(known, weights=network.trunk.weights_of(parameters.network))
+            within = within.replaced(network=network.knowing(again))
         carry, loss = adaptation.step(within, index, tf.nest.pack_sequence_as(start, carry))
         return tf.nest.flatten(carry), loss
 

@@ -30,6 +30,8 @@ class Descent(NamedTuple):
 class Initialization(Part):
     """Gradient steps begin at the initialisation."""
 
+    only_adapted = True
+
     def start(self, context: TaskContext) -> list:
         """Values of the weights that adapt before the first step."""
         return context.network.chosen(context.parameters.network)
@@ -85,6 +87,8 @@ class FixedRates(GivenRates):
         rate: a finite number, 0 or more, or the dict; the first pattern that matches counts.
     """
 
+    only_adapted = True
+
     def prepare(self, context: TaskContext) -> list:
         """The rates, scaled as the request asks."""
         return [rate * context.rate_scale for rate in self.of(context.network)]
@@ -93,6 +97,8 @@ class FixedRates(GivenRates):
 class WholeSet(Part):
     """Every inner step sees the whole support set."""
 
+    only_adapted = True
+
     def at_step(self, context: TaskContext, index: tf.Tensor) -> Examples:
         """The examples of inner step `index`."""
         return context.support
@@ -100,6 +106,8 @@ class WholeSet(Part):
 
 class FreshSlots(Part):
     """The inner optimiser starts anew with every task."""
+
+    only_adapted = True
 
     def start(self, context: TaskContext, optimizer: Any, values: list) -> list:
         """The optimiser's slots before the first step."""
@@ -112,6 +120,8 @@ class FreshSlots(Part):
 
 class PlainGradient(Part):
     """The inner optimiser gets the gradient itself."""
+
+    only_adapted = True
 
     def prepare(self, context: TaskContext) -> Any:
         """What is computed once a task."""
@@ -126,6 +136,8 @@ class PlainGradient(Part):
 
 class SharedLayers(Part):
     """Every inner step runs the same network."""
+
+    only_adapted = True
 
     def at_step(self, context: TaskContext, index: int | tf.Tensor) -> tuple[list, list]:
         """All weights before adaptation and the network's state, as step `index` has them."""
@@ -143,6 +155,7 @@ class Sampling(Part):
 
     samples: int
     noise: float
+    only_adapted = True
 
 
 class Prepared(NamedTuple):
@@ -183,6 +196,7 @@ class GradientDescent(Adaptation):
     slots: Any = dataclasses.field(default_factory=FreshSlots)
     layers: Any = dataclasses.field(default_factory=SharedLayers)
     sampling: Any = None
+    only_adapted = True
 
     def task_network(self, **attributes: Any) -> TaskNetwork:
         """The network that the adaptation works with, of several weights where it samples."""

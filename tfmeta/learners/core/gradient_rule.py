@@ -85,6 +85,19 @@ class TaskFunctions:
             rematerialize=self.rematerialize,
         )
 
+    def knowing_task(self, parameters, state, task: Task) -> "TaskFunctions":
+        """The same functions, with what the network need not compute again of a task's sets.
+
+        Tapes that differentiate by the parameters must be open already.
+
+        Args:
+            parameters: named tuple of lists of tensors.
+            state: named tuple of lists of tensors.
+            task: support and query set.
+        """
+        network = self.network.knowing_task(parameters.network, state.network, task)
+        return dataclasses.replace(self, network=network)
+
     def starting_from(self, initial: Part) -> "TaskFunctions":
         """The same functions, with gradient steps that begin elsewhere."""
         adaptation: Any = self.adaptation
@@ -243,6 +256,7 @@ class QueryGradient(ObjectiveGradient):
         self, functions: TaskFunctions, parameters: Any, task: Task, state: Any, key: tf.Tensor
     ) -> Objective:
         """The query loss of the adapted weights."""
+        functions = functions.knowing_task(parameters, state, task)
         adapted = functions.adapt(
             parameters, task.support, state, key, first_order=self.first_order
         )

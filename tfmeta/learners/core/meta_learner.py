@@ -42,7 +42,8 @@ from tfmeta.learners.core.options import (
     PresetOptions,
     ServableOptions,
 )
-from tfmeta.learners.core.parts import parts_of
+from tfmeta.learners.core.parts import only_adapted, parts_of
+from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.core.variables import make_groups, without
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.meta_steps import execution_of
@@ -175,9 +176,11 @@ class MetaLearner(keras.Model):
         checks.check_layers(pure)
         self.wrapped_paths = tuple(pure.paths)
         embeds = any(part.needs_embedding for part in self.parts)
+        indices = tuple(inner.select(pure.paths, self.adapted, argument="adapted"))
         self.task_network = self.adaptation.task_network(
             pure=pure,
-            adapted=tuple(inner.select(pure.paths, self.adapted, argument="adapted")),
+            adapted=indices,
+            trunk=inner.find_trunk(pure, indices) if only_adapted(self.adaptation) else None,
             normalization=normalization,
             parallel=parallel,
             embedding=Embedding(network) if embeds else None,
@@ -312,6 +315,7 @@ class MetaLearner(keras.Model):
         rate_scale: Any = 1.0,
         observe: Callable[[list], Any] | None = None,
         samples: int | None = None,
+        network: TaskNetwork | None = None,
     ) -> Adapted:
         """Adapts the weights to one support set.
 
@@ -325,11 +329,12 @@ class MetaLearner(keras.Model):
             observe: None, or a function of a list of weights to a tensor or a structure of
                 tensors, evaluated before the first step and after each.
             samples: number of weights that a learner which samples draws; None: its own.
+            network: None, or `task_network` with what is known of the task (`knowing_queries`).
 
         Returns:
             `Adapted`, whose state is a list of tensors.
         """
-        network = self.task_network.with_samples(samples)
+        network = (network or self.task_network).with_samples(samples)
         context = self.task_context(parameters, support, state, key)
         found = adapt(
             self.adaptation,
@@ -377,6 +382,7 @@ class MetaLearner(keras.Model):
         support: Examples | None = None,
         normalization: str | None = None,
         query_weights: tf.Tensor | None = None,
+        network: TaskNetwork | None = None,
     ) -> tf.Tensor:
         """Raw outputs [Q, ...] of the network with adapted weights.
 
@@ -387,9 +393,10 @@ class MetaLearner(keras.Model):
             support: the support set; the inductive normalisation needs it.
             normalization: another mode than the learner's, or None.
             query_weights: [Q] or None; examples of weight 0 leave batch statistics.
+            network: None, or `task_network` with what is known of the task (`knowing_queries`).
         """
         network_state = self.network_state_of(state)
-        return self.task_network.answers(
+        return (network or self.task_network).answers(
             weights, network_state, query_inputs, support, query_weights, normalization
         )[0]
 
@@ -748,6 +755,11 @@ class MetaLearner(keras.Model):
     def adapted_paths(self) -> list[str]:
         """Paths of the weights that adapt."""
         return self.task_network.adapted_paths
+
+    @property
+    def trunk_layers(self) -> list[str]:
+        """Names of the layers that run once a task, before the first that adapts; maybe none."""
+        return self.task_network.trunk.layers if self.task_network.trunk else []
 
     @property
     def chains_state(self) -> bool:

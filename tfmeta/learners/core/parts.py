@@ -59,14 +59,21 @@ class Part:
         changes: names of the groups of state that a meta-step assigns.
         chains_state: whether tasks of a batch pass the state on, one to the next.
         needs_embedding: whether the part works with the network before its last layer.
+        only_adapted: whether the part takes no derivative of the network but by weights that
+            adapt, or leaves the network alone. Where all parts of an adaptation say so, layers
+            before the first that adapts run once a task. A subclass says so for itself: the
+            attribute is not inherited.
     """
 
     changes: tuple[str, ...] = ()
     needs_embedding: bool = False
     chains_state: bool = False
+    only_adapted: bool = False
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
+        if "only_adapted" not in vars(cls):
+            cls.only_adapted = False  # What a base says of its own code says nothing of this one.
         package = cls.__module__.partition(".")[0]
         keras.saving.register_keras_serializable(package)(cls)
 
@@ -125,6 +132,11 @@ def parts_of(*roots) -> list[Part]:
             nested = parts_of(*(getattr(root, name) for name in _field_names(root)))
             found += [root, *(part for part in nested if part not in found and part != root)]
     return found
+
+
+def only_adapted(adaptation: Part) -> bool:
+    """Whether an adaptation and all its parts declare `Part.only_adapted`."""
+    return all(part.only_adapted for part in parts_of(adaptation))
 
 
 def _field_names(part) -> list[str]:

@@ -96,12 +96,12 @@ class SampledNetwork(TaskNetwork):
         self, weights, network_state, query_inputs, support, query_weights=None, mode=None
     ) -> tf.Tensor:
         """Raw outputs [n, Q, ...] of each of n weights; arguments as of `answers`."""
-        single = super().answers
+        given = (network_state, query_inputs, support, query_weights, mode)
+        known = self.knowing_queries(weights, *given)
+        single = super(SampledNetwork, known).answers
 
         def one(sample):
-            outputs, _, _ = single(
-                sample, network_state, query_inputs, support, query_weights, mode
-            )
+            outputs, _, _ = single(sample, *given)
             return outputs, inner.masks_of(outputs)
 
         outputs, masks = self.map_samples(one, weights)
@@ -124,12 +124,13 @@ class SampledNetwork(TaskNetwork):
         Returns:
             Outputs [n, Q, ...] with their mask, the network's own losses [n], and its next state.
         """
-        single, query = super().answers, task.query
+        query = task.query
+        given = (network_state, query.inputs, task.support, query.weights)
+        known = self.knowing_queries(weights, *given)
+        single = super(SampledNetwork, known).answers
 
         def one(sample):
-            outputs, state, losses = single(
-                sample, network_state, query.inputs, task.support, query.weights
-            )
+            outputs, state, losses = single(sample, *given)
             own = inner.with_own_losses(tf.zeros([], outputs.dtype), losses)
             # Untouched state is a constant, which a map cannot return as it is.
             state = [tf.identity(value) for value in state]

@@ -37,6 +37,7 @@ class Particles(Part):
 
     count: int
     spread: float
+    only_adapted = True
 
     def groups(self, network) -> list[Group]:
         """All weights; particles [M, *shape] in place of those that adapt."""
@@ -87,6 +88,7 @@ class SteinDirection(PlainGradient):
     """
 
     temperature: float
+    only_adapted = True
 
     def directions(self, context: TaskContext, prepared, values, gradients) -> list:
         """Directions [M, *shape]; held fixed where derivatives leave inner gradients out."""

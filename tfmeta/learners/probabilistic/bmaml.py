@@ -25,6 +25,8 @@ class Given(Part):
         values: list of tensors, of the weights that adapt.
     """
 
+    only_adapted = True
+
     def __init__(self, values):
         self._values = values
 

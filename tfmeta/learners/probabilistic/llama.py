@@ -33,6 +33,8 @@ PRECISIONS = {"kronecker": inner.KroneckerPrecision, "full": inner.FullPrecision
 class OneSample(Initialization):
     """Gradient steps begin at the initialisation, as one sample."""
 
+    only_adapted = True
+
     def start(self, context: TaskContext) -> list:
         """Values [1, *shape] of the weights that adapt."""
         return [weight[tf.newaxis] for weight in super().start(context)]
@@ -49,6 +51,7 @@ class LaplacePosterior(Part):
 
     curvature: str
     prior_precision: float
+    only_adapted = True
 
     def precision(self, context: TaskContext, mode) -> Any:
         """H at the mode: an `inner.FullPrecision` or `inner.KroneckerPrecision`.
@@ -107,6 +110,7 @@ class SamplesAroundMode(Adaptation):
 
     descent: GradientDescent
     posterior: LaplacePosterior
+    only_adapted = True
 
     @property
     def inner_rate(self) -> Any:

@@ -41,6 +41,7 @@ class LearnedGaussian(Part):
     rate: Any
     deviation: float
     first_order: bool = False
+    only_adapted = True
 
     def variance_group(self, network) -> Group:
         """Logarithms of the variances."""
@@ -100,6 +101,7 @@ class PriorSamples(Part):
     """
 
     prior: LearnedGaussian
+    only_adapted = True
 
     def start(self, context: TaskContext) -> list:
         """Draws [n, *shape] of each weight that adapts."""
