@@ -1,4 +1,4 @@
-"""A trunk that is traced once for sets of any size, and called by every graph that needs it."""
+"""A trunk that is traced once, and called by every graph that needs it."""
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,8 @@ class TracedTrunk:
 
     The derivatives of a called function are TensorFlow's own, not the exact ones of
     `tfmeta.inner.exact`. A SavedModel's signatures take derivatives by what adapts alone, so
-    their trunk can be one function, traced once for all signatures.
+    their trunk can be one function. It is traced once for all sets whose size is not known while
+    tracing, as in a SavedModel, and once for each size that is, as in a LiteRT file.
 
     Args:
         trunk: `Trunk`.
@@ -39,7 +40,6 @@ class TracedTrunk:
             return trunk.features(pure, weights, state, inputs, **options)
         given = (trunk.weights_of(weights), trunk.state_of(state), flat)
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), given)
-        specs[2][:] = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in flat]
         key = (batch_statistics, repr(specs))
         if key not in self._traced:
             counts = (len(weights), len(state))
