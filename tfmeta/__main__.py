@@ -10,7 +10,7 @@ from tfmeta.version import __version__
 COMMANDS = {
     "train": "trains a recipe, or goes on with a run; evaluates and exports it",
     "evaluate": "measures a run",
-    "export": "writes a run as a SavedModel for TensorFlow Serving",
+    "export": "writes a run as a SavedModel for TensorFlow Serving, or as a file for phones",
     "adapt": "adapts an exported model to your own images and predicts others",
     "serve": "serves exported models, for development",
     "table": "puts runs beside the figures that papers printed",

@@ -17,6 +17,8 @@ from tfmeta.export.litert.stderr import captured
 DENSE_TOLERANCE = 1e-5
 # Of the distance between the network's own float32 and float64.
 CONVOLUTION_FACTOR = 3.0
+# How often that distance is measured on a task, by inputs that differ in their last bit.
+ROUNDINGS = 4
 
 
 def interpreter_of(content, threads=None):
@@ -70,8 +72,12 @@ def _distances(content, signatures, tasks, tolerance):
         for request in requests:
             inputs = {name: request[name] for name in signature.specs}
             expected = _arrays(signature.function(**_tensors(inputs)))
-            exact = doubled and _arrays(doubled(**_tensors(inputs)))
-            pairs.append((run(**inputs), expected, exact))
+            roundings = []
+            if doubled:
+                exact = _arrays(doubled(**_tensors(inputs)))
+                nearby = [_arrays(signature.function(**_tensors(r))) for r in _rounded(inputs)]
+                roundings = [(exact, answer) for answer in (expected, *nearby)]
+            pairs.append((run(**inputs), expected, roundings))
             if "adapted_weights" in expected:
                 request["adapted_weights"] = expected["adapted_weights"]
         found[signature.name] = {
@@ -86,7 +92,11 @@ def _compared(signature, output, pairs, tolerance):
     rounding = None
     allowed = DENSE_TOLERANCE if tolerance is None else tolerance
     if pairs[0][2]:
-        rounding = max(_distance(exact[output], expected[output]) for _, expected, exact in pairs)
+        rounding = max(
+            _distance(exact[output], answer[output])
+            for _, _, roundings in pairs
+            for exact, answer in roundings
+        )
         rounding = float(rounding / scale)
         allowed = max(allowed, CONVOLUTION_FACTOR * rounding)
     if not distance <= allowed:
@@ -99,6 +109,22 @@ def _compared(signature, output, pairs, tolerance):
             "steps, a larger tolerance where the distance is small, or format='saved_model'."
         )
     return {"distance": float(distance), "allowed": allowed, "float64_distance": rounding}
+
+
+def _rounded(inputs):
+    """The same inputs a few times, each float moved by at most its last bit.
+
+    One run is one draw of how rounding errors fall. Where a ReLU or a maximum turns, they grow,
+    and another program of the same network turns at another task.
+    """
+    random = np.random.default_rng(0)
+    for _ in range(ROUNDINGS):
+        yield {
+            name: value * (1 + random.choice([-1, 0, 1], value.shape) * 2.0**-23).astype("float32")
+            if value.dtype == np.float32
+            else value
+            for name, value in inputs.items()
+        }
 
 
 def _distance(a, b):
