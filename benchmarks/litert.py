@@ -196,7 +196,8 @@ def stopped():
 
 def store(name, row):
     known = json.loads(RESULT.read_text("utf-8")) if RESULT.is_file() else {}
-    known["command"] = f"python -m benchmarks.litert --networks={','.join(NETWORKS)} --write"
+    options = f"--train_steps={_TRAIN_STEPS.value} --repeats={_REPEATS.value}"
+    row["command"] = f"python -m benchmarks.litert --networks={name} {options} --write"
     known.setdefault("networks", {})[name] = row
     RESULT.write_text(json.dumps(known, indent=2) + "\n", "utf-8")
 

@@ -118,7 +118,15 @@ def reduced(name):
     return function, numbers(1, 3, 2, 2, 1, 2)
 
 
+def reduced_images(name):
+    def function(x):
+        return getattr(OPS, name)(input=x, axis=[0, 1, 2], keep_dims=True)
+
+    return function, numbers(2, 3, 4, 5)
+
+
 CASES = {
+    **{f"{name} images": reduced_images(name) for name in ("Mean", "Sum")},
     **{name: reduced(name) for name in ("Max", "Mean", "Min", "Prod", "Sum")},
     "Sub": (tf.subtract, A, B),
     "Neg": (tf.negative, A),

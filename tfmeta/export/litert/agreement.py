@@ -39,8 +39,8 @@ def distances(content, signatures, tasks, tolerance=None) -> dict:
         signatures: list of `TracedSignature`.
         tasks: list of requests: dicts with the inputs of `adapt_and_predict`.
         tolerance: greatest difference allowed, of the largest entry of an output. None: 1e-5; with
-            convolutions or pooling, three times the distance between what the network computes in
-            float32 and in float64, where that is more.
+            convolutions or pooling 1e-5, or three times the distance between what the network
+            computes in float32 and in float64, where that is more.
 
     Returns:
         `{signature: {output: {"distance", "allowed", "float64_distance"}}}`, of the largest entry

@@ -47,7 +47,7 @@ def export_litert(
             support_targets [S, ...], query_inputs [Q, ...]). S and Q are the file's.
         inner_steps: number of inner steps; None: the servable's.
         tolerance: greatest difference from the learner, as a share of an output's largest entry.
-            None: 1e-5; for a network with convolutions or pooling, three times the distance
+            None: 1e-5; for a network with convolutions or pooling 1e-5, or three times the distance
             between what it computes in float32 and in float64, where that is more. (The distance
             is the largest over the tasks, with their inputs' last bits moved four times.)
         preprocessing: how images were prepared (`Servable.preprocessing`); None for the
