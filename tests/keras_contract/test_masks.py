@@ -31,11 +31,15 @@ def embedded(*layers):
     return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
 
 
+def as_numbers(words):
+    return keras.ops.cast(words, "float32")
+
+
 def masked_numbers():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((STEPS,), dtype="int32")
     numbers = keras.layers.Embedding(WORDS, 4, embeddings_initializer="uniform")(inputs)
-    wide = keras.layers.Reshape((STEPS, 1))(keras.layers.Lambda(lambda x: x * 1.0)(inputs))
+    wide = keras.layers.Reshape((STEPS, 1))(keras.layers.Lambda(as_numbers)(inputs))
     marked = keras.layers.Masking(0)(keras.layers.Concatenate()([wide, wide]))
     hidden = keras.layers.Add()([keras.layers.Dense(4)(marked), numbers])
     return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))

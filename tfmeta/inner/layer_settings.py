@@ -1,8 +1,10 @@
 """How layers are set for one call of a network: unrolled, silent, or in training mode."""
 
 import contextlib
+import functools
 
 import keras
+import tensorflow as tf
 
 # What a recurrent cell multiplies masks by; 0 keeps their operations out of the graph.
 _MASK_RATES = ("dropout", "recurrent_dropout")
@@ -24,34 +26,36 @@ def layer_settings(network, noisy=(), kept=(), *, noise, training):
         noise: whether the noisy layers draw.
         training: whether the network is called in training mode.
     """
-    changed, replaced = [], []
+    changed, replaced = [], {}
 
     def change(layer, name, value):
         if getattr(layer, name, None) is not None and getattr(layer, name) != value:
             changed.append((layer, name, getattr(layer, name)))
             setattr(layer, name, value)
 
-    def fix(layer, mode):
-        layer.call = _in_mode(layer.call, mode)
-        replaced.append(layer)
+    def replace(layer, call):
+        layer.call = call
+        replaced[id(layer)] = layer
 
     try:
         for layer in network._flatten_layers():
             if isinstance(layer, keras.layers.RNN):
                 change(layer, "unroll", True)
                 change(layer, "use_cudnn", False)
+                if layer.go_backwards and layer.zero_output_for_mask:
+                    replace(layer, _reversing(layer, layer.call))
         for layer in noisy:
             if not noise and hasattr(layer, "recurrent_dropout"):
                 for name in _MASK_RATES:
                     change(layer, name, 0.0)
             if not (noise and training):
-                fix(layer, noise)
+                replace(layer, _in_mode(layer.call, noise))
         if training and not noise:
             for layer in kept:
-                fix(layer, True)
+                replace(layer, _in_mode(layer.call, True))
         yield
     finally:
-        for layer in replaced:
+        for layer in replaced.values():
             del layer.call
         for layer, name, value in reversed(changed):
             setattr(layer, name, value)
@@ -62,3 +66,25 @@ def _in_mode(call, mode):
         return call(*args, training=mode, **kwargs)
 
     return call_in_mode
+
+
+def _reversing(layer, call):
+    """The `call` of a recurrent layer that goes backwards, by steps and masks in reversed order.
+
+    Keras' own unrolled loop zeroes the outputs of masked steps at the places of the original
+    order, as `Bidirectional` asks, where its `while_loop` takes those of the reversed order.
+    """
+
+    def call_reversed(sequences, initial_state=None, mask=None, **kwargs):
+        if mask is None:
+            return call(sequences, initial_state=initial_state, **kwargs)
+        layer.go_backwards = False
+        try:
+            reverse = functools.partial(tf.reverse, axis=[1])
+            return call(
+                reverse(sequences), initial_state=initial_state, mask=reverse(mask), **kwargs
+            )
+        finally:
+            layer.go_backwards = True
+
+    return call_reversed
