@@ -163,3 +163,15 @@ def test_metrics_with_state_are_made_once_in_fit_and_reset_each_epoch():
     for name in ("f1_score", "auc"):
         assert found[name][0] == pytest.approx(found[name][1], abs=1e-6)
         assert found[name][0] == pytest.approx(found[f"val_{name}"][0], abs=1e-6)
+
+
+def test_a_learner_compiled_again_reports_the_metrics_of_the_last_time():
+    network = stock.dense_network(3)
+    support, queries = stock.dense_tasks(TASKS, 5, QUERIES)
+    by_hand = np.mean((network(stock.flat(queries)).numpy() - stock.flat(NUMBERS)) ** 2)
+    learner = tfmeta.MAML(network, 0.1, inner_steps=0, parallel="sequential")
+    for _ in range(2):
+        squares = M.MeanSquaredError(name="squares")
+        learner.compile("sgd", "mse", metrics=[squares], run_eagerly=True)
+        found = learner.evaluate((support, NUMBERS, queries), NUMBERS, verbose=0, return_dict=True)
+        assert found["squares"] == pytest.approx(by_hand, rel=1e-5)
