@@ -13,6 +13,7 @@ from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
 from tfmeta.learners.per_step import at_step
+from tfmeta.learners.task_keys import initial_seed
 
 
 class RateAndDecay(NamedTuple):
@@ -58,10 +59,12 @@ class GeneratedRates(GivenRates):
         rate: where the learned rates start: one number, or a dict from patterns to numbers.
         decay: where the learned decays start.
         steps: n, number of inner steps in training; later steps take the numbers of the last.
+        seed: the learner's, of which the small network's initial weights are functions.
     """
 
     decay: float
     steps: int
+    seed: int = 0
     only_adapted = True
 
     def groups(self, network) -> list[Group]:
@@ -85,12 +88,13 @@ class GeneratedRates(GivenRates):
             )
             for p in paths
         ]
+        first, second = (initial_seed(self.seed, "generator", layer) for layer in ("1", "2"))
         layers = [
             WeightSpec(f"generator/{name}", shape, dtype, start, f"generator_{name}")
             for name, shape, start in (
-                ("kernel_1", (width, width), "glorot_uniform"),
+                ("kernel_1", (width, width), keras.initializers.GlorotUniform(seed=first)),
                 ("bias_1", (width,), "zeros"),
-                ("kernel_2", (width, width), keras.initializers.RandomNormal(stddev=1e-2)),
+                ("kernel_2", (width, width), keras.initializers.RandomNormal(0.0, 1e-2, second)),
                 ("bias_2", (width,), "ones"),
             )
         ]
@@ -161,7 +165,8 @@ class ALFA(MetaLearner):
         super().__init__(
             network,
             GradientDescent(
-                rates=GeneratedRates(inner_rate, decay, inner_steps), optimizer=DecayedDescent()
+                rates=GeneratedRates(inner_rate, decay, inner_steps, options.get("seed", 0)),
+                optimizer=DecayedDescent(),
             ),
             QueryGradient(first_order),
             inner_steps=inner_steps,
