@@ -97,7 +97,7 @@ class SampledNetwork(TaskNetwork):
     ) -> tf.Tensor:
         """Raw outputs [n, Q, ...] of each of n weights; arguments as of `answers`."""
         given = (network_state, query_inputs, support, query_weights, mode)
-        known = self.knowing_queries(weights, *given)
+        known: Any = self.knowing_queries(weights, *given)
         single = super(SampledNetwork, known).answers
 
         def one(sample):
@@ -126,7 +126,7 @@ class SampledNetwork(TaskNetwork):
         """
         query = task.query
         given = (network_state, query.inputs, task.support, query.weights)
-        known = self.knowing_queries(weights, *given)
+        known: Any = self.knowing_queries(weights, *given)
         single = super(SampledNetwork, known).answers
 
         def one(sample):

@@ -43,7 +43,8 @@ class TaskNetwork:
         normalization: mode in which queries are answered.
         parallel: how maps within a task run.
         embedding: the network before its last layer; None unless a part's `needs_embedding` asks.
-        trunk: what lies before the first layer that adapts; None where nothing does.
+        trunk: `inner.Trunk` or `inner.TracedTrunk`, what lies before the first layer that adapts;
+            None where nothing does.
         inner_loss: `inner.SetLoss` of support sets; None before `compile`.
         loss: `inner.SetLoss` of query sets; None before `compile`.
     """
@@ -53,7 +54,7 @@ class TaskNetwork:
     normalization: str
     parallel: str = "auto"
     embedding: Embedding = _NO_EMBEDDING
-    trunk: inner.Trunk | inner.TracedTrunk | None = None
+    trunk: Any = None
     inner_loss: Any = None
     loss: Any = None
 
@@ -92,6 +93,7 @@ class TaskNetwork:
             "batch_statistics": self.batch_statistics,
             "example_weights": support.weights,
         }
+        features: Any
         for features in self.pure.known:
             if features.are_of(*given, **of):
                 return features
@@ -112,8 +114,8 @@ class TaskNetwork:
             return self
         if self.normalization == "inductive" and self.pure.depends_on_batch(task.query.inputs):
             return self  # Each query goes with the support set.
-        pairs = zip(*(tf.nest.flatten(examples.inputs) for examples in sets), strict=True)
-        pairs = list(pairs)
+        parts = [tf.nest.flatten(examples.inputs) for examples in sets]
+        pairs = list(zip(*parts, strict=True))
         if any(a.dtype != b.dtype for a, b in pairs):
             return self
         both = tf.nest.pack_sequence_as(task.support.inputs, [tf.concat(p, 0) for p in pairs])
