@@ -4,6 +4,7 @@ import contextlib
 import copy
 import inspect
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -47,7 +48,7 @@ class PureNetwork:
         self.study = self._first_study()
         self.known, self.trunk = (), None
 
-    def knowing(self, *features) -> "PureNetwork":
+    def knowing(self, *features: Any) -> "PureNetwork":
         """The same network with features of sets of inputs, which it does not compute again.
 
         Args:
@@ -58,7 +59,7 @@ class PureNetwork:
         known.known = (*self.known, *features)
         return known
 
-    def calling(self, trunk) -> "PureNetwork":
+    def calling(self, trunk: Any) -> "PureNetwork":
         """The same network, whose every call is a call of a trunk and of what follows it.
 
         Args:
@@ -131,8 +132,15 @@ class PureNetwork:
 
     @contextlib.contextmanager
     def stateless(
-        self, weights, state, inputs, *, batch_statistics, example_weights=None, key=None
-    ):
+        self,
+        weights: Sequence,
+        state: Sequence,
+        inputs: Any,
+        *,
+        batch_statistics: bool,
+        example_weights: tf.Tensor | None = None,
+        key: tf.Tensor | None = None,
+    ) -> Any:
         """Inside the `with`, layers of the network run as a call with these arguments runs them.
 
         Args:

@@ -1,5 +1,8 @@
 """A trunk that is traced once, and called by every graph that needs it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,16 +25,23 @@ class TracedTrunk:
         self._trunk = trunk
         self._traced = {}
 
-    def weights_of(self, weights) -> list:
+    def weights_of(self, weights: Sequence) -> list:
         """As of `Trunk`."""
         return self._trunk.weights_of(weights)
 
-    def answers_alone(self, *, batch_statistics) -> bool:
+    def answers_alone(self, *, batch_statistics: bool) -> bool:
         """As of `Trunk`."""
         return self._trunk.answers_alone(batch_statistics=batch_statistics)
 
     def features(
-        self, pure, weights, state, inputs, *, batch_statistics, example_weights=None
+        self,
+        pure: Any,
+        weights: Sequence,
+        state: Sequence,
+        inputs: Any,
+        *,
+        batch_statistics: bool,
+        example_weights: tf.Tensor | None = None,
     ) -> Features:
         """As of `Trunk`, by a call of the traced function."""
         options = {"batch_statistics": batch_statistics, "example_weights": example_weights}

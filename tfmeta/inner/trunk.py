@@ -6,6 +6,7 @@ call with other weights, another state or other inputs computes the whole networ
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -44,12 +45,20 @@ class Features:
     losses: list
     moved: list
 
-    def are_of(self, inputs, weights, state, *, batch_statistics, example_weights) -> bool:
+    def are_of(
+        self,
+        inputs: Any,
+        weights: Sequence,
+        state: Sequence,
+        *,
+        batch_statistics: bool,
+        example_weights: tf.Tensor | None,
+    ) -> bool:
         """Whether they were computed from these very tensors, all of the network's."""
         same = batch_statistics == self.batch_statistics and self.are_by(weights, state)
         return same and the_same((self.inputs, self.example_weights), (inputs, example_weights))
 
-    def are_by(self, weights, state) -> bool:
+    def are_by(self, weights: Sequence, state: Sequence) -> bool:
         """Whether they were computed by these very weights and state, all of the network's."""
         theirs = (self.trunk.weights_of(weights), self.trunk.state_of(state))
         return the_same((self.weights, self.state), theirs)
@@ -60,7 +69,7 @@ class Features:
         every = (*self.tensors, *self.masks, *self.losses, *self.moved)
         return [value for value in every if value is not None]
 
-    def replaced(self, leaves, **changes) -> "Features":
+    def replaced(self, leaves: Sequence, **changes: Any) -> "Features":
         """The same features as other tensors.
 
         Args:
@@ -86,7 +95,7 @@ class Trunk:
         layers: names of its layers.
     """
 
-    def __init__(self, pure, cut: GraphCut):
+    def __init__(self, pure: Any, cut: GraphCut):
         self._cut = cut
         ids = {id(variable) for op in cut.operations for variable in _variables(op)}
         network = pure.network
@@ -96,7 +105,7 @@ class Trunk:
         )
         self.layers = [op.name for op in cut.operations if isinstance(op, keras.layers.Layer)]
 
-    def answers_alone(self, *, batch_statistics) -> bool:
+    def answers_alone(self, *, batch_statistics: bool) -> bool:
         """Whether each example's features are known not to depend on the other examples.
 
         Args:
@@ -104,24 +113,31 @@ class Trunk:
         """
         return self._cut.answers_alone(training=batch_statistics)
 
-    def weights_of(self, weights) -> list:
+    def weights_of(self, weights: Sequence) -> list:
         """Of the network's weights, the trunk's."""
         return [weights[position] for position in self._weights]
 
-    def state_of(self, state) -> list:
+    def state_of(self, state: Sequence) -> list:
         """Of the network's state, the trunk's."""
         return [state[position] for position in self._state]
 
-    def placed_weights(self, values, count) -> list:
+    def placed_weights(self, values: Sequence, count: int) -> list:
         """A list of the network's `count` weights: the trunk's, and None for the others."""
         return _placed(values, self._weights, count)
 
-    def placed_state(self, values, count) -> list:
+    def placed_state(self, values: Sequence, count: int) -> list:
         """The same of the network's state."""
         return _placed(values, self._state, count)
 
     def features(
-        self, pure, weights, state, inputs, *, batch_statistics, example_weights=None
+        self,
+        pure: Any,
+        weights: Sequence,
+        state: Sequence,
+        inputs: Any,
+        *,
+        batch_statistics: bool,
+        example_weights: tf.Tensor | None = None,
     ) -> Features:
         """Runs the trunk; arguments as of `PureNetwork`, without noise."""
         options = {"batch_statistics": batch_statistics, "example_weights": example_weights}
@@ -146,7 +162,14 @@ class Trunk:
             moved=[None if b is a else b for a, b in zip(given, after, strict=True)],
         )
 
-    def outputs(self, pure, features: Features, weights, state, key=None):
+    def outputs(
+        self,
+        pure: Any,
+        features: Features,
+        weights: Sequence,
+        state: Sequence,
+        key: tf.Tensor | None = None,
+    ) -> Any:
         """Runs what lies behind the trunk; arguments and result as of `PureNetwork`."""
         tensors = [
             None if tensor is None else with_mask(tensor, mask)
@@ -166,7 +189,7 @@ class Trunk:
         return outputs, new_state, losses
 
 
-def find_trunk(pure, adapted) -> Trunk | None:
+def find_trunk(pure: Any, adapted: Sequence[int]) -> Trunk | None:
     """The trunk of a network; None where there is none, or the network is no graph of layers.
 
     A trunk without weights and state (a rescaling, say) would save nothing, and is none. A layer

@@ -85,7 +85,7 @@ class TaskFunctions:
             rematerialize=self.rematerialize,
         )
 
-    def knowing_task(self, parameters, state, task: Task) -> "TaskFunctions":
+    def knowing_task(self, parameters: Any, state: Any, task: Task) -> "TaskFunctions":
         """The same functions, with what the network need not compute again of a task's sets.
 
         Tapes that differentiate by the parameters must be open already.

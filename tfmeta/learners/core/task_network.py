@@ -74,7 +74,9 @@ class TaskNetwork:
         """The same network; only a `SampledNetwork` has a number of samples to set."""
         return self
 
-    def support_features(self, weights, network_state, support: Examples) -> inner.Features | None:
+    def support_features(
+        self, weights: Sequence[tf.Tensor], network_state: list[tf.Tensor], support: Examples
+    ) -> inner.Features | None:
         """What the trunk makes of a support set; None where there is no trunk.
 
         A network that knows them (`knowing`) does not run the trunk again for losses and
@@ -99,7 +101,9 @@ class TaskNetwork:
                 return features
         return self.trunk.features(self.pure, weights, network_state, support.inputs, **of)
 
-    def knowing_task(self, weights, network_state, task: Task) -> "TaskNetwork":
+    def knowing_task(
+        self, weights: Sequence[tf.Tensor], network_state: list[tf.Tensor], task: Task
+    ) -> "TaskNetwork":
         """The same network, for which the trunk has run on both sets of a task at once.
 
         Where the trunk is not known to answer each example by itself, the network as it is.
@@ -136,7 +140,13 @@ class TaskNetwork:
         )
 
     def knowing_queries(
-        self, weights, network_state, query_inputs, support, query_weights=None, mode=None
+        self,
+        weights: Sequence[tf.Tensor],
+        network_state: list[tf.Tensor],
+        query_inputs: Any,
+        support: Any,
+        query_weights: tf.Tensor | None = None,
+        mode: str | None = None,
     ) -> "TaskNetwork":
         """The same network, for which the trunk has run on a query set.
 
@@ -180,7 +190,7 @@ class TaskNetwork:
         trunk = inner.TracedTrunk(self.trunk)
         return dataclasses.replace(self, pure=self.pure.calling(trunk), trunk=trunk)
 
-    def knowing(self, *features) -> "TaskNetwork":
+    def knowing(self, *features: Any) -> "TaskNetwork":
         """The same network with features of sets, which it does not compute again.
 
         Args:
