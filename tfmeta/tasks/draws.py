@@ -52,6 +52,21 @@ def uniform(bits: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return low + (high - low) * (tf.cast(upper, tf.float32) * 2.0**-24)
 
 
+def uniform_integers(bits: tf.Tensor, least, most) -> tf.Tensor:
+    """Turns random words into whole numbers int32, evenly from `least` to `most`.
+
+    Args:
+        bits: random words [...].
+        least: int, or int32 [...].
+        most: int, or int32 [...]; at least `least`.
+    """
+    sizes = tf.cast(most - least + 1, tf.uint64)
+    scaled = tf.bitwise.right_shift(
+        tf.cast(tf.bitcast(bits, tf.uint32), tf.uint64) * sizes, tf.constant(32, tf.uint64)
+    )
+    return least + tf.cast(scaled, tf.int32)
+
+
 def choose(bits: tf.Tensor, number: int, limits: tf.Tensor | None = None) -> tf.Tensor:
     """Draws `number` positions without replacement, in random order, from the last axis of `bits`.
 

@@ -19,8 +19,8 @@ from tfmeta.tasks.stream import TaskStream
 def from_directory(
     path: str | os.PathLike,
     split: str = "train",
-    ways: int = 5,
-    shots: int = 1,
+    ways: int | tuple[int, int] = 5,
+    shots: int | tuple[int, int] | str = 1,
     queries: int = 15,
     seed: int = 0,
     count: int | None = None,
@@ -56,9 +56,11 @@ def from_directory(
     Args:
         path: the folder.
         split: "train", "validation", "test", or "all" for tasks of all classes.
-        ways: classes a task.
-        shots: support images a class.
-        queries: query images a class.
+        ways: classes a task, or the least and the most, of which each task draws a number.
+        shots: support images a class; or the least and the most, of which each task draws one;
+            or "meta_dataset", as Meta-Dataset draws them (`docs/guides/any_ways.md`). Tasks of
+            different sizes are padded, with weights that say so.
+        queries: query images a class; with "meta_dataset" at most so many.
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.tasks.draws import choose, draw_key, random_bits
+from tfmeta.tasks.draws import choose, draw_key, random_bits, uniform_integers
 from tfmeta.tasks.from_arrays import checked_array
 from tfmeta.tasks.memory import on_host
 from tfmeta.tasks.splits import choose_split
 from tfmeta.tasks.stream import TaskStream, check_whole_number
-
-_SPREAD = 32  # random words may be multiplied by numbers below 2**31
 
 
 def from_tasks(
@@ -207,12 +205,7 @@ def _visited(key: int, first, tasks, number: int):
 
 def _support_sizes(key: int, first, tasks, least: int, most):
     """Support examples of each task, int32 [tasks], evenly from `least` to `most` [tasks]."""
-    words = tf.bitcast(random_bits(key, first, tasks, 1)[:, 0], tf.uint32)
-    sizes = tf.cast(most - least + 1, tf.uint64)
-    scaled = tf.bitwise.right_shift(
-        tf.cast(words, tf.uint64) * sizes, tf.constant(_SPREAD, tf.uint64)
-    )
-    return least + tf.cast(scaled, tf.int32)
+    return uniform_integers(random_bits(key, first, tasks, 1)[:, 0], least, most)
 
 
 def _sizes(shots) -> tuple[int, int]:

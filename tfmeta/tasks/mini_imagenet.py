@@ -28,8 +28,8 @@ RESIZE_FILTER = Image.Resampling.LANCZOS  # for images that are not 84 x 84 yet
 
 def mini_imagenet(
     split: str = "train",
-    ways: int = 5,
-    shots: int = 1,
+    ways: int | tuple[int, int] = 5,
+    shots: int | tuple[int, int] | str = 1,
     queries: int = 15,
     seed: int = 0,
     count: int | None = None,
@@ -46,9 +46,11 @@ def mini_imagenet(
 
     Args:
         split: "train", "validation" or "test": 64, 16 or 20 classes.
-        ways: classes a task.
-        shots: support images a class.
-        queries: query images a class.
+        ways: classes a task, or the least and the most, of which each task draws a number.
+        shots: support images a class; or the least and the most, of which each task draws one;
+            or "meta_dataset", as Meta-Dataset draws them (`docs/guides/any_ways.md`). Tasks of
+            different sizes are padded, with weights that say so.
+        queries: query images a class; with "meta_dataset" at most so many.
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.

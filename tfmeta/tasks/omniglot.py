@@ -32,8 +32,8 @@ ROTATIONS = (None, "classes", "random")
 
 def omniglot(
     split: str = "train",
-    ways: int = 5,
-    shots: int = 1,
+    ways: int | tuple[int, int] = 5,
+    shots: int | tuple[int, int] | str = 1,
     queries: int = 15,
     seed: int = 0,
     count: int | None = None,
@@ -52,9 +52,11 @@ def omniglot(
 
     Args:
         split: "train", "validation" or "test".
-        ways: classes a task.
-        shots: support drawings a class.
-        queries: query drawings a class.
+        ways: classes a task, or the least and the most, of which each task draws a number.
+        shots: support drawings a class; or the least and the most, of which each task draws one;
+            or "meta_dataset", as Meta-Dataset draws them (`docs/guides/any_ways.md`). Tasks of
+            different sizes are padded, with weights that say so.
+        queries: query drawings a class; with "meta_dataset" at most so many.
         seed: task i is a function of (seed, i).
         count: number of tasks; None for an endless stream.
         start: index of the first task.
