@@ -90,13 +90,15 @@ def test_the_command_writes_answers_and_prints_the_accuracy(export_dir, support,
     assert "in 5 inner steps" in done.stdout
     header, *table = rows(output / "predictions.csv")
     assert header[:3] == ["file", "predicted_class", "probability"]
-    assert header[3:] == [f"probability of {name}" for name in CLASSES]
+    assert header[3:6] == [f"probability of {name}" for name in CLASSES]
+    assert header[6:] == ["outlier_score", "none_of_these"]
     assert [row[0] for row in table] == [f"{c}/{c}_{i}.png" for c in CLASSES for i in (0, 1)]
     for row in table:
-        numbers = [float(value) for value in row[3:]]
+        numbers = [float(value) for value in row[3:6]]
         assert sum(numbers) == pytest.approx(1, abs=1e-5)
         assert row[1] == CLASSES[int(np.argmax(numbers))] == row[0].split("/")[0]
         assert float(row[2]) == max(numbers)
+        assert row[7] == ""  # no threshold was measured
     with Image.open(output / "predictions.png") as picture:
         assert min(picture.size) > 100
 
@@ -112,6 +114,28 @@ def test_a_learner_in_this_process_answers_as_its_export(learner, export_dir, su
     with pytest.raises(ValueError, match=r"inner_steps must be 0 or more. Received: -1"):
         folder_prediction.predict_folder_with(learner, support, query, -1)
     assert folder_prediction.class_folders(support) == CLASSES
+
+
+def test_images_of_none_of_the_classes_are_named_where_the_threshold_is_for_such_a_folder(
+    support, query, tmp_path
+):
+    keras.utils.set_random_seed(3)
+    network = tfmeta.networks.nonconv(WAYS, (SIZE, SIZE, 1), hidden=(8,))
+    learner = tfmeta.PrototypicalNetwork(network)
+    learner.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rule = {"score": "nearest_prototype", "threshold": 0.5, "ways": 3, "shots": 3}
+    learner.export(tmp_path / "model", warmup_sizes=[], outliers=rule)
+    found = folder_prediction.predict_folder(tmp_path / "model", support, query)
+    assert found.outlier_threshold == 0.5
+    np.testing.assert_array_equal(found.none_of_these, found.outlier_scores > 0.5)
+    folder_prediction.save(found, tmp_path)
+    said = [row[7] for row in rows(tmp_path / "predictions.csv")[1:]]
+    assert said == ["yes" if strange else "no" for strange in found.none_of_these]
+    # Of two images a class the threshold says nothing.
+    fewer = write_images(tmp_path / "fewer", CLASSES, 2)
+    other = folder_prediction.predict_folder(tmp_path / "model", fewer, query)
+    assert other.none_of_these is None
+    assert other.outlier_scores.shape == (6,)
 
 
 def test_a_flag_that_is_missing_or_a_wrong_directory_is_said_in_a_line(support, query, tmp_path):

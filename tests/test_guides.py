@@ -27,6 +27,8 @@ def blocks(language, name):
         ("own_tasks.md", r"\[\[\d+\.\d+\]\]"),  # a forecast of sales
         ("own_learner.md", r"decay_factor.*value=0\.\d+"),
         ("phone.md", r"largest prediction \d+\.\d+"),
+        ("any_ways.md", ""),
+        ("none_of_these.md", r"(energy|max_logit|nearest_prototype) -?\d+\.\d+ 0\.\d+"),
     ],
 )
 def test_the_python_of_a_guide_runs(name, printed, tmp_path, monkeypatch, capsys):

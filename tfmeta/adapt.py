@@ -9,7 +9,8 @@ _DOC = """Adapts a model to your own images and predicts others: no training.
 
 --support is a folder with a folder of images for each class; --query is a folder of images, or of
 folders named by those classes (then the accuracy is printed too). Writes predictions.csv and
-predictions.png.
+predictions.png. The column outlier_score is larger for an image of none of the classes; where the
+export has a threshold for as many classes and images of each, none_of_these says yes or no.
 
 The model is an export (--export_dir), a learned initialisation by name, path or URL (--preset), or
 a pretrained network of keras.applications with a head (--network).
@@ -52,6 +53,9 @@ def main() -> int:
     print(f"adapted to {', '.join(predictions.class_names)}")
     print(f"support loss {losses[0]:.4f} -> {losses[-1]:.4f} in {len(losses) - 1} inner steps")
     print(f"{len(predictions.file_names)} images predicted: {table}, {picture}")
+    strange = predictions.none_of_these
+    if strange is not None:
+        print(f"{strange.sum()} of {len(strange)} images seem to be of none of these classes")
     if predictions.accuracy is not None:
         print(f"accuracy {predictions.accuracy:.1%}")
     return 0

@@ -35,6 +35,10 @@ class FolderPredictions:
         images: uint8 [Q, height, width, channels], as read.
         labels: positions in `class_names` where the query folder says, else None.
         support_loss: float32 [inner_steps + 1].
+        outlier_scores: float32 [Q], larger for an image of none of the classes; None where the
+            export has no such output.
+        outlier_threshold: above which an image counts as one of none of the classes; None where
+            no threshold was measured for as many classes and images of each.
     """
 
     class_names: tuple
@@ -43,6 +47,15 @@ class FolderPredictions:
     images: np.ndarray
     labels: np.ndarray | None
     support_loss: np.ndarray
+    outlier_scores: np.ndarray | None = None
+    outlier_threshold: float | None = None
+
+    @property
+    def none_of_these(self) -> np.ndarray | None:
+        """Whether each query counts as one of none of the classes; None where it is not known."""
+        if self.outlier_scores is None or self.outlier_threshold is None:
+            return None
+        return self.outlier_scores > self.outlier_threshold
 
     @property
     def predicted(self) -> np.ndarray:
@@ -115,7 +128,7 @@ def _predict(model, support, query, inner_steps):
             "support folder. Keep fewer of each class, or export with a higher max_support."
         )
     preprocessing = model.description["preprocessing"]
-    logits, losses = model.answers(
+    logits, losses, scores = model.answers(
         prepare(support.images, preprocessing),
         _targets(model, support.labels),
         _parts(model, prepare(query.images, preprocessing)),
@@ -128,7 +141,17 @@ def _predict(model, support, query, inner_steps):
         images=query.images,
         labels=labels,
         support_loss=losses,
+        outlier_scores=scores,
+        outlier_threshold=_threshold(model, support),
     )
+
+
+def _threshold(model, support: ImageFolder):
+    """The model's threshold, where it was measured for such a support set; else None."""
+    known = model.description.get("outliers") or {}
+    counts = np.bincount(support.labels, minlength=len(support.class_names))
+    same = known.get("ways") == len(counts) and set(counts) == {known.get("shots")}
+    return known.get("threshold") if same else None
 
 
 class _Exported:
@@ -140,7 +163,11 @@ class _Exported:
         self.origin = self.model.path
 
     def answers(self, support_inputs, support_targets, query_parts, inner_steps):
-        """Logits [Q, ...] of all parts of the queries, and support losses [inner_steps + 1]."""
+        """What all parts of the queries get.
+
+        Returns:
+            Logits [Q, ...], support losses [inner_steps + 1], and outlier scores [Q] or None.
+        """
         request = {"support_inputs": support_inputs, "support_targets": support_targets}
         signature = "adapt_and_predict"
         if inner_steps is not None:
@@ -148,7 +175,12 @@ class _Exported:
             request["inner_steps"] = np.array(inner_steps, np.int32)
             request["inner_rate_scale"] = np.array(1.0, np.float32)
         found = [self.model(signature, **request, query_inputs=part) for part in query_parts]
-        return np.concatenate([each["logits"] for each in found]), found[0]["support_loss"]
+        joined = {
+            name: np.concatenate([each[name] for each in found])
+            for name in ("logits", "outlier_score")
+            if name in found[0]
+        }
+        return joined["logits"], found[0]["support_loss"], joined.get("outlier_score")
 
 
 class _InProcess:
@@ -167,12 +199,17 @@ class _InProcess:
             "target": self.servable.target,
             "ways": self.servable.ways,
             "normalization": self.servable.normalization,
+            "outliers": self.servable.outliers,
             "preprocessing": {},
             "limits": {"max_query": IN_PROCESS_BATCH},
         }
 
     def answers(self, support_inputs, support_targets, query_parts, inner_steps):
-        """Logits [Q, ...] of all parts of the queries, and support losses [inner_steps + 1]."""
+        """What all parts of the queries get.
+
+        Returns:
+            Logits [Q, ...], support losses [inner_steps + 1], and outlier scores [Q] or None.
+        """
         servable = self.servable
         steps = servable.inner_steps if inner_steps is None else inner_steps
         if steps < 0:
@@ -192,11 +229,17 @@ class _InProcess:
         @tf.function(autograph=False, reduce_retracing=True)
         def outputs(weights, state, queries):
             held = support if servable.needs_support else None
-            return servable.outputs(weights, state, queries, held)
+            logits = servable.outputs(weights, state, queries, held)
+            if servable.outlier_score is None:
+                return [logits]
+            return [logits, servable.outlier_score(weights, state, queries, held, logits)]
 
         weights, losses = adapt(parameters, support, targets, state)
         found = [outputs(weights, state, tf.constant(p, servable.dtype)) for p in query_parts]
-        return np.concatenate([each.numpy() for each in found]), losses.numpy()
+        logits, *scores = (
+            np.concatenate([part.numpy() for part in parts]) for parts in zip(*found, strict=True)
+        )
+        return logits, losses.numpy(), scores[0] if scores else None
 
 
 def _on_one_scale(model, support, query, shape) -> tuple[ImageFolder, ImageFolder]:
@@ -220,17 +263,32 @@ def prepare(images, preprocessing) -> np.ndarray:
 
 
 def write_table(predictions, path):
-    """Writes a row a query: file, predicted class, its probability, all probabilities."""
-    names = predictions.class_names
+    """Writes a row a query: file, predicted class, its probability, all probabilities.
+
+    Where the export has outlier scores they follow, and "yes" or "no" for whether the image is of
+    none of the classes, as far as that is known.
+    """
+    names, scores = predictions.class_names, predictions.outlier_scores
+    strange = predictions.none_of_these
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(
-            ["file", "predicted_class", "probability", *(f"probability of {n}" for n in names)]
+            [
+                *("file", "predicted_class", "probability"),
+                *(f"probability of {n}" for n in names),
+                *(() if scores is None else ("outlier_score", "none_of_these")),
+            ]
         )
-        for name, label, row in zip(
-            predictions.file_names, predictions.predicted, predictions.probabilities, strict=True
+        for index, (name, label, row) in enumerate(
+            zip(
+                *(predictions.file_names, predictions.predicted, predictions.probabilities),
+                strict=True,
+            )
         ):
             numbers = [f"{value:.6f}" for value in (row[label], *row)]
+            if scores is not None:
+                said = "" if strange is None else ("yes" if strange[index] else "no")
+                numbers += [f"{scores[index]:.6f}", said]
             table.writerow([name, names[label], *numbers])
 
 
@@ -253,7 +311,7 @@ def draw(predictions, path):
         )
         axes[index].set_title(
             f"{predictions.class_names[label]}\n{predictions.probabilities[index, label]:.0%}"
-            f"{_truth(predictions, index)}",
+            f"{_truth(predictions, index)}{_strange(predictions, index)}",
             fontsize=9,
             color=_color(predictions, index),
             parse_math=False,
@@ -354,6 +412,12 @@ def _truth(predictions, index):
     if predictions.labels is None or predictions.labels[index] == predictions.predicted[index]:
         return ""
     return f", is {predictions.class_names[predictions.labels[index]]}"
+
+
+def _strange(predictions, index):
+    """What is said of an image that seems to be of none of the classes."""
+    strange = predictions.none_of_these
+    return "" if strange is None or not strange[index] else "\nnone of these?"
 
 
 def _color(predictions, index):

@@ -88,6 +88,9 @@ class EvaluateSettings:
         shots: the support sizes to evaluate, the result's first; None: the stream's own.
         calibration: whether likelihood and calibration are measured too; None: where the learner
             samples weights.
+        outliers: whether it is measured how well queries of no class of their task are told from
+            the others (`tfmeta.evaluation.measure_outliers`); an export then has the score and
+            its threshold.
     """
 
     tasks: int = 600
@@ -101,6 +104,7 @@ class EvaluateSettings:
     tasks_per_batch: int = 25
     shots: Sequence[int] | None = None
     calibration: bool | None = None
+    outliers: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +150,8 @@ class ExportSettings:
     Attributes:
         enabled: whether `train` exports at its end.
         normalization: None: as trained.
+        max_ways: most classes of a request, of a learner that allows any number; None: the
+            network's outputs.
         max_support: most support examples of a request; None: the exporter's default.
         max_query: most query examples of a request; None: the exporter's default.
         max_tasks: most tasks of a request; None: the exporter's default.
@@ -154,6 +160,7 @@ class ExportSettings:
 
     enabled: bool = True
     normalization: str | None = None
+    max_ways: int | None = None
     max_support: int | None = None
     max_query: int | None = None
     max_tasks: int | None = None

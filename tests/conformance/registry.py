@@ -52,6 +52,7 @@ class Learner:
         own_state: whether it carries state beside the network's.
         second_order: whether its meta-gradient needs second derivatives of the network.
         random: whether adaptation draws by its key (minibatches, masks, noise).
+        any_ways: whether a task may have more classes than the network has outputs.
         oracle: name of the oracle of `test_meta_gradients.py` or `test_probabilistic.py`; None
             where the learner's own test file holds it.
         exact: settings under which the oracle is exact.
@@ -71,6 +72,7 @@ class Learner:
     own_state: bool = False
     second_order: bool = False
     random: bool = False
+    any_ways: bool = False
     oracle: str | None = None
     exact: dict = dataclasses.field(default_factory=dict)
     variant: bool = False
@@ -312,6 +314,7 @@ register(
     {},
     classifies=True,
     embedding=True,
+    any_ways=True,
     gradient_steps=False,
     oracle="training_loss",
 )
@@ -321,6 +324,7 @@ register(
     {},
     classifies=True,
     embedding=True,
+    any_ways=True,
     gradient_steps=False,
     oracle="training_loss",
 )
@@ -330,6 +334,7 @@ register(
     {"classes": CLASSES},
     classifies=True,
     embedding=True,
+    any_ways=True,
     joint=True,
     gradient_steps=False,
     own_parameters=True,
@@ -371,6 +376,7 @@ register(
     STEP,
     classifies=True,
     embedding=True,
+    any_ways=True,
     second_order=True,
     oracle="query_loss",
 )
@@ -379,6 +385,7 @@ register(
     tfmeta.UnicornMAML,
     STEP,
     embedding=True,
+    any_ways=True,
     second_order=True,
     own_parameters=True,
     oracle="query_loss",
@@ -389,6 +396,7 @@ register(
     {"regularization": 1.0},
     classifies=True,
     embedding=True,
+    any_ways=True,
     gradient_steps=False,
     own_parameters=True,
     oracle="query_loss",

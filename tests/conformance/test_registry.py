@@ -61,6 +61,7 @@ def test_traits_of_parameters_state_and_samples_are_true(name):
     assert hasattr(learner, "predictive") == entry.samples
     assert isinstance(learner.adaptation, STEPPING) == entry.gradient_steps
     assert refuses(entry, headless_network()) == entry.embedding
+    assert entry.compiled("classification").any_ways == entry.any_ways
     assert learner.training_ways == (registry.CLASSES if entry.joint else registry.OUTPUTS)
 
 

@@ -14,14 +14,15 @@ from tfmeta.export import Signatures
 SUPPORT = {"support_inputs": "float32 [-1,6,6,1]", "support_targets": "int32 [-1]"}
 QUERY = {"query_inputs": "float32 [-1,6,6,1]"}
 PREDICTIONS = {"predictions": "float32 [-1,3]", "logits": "float32 [-1,3]"}
+PRESENT = {"present_probabilities": "float32 [-1,3]"}
 LOSS = {"support_loss": "float32 [3]"}
 VECTOR = {"adapted_weights": "float32 [99]", "weights_fingerprint": "int64 []"}
 TABLE = {
-    "adapt_and_predict": ({**SUPPORT, **QUERY}, {**PREDICTIONS, **LOSS}),
-    "serving_default": ({**SUPPORT, **QUERY}, {**PREDICTIONS, **LOSS}),
+    "adapt_and_predict": ({**SUPPORT, **QUERY}, {**PREDICTIONS, **PRESENT, **LOSS}),
+    "serving_default": ({**SUPPORT, **QUERY}, {**PREDICTIONS, **PRESENT, **LOSS}),
     "adapt_and_predict_with": (
         {**SUPPORT, **QUERY, "inner_steps": "int32 []", "inner_rate_scale": "float32 []"},
-        {**PREDICTIONS, "support_loss": "float32 [-1]"},
+        {**PREDICTIONS, **PRESENT, "support_loss": "float32 [-1]"},
     ),
     "adapt_and_predict_tasks": (
         {
@@ -32,6 +33,7 @@ TABLE = {
         {
             "predictions": "float32 [-1,-1,3]",
             "logits": "float32 [-1,-1,3]",
+            "present_probabilities": "float32 [-1,-1,3]",
             "support_loss": "float32 [-1,3]",
             "status": "int32 [-1]",
         },

@@ -8,6 +8,7 @@ from tfmeta.evaluation.curves import (
     evaluate_learner,
 )
 from tfmeta.evaluation.metrics import ACCURACY, query_metrics
+from tfmeta.evaluation.outliers import measure_outliers
 from tfmeta.evaluation.report import (
     SCHEMA_VERSION,
     has_batch_statistics,
@@ -25,6 +26,7 @@ __all__ = [
     "diverged_tasks",
     "evaluate_learner",
     "has_batch_statistics",
+    "measure_outliers",
     "protocol",
     "query_metrics",
     "report_of",

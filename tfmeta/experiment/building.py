@@ -126,10 +126,11 @@ def held_out_stream(
     seed: int,
     shots: int | None = None,
     queries: int | None = None,
+    ways: int | None = None,
 ):
-    """The endless stream of held-out tasks of a split; None: shots, queries as in the recipe."""
+    """The endless stream of held-out tasks of a split; None: sizes as in the recipe."""
     stream = settings.evaluate.stream or settings.train.stream
-    sizes = {"shots": shots, "queries": queries}
+    sizes = {"shots": shots, "queries": queries, "ways": ways}
     options = {name: size for name, size in sizes.items() if size is not None}
     with explained(f"recipe {settings.recipe}"):
         return stream(split=split, seed=seed, **options)

@@ -5,7 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfmeta import evaluation
-from tfmeta.evaluation import calibration
+from tfmeta.evaluation import calibration, outliers
 from tfmeta.experiment import building, pictures, policies, results, sinusoids
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.ensemble import Ensemble
@@ -42,7 +42,8 @@ def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> N
         _leave_if(stop)
         print(f"exporting to {folder}", flush=True)
         stop.now("exporting", "it ends when the export is written")
-        print(check_export(settings, learner, export(settings, learner, folder)))
+        found = results.outliers_of(place.path, chosen)
+        print(check_export(settings, learner, export(settings, learner, folder, outliers=found)))
     print(_what_next(place, settings))
 
 
@@ -90,6 +91,8 @@ def evaluate(
             picture = place.path / results.picture_name(name, "calibration")
             pictures.calibration(report, picture)
             print(_calibration_line(report["calibration"]))
+        if report.get("outliers"):
+            print(_outliers_line(report["outliers"]))
         if len(paths) == 1 and report["protocol"].get("name") in _DRAWN:
             draw, kind = _DRAWN[report["protocol"]["name"]]
             draw(settings, place.path / results.picture_name(name, kind), learner)
@@ -128,6 +131,8 @@ def _protocol(settings, place, learner, step, shots):
     }
     if _calibrates(options, learner):
         report["calibration"] = None
+    if options.outliers:
+        report["outliers"] = None
     return stream, results.protocol_of(report)
 
 
@@ -169,7 +174,46 @@ def _report(settings, place, learner, step, shots, stop) -> dict:
     report = evaluation.report_of(learner, stream, found, **asked)
     if _calibrates(options, learner):
         report["calibration"] = calibration.calibrate(learner, stream, options.tasks, **how)
+    if options.outliers:
+        validation, test = _with_strangers(settings, shots)
+        found = outliers.measure_outliers(learner, validation, test, options.tasks, **how)
+        report["outliers"] = found
     return report
+
+
+def _with_strangers(settings, shots) -> list:
+    """Validation and test tasks with as many further classes, whose queries are strangers."""
+    options = settings.evaluate
+    info = building.held_out_stream(settings, options.split, options.seed, shots).info
+    if not isinstance(info.get("ways"), int):
+        raise RecipeError(
+            "Outlier scores are for classifiers. Received: evaluate.outliers = True with tasks "
+            f"of {info.get('name')!r}, which have no ways. Leave it out."
+        )
+    ways = 2 * info["ways"]
+    return [
+        building.held_out_stream(settings, split, seed, shots, ways=ways)
+        for split, seed in (
+            ("validation", settings.validate.seed),
+            (options.split, options.seed),
+        )
+    ]
+
+
+def _outliers_line(found: dict) -> str:
+    alarms, recall, area = (found["test"][name] for name in ("false_alarms", "recall", "auroc"))
+    return (
+        f"none of these: score {found['score']}, threshold {found['threshold']:.4g}: "
+        f"{_percent(recall)} of strangers found, {_percent(alarms)} false alarms, area under the "
+        f"ROC curve {_percent(area)}"
+    )
+
+
+def _percent(summary: dict) -> str:
+    if summary["mean"] is None:
+        return "not finite"
+    spread = summary["interval95"]
+    return f"{100 * summary['mean']:.1f}" + (f" +- {100 * spread:.1f}" if spread else "") + " %"
 
 
 def _calibrates(options, learner) -> bool:
@@ -215,10 +259,20 @@ _DRAWN = {
 }
 
 
-def export(settings: Settings, learner, folder, normalization=None) -> Path:
-    """Writes a new version of the SavedModel; returns its directory."""
+def export(settings: Settings, learner, folder, normalization=None, outliers=None) -> Path:
+    """Writes a new version of the SavedModel; returns its directory.
+
+    Args:
+        settings: the recipe's.
+        learner: with the weights to export.
+        folder: directory of the versions.
+        normalization: another mode than the recipe's, or None.
+        outliers: what the evaluation found of outlier scores, or None.
+    """
     options = export_options(settings)
     options["normalization"] = normalization or options["normalization"]
+    if outliers is not None:
+        options["outliers"] = outliers
     return Path(learner.export(str(folder), **options))
 
 
@@ -226,7 +280,7 @@ def export_options(settings: Settings) -> dict:
     """What a recipe asks of its learner's `export`, as values that JSON has."""
     limits = {
         name: getattr(settings.export, name)
-        for name in ("max_support", "max_query", "max_tasks", "max_inner_steps")
+        for name in ("max_ways", "max_support", "max_query", "max_tasks", "max_inner_steps")
         if getattr(settings.export, name) is not None
     }
     info = building.held_out_stream(
@@ -258,6 +312,8 @@ def preprocessing_of(info: dict) -> dict:
 
 def usual_size(info: dict) -> tuple[int, int]:
     """Support and query examples of a held-out task, which the export warms up."""
+    if "support_examples" in info:  # of tasks that vary, the largest
+        return info["support_examples"], max(1, info["query_examples"])
     ways = info.get("ways", 1)
     return ways * info["shots"], max(1, ways * info["queries"])
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import config
-from tfmeta.experiment import building, finish, litert
+from tfmeta.experiment import building, finish, litert, results
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.files import disk_errors
 from tfmeta.experiment.workdir import WorkDir
@@ -82,7 +82,8 @@ def export(workdir, export_dir, normalization: str | None = None, params: Sequen
         Path of the version's directory.
     """
     with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
-        directory = finish.export(run.settings, run.learner, export_dir, normalization)
+        found = results.outliers_of(WorkDir(workdir).path, run.step)
+        directory = finish.export(run.settings, run.learner, export_dir, normalization, found)
         print(finish.check_export(run.settings, run.learner, directory))
         return directory
 

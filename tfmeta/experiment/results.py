@@ -26,6 +26,8 @@ def protocol_of(report: Mapping[str, Any]) -> dict[str, Any]:
     found = {k: v for k, v in report["protocol"].items() if k not in _NOT_PROTOCOL}
     found["normalizations"] = sorted(report["results"])
     found["calibration"] = "calibration" in report
+    if "outliers" in report:
+        found["outliers"] = True
     return found
 
 
@@ -97,6 +99,20 @@ def write_report(folder: Path, name: str, report: dict[str, Any]) -> Path:
                     (folder / f"{old}{ending}").replace(folder / f"{new}{ending}")
     write_json(path, report)
     return path
+
+
+def outliers_of(folder: Path, step: int) -> dict[str, Any] | None:
+    """What `evaluation.json` says of outlier scores; None where it says nothing of this step.
+
+    Args:
+        folder: the work directory.
+        step: of the checkpoint that is exported.
+    """
+    try:
+        report = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return report.get("outliers") if report["protocol"].get("step") == step else None
 
 
 def picture_name(report_name: str, picture: str) -> str:

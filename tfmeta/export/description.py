@@ -31,6 +31,8 @@ def describe(servable: Servable, signatures: Any, limits: Any) -> dict:
             "kind": servable.kind,
             "learner": servable.learner,
             "ways": servable.ways,
+            "max_ways": servable.max_ways,
+            "outliers": servable.outliers,
             "output_shape": servable.output_shape,
             "inputs": inputs,
             "target": servable.target,

@@ -117,12 +117,13 @@ class Guards:
                 advice="Check how the numbers were made.",
             )
 
-    def targets(self, name, tensor, target, ways, ignored=None):
+    def targets(self, name, tensor, target, ways, ignored=None, limit=None):
         """Requires targets that the loss can take: see `target_rule`."""
-        rule = target_rule(name, target, ways, ignored)
+        rule = target_rule(name, target, ways, ignored, limit)
         if rule is None:
             return
-        advice = "Number the classes from 0; a network with more outputs takes more classes."
+        more = f"with a higher {limit}" if limit else "a network with more outputs"
+        advice = f"Number the classes from 0, or export {more} for more classes."
         self.require(
             targets_agree(tensor, target, ways, ignored=ignored),
             rule,
@@ -140,10 +141,18 @@ def broken_rule(message) -> str:
     return words.replace("] [", " ").strip()
 
 
-def target_rule(name, target, ways, ignored=None):
-    """The sentence that says what targets must be, or None where any finite number is good."""
+def target_rule(name, target, ways, ignored=None, limit=None):
+    """The sentence that says what targets must be, or None where any finite number is good.
+
+    Args:
+        name: of the input.
+        target: "sparse", "one_hot", "binary" or "regression".
+        ways: number of classes.
+        ignored: a sparse label beside the classes, or None.
+        limit: name of the limit that `ways` is, or None.
+    """
     return {
-        "sparse": f"{name} must be labels in [0, {ways})"
+        "sparse": f"{name} must be labels in [0, {f'{limit} = ' if limit else ''}{ways})"
         + ("." if ignored is None else f", or the ignored {ignored}."),
         "one_hot": f"{name} must have rows of numbers from 0 to 1 that sum to 1.",
         "binary": f"{name} must be numbers from 0 to 1.",

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfmeta.export.adapted_weights import vector_size
+from tfmeta.export.classes import present_classes
 from tfmeta.export.guards import Guards
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
@@ -64,7 +65,16 @@ class Requests:
                 self._servable.target,
                 self._servable.ways,
                 self._servable.ignore_class,
+                limit="max_ways" if self._servable.max_ways else None,
             )
+            if self._servable.max_ways and self._servable.ignore_class is not None:
+                request = guards.passed(request)
+                present = present_classes(self._servable, request["support_targets"])
+                guards.require(
+                    tf.reduce_any(present),
+                    "support_targets must have a label that is not the ignored class.",
+                    advice="Send an example of a class.",
+                )
         return split(guards.passed(request))
 
     def tasks(self, request):

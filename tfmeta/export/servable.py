@@ -80,6 +80,16 @@ class Servable:
             state) -> (outputs [n, Q, *output_shape], support_losses [inner_steps + 1])`: raw
             outputs of n weights drawn for a task by `seed`, int32 [2], without other randomness.
         samples: n, where there is `sample`.
+        present: None, or `present(weights) -> bool [ways]`, the classes that had an example when
+            the weights were adapted, of a head that gives the others probability 0.
+        max_ways: None where every answer has all classes; else the most classes of a request, the
+            last size of `output_shape`: an answer has a column for each class up to the largest
+            label. It needs `present`.
+        outlier_score: None, or `outlier_score(weights, state, query_inputs, support_inputs,
+            outputs) -> [Q, ...]`: how strange queries are to the classes, larger for a stranger;
+            its last argument is what `outputs` gave.
+        outliers: what is known of the score, for clients: {"score": its name, "threshold": above
+            which a query counts as a stranger, or None, ...}; None where there is no score.
         noise: standard deviation of a regression's targets around an output, where it is known.
     """
 
@@ -113,6 +123,10 @@ class Servable:
     ignore_class: int | None = None
     pack: Callable | None = None
     resources: Sequence[Any] = ()
+    present: Callable | None = None
+    max_ways: int | None = None
+    outlier_score: Callable | None = None
+    outliers: Mapping[str, Any] | None = None
 
     def __post_init__(self):
         for name, allowed in (
@@ -130,6 +144,12 @@ class Servable:
             raise ValueError(
                 "Sparse labels need a network with an axis of classes. "
                 f"Received: output_shape={self.output_shape}. Give the network one output a class."
+            )
+        if self.max_ways is not None and (self.present is None or self.max_ways != self.ways):
+            raise ValueError(
+                "max_ways must be the number of the servable's outputs, of a head that tells which "
+                f"classes it was set for (present). Received: max_ways={self.max_ways}, "
+                f"{self.ways} outputs, present={self.present!r}."
             )
 
     @property

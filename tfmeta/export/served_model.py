@@ -47,18 +47,24 @@ class ServedModel(tf.Module):
         examples = first.shape[0] or tf.shape(first)[0]
         # A layer may not take an empty batch (a reshape to -1 cannot), so it gets one of zeros.
         query = {name: at_least_one_row(tensor) for name, tensor in query.items()}
-        outputs = self._servable.outputs(
+        asked = (
             weights,
             _read(self.state),
             self._network_inputs(query),
             self._network_inputs(support) if self._servable.needs_support else None,
         )
-        outputs = tf.ensure_shape(outputs, (None, *self._servable.output_shape))[:examples]
+        outputs = self._servable.outputs(*asked)
+        outputs = tf.ensure_shape(outputs, (None, *self._servable.output_shape))
+        strange = {}
+        if self._servable.outlier_score is not None:
+            scores = self._servable.outlier_score(*asked, outputs)
+            strange["outlier_score"] = tf.cast(scores, tf.float32)[:examples]
+        outputs = outputs[:examples]
         predictions, logits = link(outputs, self._servable.link, self._servable.from_logits)
         named = {"predictions": tf.cast(predictions, tf.float32)}
         if self._servable.kind == "classification":
             named["logits"] = tf.cast(logits, tf.float32)
-        return named
+        return {**named, **strange}
 
     def sample(self, support, targets, query, seed):
         """Predictions of n weights, their mean and spread: dict of float32, and support_loss.

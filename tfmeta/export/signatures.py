@@ -3,6 +3,13 @@
 import tensorflow as tf
 
 from tfmeta.export import adapted_weights
+from tfmeta.export.classes import (
+    cut,
+    gives_present_probabilities,
+    number_of_ways,
+    present_classes,
+    with_classes,
+)
 from tfmeta.export.guards import Guards
 from tfmeta.export.limits import Limits
 from tfmeta.export.requests import Requests
@@ -53,14 +60,22 @@ class Signatures(tf.Module):
     def _adapt_and_predict(self, **request):
         support, targets, query = self._requests.examples("adapt_and_predict", request)
         weights, losses = self.model.adapt_or_fail(support, targets, self._servable.inner_steps)
-        return {**self.model.predict_or_fail(weights, query, support), "support_loss": losses}
+        return {**self._answer(weights, query, support, targets), "support_loss": losses}
 
     def _adapt_and_predict_with(self, **request):
         guards = Guards()
         steps, scale = self._requests.steps(request, guards)
         support, targets, query = self._requests.examples("adapt_and_predict_with", request, guards)
         weights, losses = self.model.adapt_or_fail(support, targets, steps, scale)
-        return {**self.model.predict_or_fail(weights, query, support), "support_loss": losses}
+        return {**self._answer(weights, query, support, targets), "support_loss": losses}
+
+    def _answer(self, weights, query, support, targets):
+        """Predictions for the classes of the request's support set."""
+        present = None
+        if self._servable.link == "softmax":
+            present = present_classes(self._servable, targets["support_targets"])
+        answer = self.model.predict_or_fail(weights, query, support)
+        return with_classes(self._servable, answer, present)
 
     def _adapt_and_predict_tasks(self, **request):
         return map_tasks(self.model, self._servable, *self._requests.tasks(request))
@@ -86,7 +101,10 @@ class Signatures(tf.Module):
         support, _, query = self._requests.examples("predict_adapted", request, guards)
         initial = self.model.initial_weights()
         weights = adapted_weights.unflatten(self._servable, vector, initial)
-        return self.model.predict_or_fail(weights, query, support)
+        answer = self.model.predict_or_fail(weights, query, support)
+        if self._servable.max_ways is None:
+            return answer
+        return cut(answer, number_of_ways(self._servable.present(weights)))
 
     def _predict(self, **request):
         support, _, query = self._requests.examples("predict", request)
@@ -96,26 +114,38 @@ class Signatures(tf.Module):
 def output_shapes(servable) -> dict:
     """`{signature: {output: shape}}`; None where a size is free."""
     outputs = (None, *servable.output_shape)
-    predictions = {"predictions": outputs}
-    if servable.kind == "classification":
-        predictions["logits"] = outputs
+    initial = _predictions(servable, outputs)
+    if servable.max_ways is not None:
+        outputs = (*outputs[:-1], None)
+    predictions = _predictions(servable, outputs)
     losses = {"support_loss": (servable.inner_steps + 1,)}
-    answer = {**predictions, **losses}
+    with_support = predictions
+    if gives_present_probabilities(servable):
+        with_support = {**predictions, "present_probabilities": outputs}
+    answer = {**with_support, **losses}
     tasks = {name: (None, *shape) for name, shape in answer.items()}
     size = adapted_weights.vector_size(servable)
     sampled = {}
     if servable.sample:
         spread = {"predictions_std": outputs, "samples": (servable.samples, *outputs)}
-        sampled = {"adapt_and_sample": {**answer, **spread}}
+        sampled = {
+            "adapt_and_sample": {**_predictions(servable, outputs, False), **losses, **spread}
+        }
     return {
         **sampled,
         "adapt_and_predict": answer,
-        "adapt_and_predict_with": {**predictions, "support_loss": (None,)},
+        "adapt_and_predict_with": {**with_support, "support_loss": (None,)},
         "adapt_and_predict_tasks": {**tasks, "status": (None,)},
         "adapt": {"adapted_weights": (size,), "weights_fingerprint": (), **losses},
         "predict_adapted": predictions,
-        "predict": predictions,
+        "predict": initial,
     }
+
+
+def _predictions(servable, outputs, outliers=True):
+    names = ("predictions", "logits") if servable.kind == "classification" else ("predictions",)
+    scores = {"outlier_score": outputs[:-1]} if servable.outlier_score and outliers else {}
+    return {**dict.fromkeys(names, outputs), **scores}
 
 
 def _trace(function, name, inputs):

@@ -2,6 +2,13 @@
 
 import tensorflow as tf
 
+from tfmeta.export.classes import (
+    cut,
+    gives_present_probabilities,
+    number_of_ways,
+    present_classes,
+    with_classes,
+)
 from tfmeta.export.guards import targets_agree
 from tfmeta.export.served_model import (
     adaptation_is_finite,
@@ -54,12 +61,22 @@ def map_tasks(model, servable, support, targets, query):
     }
     if servable.kind == "classification":
         signature["logits"] = signature["predictions"]
+    if servable.outlier_score is not None:
+        signature["outlier_score"] = tf.TensorSpec(shape[:-1], tf.float32)
+    if gives_present_probabilities(servable):
+        signature["present_probabilities"] = signature["predictions"]
     answers = tf.map_fn(
-        lambda task: _answer(model, servable.inner_steps, *task),
+        lambda task: _answer(model, servable, *task),
         elements,
         fn_output_signature=signature,
     )
-    return {name: answer[:tasks] for name, answer in answers.items()}
+    answers = {name: answer[:tasks] for name, answer in answers.items()}
+    if servable.max_ways is None:
+        return answers
+    present = present_classes(servable, targets["support_targets"], axes=1)
+    ways = tf.where(answers["status"] == OK, number_of_ways(present), 0)
+    # As many columns as the task with the most classes has; 1 at least, for tasks without status 0.
+    return cut(answers, tf.reduce_max(tf.concat([[1], ways], axis=0)))
 
 
 def request_status(servable, support, targets, query):
@@ -69,6 +86,9 @@ def request_status(servable, support, targets, query):
     agree = targets_agree(
         labels, servable.target, servable.ways, per_task, ignored=servable.ignore_class
     )
+    if servable.max_ways is not None:
+        present = present_classes(servable, labels, axes=1)
+        agree = tf.logical_and(agree, tf.reduce_any(present, axis=-1))
     checks = (
         (_finite(support), SUPPORT_INPUTS_NOT_FINITE),
         (_finite(targets), SUPPORT_TARGETS_NOT_FINITE),
@@ -81,12 +101,15 @@ def request_status(servable, support, targets, query):
     return status
 
 
-def _answer(model, inner_steps, support, targets, query, status):
+def _answer(model, servable, support, targets, query, status):
     # A bad task is answered for zeros, which is thrown away: a branch would cost every task more.
     good = tf.equal(status, OK)
     support, targets, query = _zeros_unless(good, (support, targets, query))
-    weights, losses = model.adapt(support, targets, inner_steps)
+    weights, losses = model.adapt(support, targets, servable.inner_steps)
     predictions = model.predict(weights, query, support)
+    if gives_present_probabilities(servable):
+        present = present_classes(servable, targets["support_targets"])
+        predictions = with_classes(servable, predictions, present)
     for finite, code in (
         (adaptation_is_finite(weights, losses), ADAPTATION_DIVERGED),
         (predictions_are_finite(predictions), PREDICTIONS_DIVERGED),

@@ -49,6 +49,11 @@ class LossKind:
         return self.link != "identity"
 
     @property
+    def takes_logits(self) -> bool:
+        """Whether the loss is a cross-entropy of several classes, from logits."""
+        return self.link == "softmax" and self.from_logits
+
+    @property
     def is_squared_error(self) -> bool:
         """Whether the loss is the mean squared error."""
         return self.function is keras.losses.mean_squared_error

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks
+from tfmeta.learners import any_ways, batch_checks
 from tfmeta.learners.arrays import input_tensors, texts_as_tensors
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.meta_steps import compiled
@@ -155,18 +155,22 @@ class AdaptedModel(keras.Model):
             "loss": keras.saving.serialize_keras_object(learner.loss),
             "support": support,
             "name": self.name,
+            "weight_shapes": [list(variable.shape) for variable in self.adapted_weights],
         }
 
     @classmethod
     def from_config(cls, config):
         learner = keras.saving.deserialize_keras_object(config["learner"])
         learner.compile(loss=keras.saving.deserialize_keras_object(config["loss"]))
+        initial = learner.initial_weights(learner.parameter_variables)
+        shapes = config.get("weight_shapes", learner.task_network.adapted_shapes)
+        # A head of another size than the network's is zeros until its weights are loaded.
         weights = [
             tf.broadcast_to(tf.convert_to_tensor(variable), shape)
-            for variable, shape in zip(
-                learner.initial_weights(learner.parameter_variables),
-                learner.task_network.adapted_shapes,
-                strict=True,
+            if tuple(shape) == tuple(usual)
+            else tf.zeros(shape, variable.dtype)
+            for variable, shape, usual in zip(
+                initial, shapes, learner.task_network.adapted_shapes, strict=True
             )
         ]
         return cls(learner, weights, Examples(*_zeros(config["support"])), name=config["name"])
@@ -193,8 +197,9 @@ class AdaptedModel(keras.Model):
         inputs = input_tensors(inputs, "query_x")
         batch_checks.check_queries(learner, inputs)
         weights, state, support = self._values()
-        # One trace for all tasks of a shape.
-        function = compiled(learner, "adapted", _adapted_outputs)
+        # One trace for all tasks of a shape, and of a size of the head.
+        most = any_ways.ways_of_weights(learner, self.adapted_weights)
+        function = compiled(learner, "adapted", _adapted_outputs, ways=most)
         return function(weights, state, Examples(inputs), support)
 
     def _values(self):

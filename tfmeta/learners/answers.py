@@ -1,12 +1,14 @@
 """What a learner answers for a batch of tasks: adapted weights, curves, samples of one task."""
 
+import functools
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import batch_checks, checks, task_keys
+from tfmeta.learners import any_ways, batch_checks, checks, outlier_scores, task_keys
 from tfmeta.learners.adapted_model import AdaptedModel
 from tfmeta.learners.arrays import batch_tensors, support_examples
 from tfmeta.learners.meta_steps import batch_gradient, compiled, map_adapted, task_count
@@ -19,17 +21,7 @@ def query_answers(learner, inputs) -> tf.Tensor:
     task = unpack_tasks(*batch_tensors(inputs))
     batch_checks.check_tasks(learner, task)
 
-    def answer(adapted, one):
-        query = one.query
-        return learner.query_outputs(
-            adapted.weights,
-            adapted.state,
-            query.inputs,
-            one.support,
-            query_weights=query.weights,
-        )
-
-    return map_adapted(learner, task, answer)
+    return map_adapted(learner, task, functools.partial(_answered, learner))
 
 
 def task_weights(
@@ -39,12 +31,79 @@ def task_weights(
     steps = checked_steps(learner, inner_steps)
     support = support_examples(support_x, support_y, support_weights)
     batch_checks.check_tasks(learner, Task(support, Examples(None)))
-    return compiled(learner, "task_weights", _task_weights, steps)(support)
+    most = any_ways.ways_of(learner, support)
+    return compiled(learner, "task_weights", _task_weights, steps, most, ways=most)(support)
 
 
-def _task_weights(learner, steps, support):
+def _task_weights(learner, steps, ways, support):
     task = Task(support, Examples(None))
-    return map_adapted(learner, task, lambda adapted, one: adapted.weights, inner_steps=steps)
+    return map_adapted(
+        learner, task, lambda adapted, one: adapted.weights, inner_steps=steps, ways=ways
+    )
+
+
+def wide_answers(learner, x, ways: int, batch_size: int | None = None) -> np.ndarray:
+    """Raw outputs [T, Q, ways] of tasks with more classes than the network has outputs.
+
+    Args:
+        learner: a compiled `MetaLearner` that allows any number of ways.
+        x: `(support_x, support_y, query_x)`, arrays with a leading axis T.
+        ways: number of outputs.
+        batch_size: tasks at a time; None: 32.
+    """
+    task = unpack_tasks(*batch_tensors(x))
+    size = batch_size or 32
+    function = compiled(learner, "answers", _wide_answers, ways, ways=ways)
+    found = [
+        function(
+            keras.tree.map_structure(lambda a, k=k: None if a is None else a[k : k + size], task)
+        )
+        for k in range(0, int(task.support.targets.shape[0]), size)
+    ]
+    return np.concatenate([np.asarray(part) for part in found])
+
+
+def _wide_answers(learner, ways, task):
+    return map_adapted(learner, task, functools.partial(_answered, learner), ways=ways)
+
+
+def _answered(learner, adapted, one):
+    """Raw outputs [Q, ...] of a task's queries."""
+    query = one.query
+    return learner.query_outputs(
+        adapted.weights, adapted.state, query.inputs, one.support, query_weights=query.weights
+    )
+
+
+def query_outlier_scores(learner, x, scores, inner_steps, sample_weight, first_task: int) -> Any:
+    """Scores of a batch's queries; arguments as of `MetaLearner.outlier_scores`."""
+    names = (scores,) if isinstance(scores, str) else tuple(scores)
+    checks.check_compiled(learner)
+    for name in names:
+        outlier_scores.check_score(learner, name)
+    task, _ = split_weights(unpack_tasks(*batch_tensors(x, None, sample_weight)))
+    batch_checks.check_tasks(learner, task)
+    most, steps = any_ways.ways_of(learner, task.support), checked_steps(learner, inner_steps)
+    function = compiled(learner, "outliers", _outlier_scores, names, steps, most, ways=most)
+    found = function(task, tf.constant(first_task, tf.int64))
+    return found[scores] if isinstance(scores, str) else found
+
+
+def _outlier_scores(learner, names, steps, ways, task, first_task):
+    def scored(adapted, one):
+        return outlier_scores.query_scores(
+            learner.task_network,
+            names,
+            adapted.weights,
+            learner.network_state_of(adapted.state),
+            one.query.inputs,
+            one.support,
+            _answered(learner, adapted, one),
+            query_weights=one.query.weights,
+        )
+
+    keys = learner.task_keys(first_task, task_count(task), task_keys.EVALUATION)
+    return map_adapted(learner, task, scored, keys, steps, ways=ways)
 
 
 def meta_gradient(learner, x: Any, y: Any, sample_weight: Any = None):
@@ -72,12 +131,13 @@ def adaptation_curve(
     if normalization is not None:
         checks.check_options(normalization=normalization)
     first = tf.constant(first_task, tf.int64)
-    curve = compiled(learner, "curve", _curve, steps, normalization)
+    most = any_ways.ways_of(learner, task.support)
+    curve = compiled(learner, "curve", _curve, steps, normalization, most, ways=most)
     (outputs, *masks), losses = curve(task, first)
     return inner.with_mask(outputs, *masks), losses
 
 
-def _curve(learner, steps, mode, task, first_task):
+def _curve(learner, steps, mode, ways, task, first_task):
     def observer(parameters, state, one):
         inputs, query_weights = one.query.inputs, one.query.weights
         network = learner.task_network.knowing_queries(
@@ -105,6 +165,7 @@ def _curve(learner, steps, mode, task, first_task):
         keys,
         steps,
         observe=observer,
+        ways=ways,
     )
 
 

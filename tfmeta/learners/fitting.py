@@ -68,11 +68,18 @@ def before_evaluate(learner, x, y, steps, sample_weight) -> Any:
     return x
 
 
-def before_predict(learner, x, steps) -> Any:
-    """Checks what `predict` gets, and returns x as Keras gets it."""
+def before_predict(learner, x, steps, ways: int | None = None) -> Any:
+    """Checks what `predict` gets, and returns x as Keras gets it.
+
+    Args:
+        learner: a `MetaLearner`.
+        x: as of `predict`.
+        steps: as of `predict`.
+        ways: number of classes that labels tell apart; None: the network's outputs.
+    """
     stream_checks.check_ends(x, steps, "steps", "Predicting on")
     x = texts_as_tensors(x)
-    _check_arrays(learner, x)
+    _check_arrays(learner, x, ways=ways)
     return x
 
 
@@ -175,7 +182,7 @@ def _make_replicated(learner, force=False):
     learner.train_function = functools.partial(_several_steps, learner, step)
 
 
-def _check_arrays(learner, x, y=None, sample_weight=None):
+def _check_arrays(learner, x, y=None, sample_weight=None, ways=None):
     """Checks arrays as a whole, before Keras says in its own words that sizes differ."""
     if isinstance(x, tf.data.Dataset) or not _holds_arrays(x):
         return
@@ -184,7 +191,7 @@ def _check_arrays(learner, x, y=None, sample_weight=None):
     task = checked_task(learner, (x, y, sample_weight), trains=False)
     if learner.jit_compile:
         with in_words():
-            assert_outside_xla(learner, [task])
+            assert_outside_xla(learner, [task], ways)
 
 
 def _inputs_of(validation):

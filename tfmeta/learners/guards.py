@@ -104,10 +104,12 @@ class GuardedFunction:
     Args:
         learner: the `MetaLearner`.
         function: of structures of tensors.
+        ways: number of classes that labels tell apart; None: as in training.
     """
 
-    def __init__(self, learner, function):
-        self._learner, self._function, self._compiled = learner, function, {}
+    def __init__(self, learner, function, ways=None):
+        self._learner, self._function, self._ways = learner, function, ways
+        self._compiled = {}
 
     def __call__(self, *arguments):
         key = signature(self._learner, arguments)
@@ -120,17 +122,23 @@ class GuardedFunction:
             )
         with in_words():
             if self._learner.jit_compile:
-                assert_outside_xla(self._learner, arguments)
+                assert_outside_xla(self._learner, arguments, self._ways)
             return self._compiled[key](*arguments)
 
 
-def assert_outside_xla(learner, arguments) -> None:
-    """Checks the labels of concrete tasks, since a function that XLA compiles has no assertions."""
+def assert_outside_xla(learner, arguments, ways=None) -> None:
+    """Checks the labels of concrete tasks, since a function that XLA compiles has no assertions.
+
+    Args:
+        learner: a compiled `MetaLearner`.
+        arguments: `Task`s and `Examples` among them are checked.
+        ways: number of classes that labels tell apart; None: as in training.
+    """
     for part in arguments:
         if isinstance(part, Examples):
             part = Task(part, Examples(None))
         if isinstance(part, Task):
-            checks.label_assertions(learner, part, learner.training_ways)
+            checks.label_assertions(learner, part, ways or learner.training_ways)
 
 
 def with_assertions(learner, stream) -> tf.data.Dataset:

@@ -118,7 +118,8 @@ def map_adapted(
         found = learner.adapt_weights(parameters, task.support, steps, state, key, **options)
         return function(found, task)
 
-    with tf.control_dependencies(_assertions(learner, task, learner.ways)):
+    most = options.get("ways") or learner.ways
+    with tf.control_dependencies(_assertions(learner, task, most)):
         return _map(learner, one, (task, keys))
 
 
@@ -128,7 +129,9 @@ def values(learner) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
     return parameters, [tf.convert_to_tensor(variable) for variable in learner.state_variables]
 
 
-def compiled(learner, name: str, function: Callable[..., Any], *static) -> GuardedFunction:
+def compiled(
+    learner, name: str, function: Callable[..., Any], *static, ways: int | None = None
+) -> GuardedFunction:
     """A function of a learner, compiled once a name and static arguments.
 
     Args:
@@ -136,12 +139,13 @@ def compiled(learner, name: str, function: Callable[..., Any], *static) -> Guard
         name: of the function.
         function: of the learner, the static arguments, and structures of tensors.
         *static: hashable arguments.
+        ways: number of classes that labels tell apart; None: as in training.
     """
     checks.check_compiled(learner)
-    key = (name, *static)
+    key = (name, *static, ways)
     if key not in learner.compiled_functions:
         learner.compiled_functions[key] = GuardedFunction(
-            learner, functools.partial(function, learner, *static)
+            learner, functools.partial(function, learner, *static), ways
         )
     return learner.compiled_functions[key]
 

@@ -23,6 +23,7 @@ class PrototypeStart(Part):
 
     needs_embedding = True
     only_adapted = True
+    any_ways = True
 
     def check_network(self, network) -> None:
         """Raises a ValueError for a network whose head prototypes cannot be."""
@@ -63,8 +64,8 @@ class ProtoMAML(MetaLearner):
 
     With c_k the mean embedding of the support examples of class k, the head begins at kernel
     2 c_k and bias -||c_k||^2 (section 3 of the paper); gradient steps on all weights follow, and
-    the meta-gradient goes through the prototypes. A task may have fewer classes than the network
-    has outputs: a class without support examples is never the answer.
+    the meta-gradient goes through the prototypes. A task may have any number of classes: a class
+    without support examples is never the answer (`docs/guides/any_ways.md`).
 
     Example:
         >>> import keras, tfmeta
@@ -75,7 +76,7 @@ class ProtoMAML(MetaLearner):
 
     Args:
         network: a built functional or sequential `keras.Model` whose last layer is a linear
-            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+            `keras.layers.Dense`; its outputs are as many as a training task may have classes.
         inner_rate: of all weights that adapt, or a dict from patterns to rates.
         inner_steps: number of inner steps in training.
         first_order: whether to leave second derivatives out.

@@ -3,18 +3,30 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
-from tfmeta.learners.core.embedding import Embedding, check_logits
+from tfmeta.learners.core.embedding import Embedding, check_logits, only_present
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import SharedOptions
 from tfmeta.learners.core.parts import Group, WeightSpec
 from tfmeta.learners.embedding.comparison import CHOSEN, refuse_gradient_steps
+
+
+class Heads(NamedTuple):
+    """What is computed once a task: kernel [F, ways] and bias [ways] of two heads.
+
+    Attributes:
+        solved: by the ridge regression.
+        start: before the first step.
+    """
+
+    solved: list
+    start: list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +44,7 @@ class RidgeHead(Adaptation):
     scale: float = 1.0
     needs_embedding = True
     only_adapted = True
+    any_ways = True
 
     def groups(self, network) -> list[Group]:
         """Logarithms of lambda and of the scale, and the shift."""
@@ -60,8 +73,8 @@ class RidgeHead(Adaptation):
         """The network's own head: its initial values are not used."""
         return network.embedding.head_paths
 
-    def prepare(self, context: TaskContext) -> list:
-        """Kernel [F, ways] and bias [ways] of the solved head."""
+    def prepare(self, context: TaskContext) -> Heads:
+        """The solved head, and the one before the first step."""
         log_lambda, log_scale, shift = context.parameters.ridge
         network, support = context.network, context.support
         features, _, _ = network.embedding.embed(
@@ -83,18 +96,20 @@ class RidgeHead(Adaptation):
         strength = tf.exp(tf.cast(log_lambda, gram.dtype))
         system = gram + strength * tf.eye(tf.shape(gram)[0], dtype=gram.dtype)
         kernel = tf.matmul(features, tf.linalg.solve(system, targets), transpose_a=True)
-        scaled = tf.exp(log_scale) * kernel
-        return [scaled, shift * tf.ones_like(head[1])]
+        biases = (shift * tf.ones_like(head[1]), head[1])
+        solved, start = (only_present(bias, memberships) for bias in biases)
+        return Heads([tf.exp(log_scale) * kernel, solved], [head[0], start])
 
     def start(self, context: TaskContext) -> list:
-        """The head as it is."""
-        return context.network.embedding.head(context.parameters.network)
+        """The head as it is, for the classes that have an example."""
+        return context.given.start
 
     def step(self, context: TaskContext, index, carry) -> tuple[list, tf.Tensor]:
         """The solved head, or a share of the way there with a `rate_scale` below 1."""
         scale = context.rate_scale
         moved = [
-            (1 - scale) * now + scale * then for now, then in zip(carry, context.given, strict=True)
+            (1 - scale) * now + scale * then
+            for now, then in zip(carry, context.given.solved, strict=True)
         ]
         return moved, context.loss(self.finish(context, index, carry))
 
@@ -111,7 +126,8 @@ class R2D2(MetaLearner):
     embeddings, through which the meta-gradient goes (equation 6 of the paper). With fewer
     examples than features the Woodbury identity makes the system as small as the support set.
     There is no inner rate. lambda, a scale and a shift of the logits are learned with the
-    embedding. A task may have fewer classes than the network has outputs.
+    embedding. A task may have any number of classes: a class without support examples is never
+    the answer (`docs/guides/any_ways.md`).
 
     Example:
         >>> import keras, tfmeta
@@ -122,7 +138,7 @@ class R2D2(MetaLearner):
 
     Args:
         network: a built functional or sequential `keras.Model` whose last layer is a linear
-            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+            `keras.layers.Dense`; its outputs are as many as a training task may have classes.
         regularization: where lambda starts.
         scale: where the scale of the logits starts. The regression's targets are 0 and 1, so at 1
             probabilities of an embedding that is not trained further are close to each other.

@@ -5,14 +5,24 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.export.servable import InputSpec, Servable
-from tfmeta.learners import checks
+from tfmeta.learners import checks, outlier_scores
+from tfmeta.learners.any_ways import check_any_ways
+from tfmeta.learners.core.embedding import NEVER
 from tfmeta.learners.core.sampled_network import SampledNetwork
 from tfmeta.learners.task_keys import answer_keys
 from tfmeta.tasks.task import Examples, unpack_tasks
 
 
 def make_servable(
-    learner, *, normalization=None, output=None, preprocessing=None, usual_sizes=(), metadata=None
+    learner,
+    *,
+    normalization=None,
+    output=None,
+    max_ways=None,
+    outliers=None,
+    preprocessing=None,
+    usual_sizes=(),
+    metadata=None,
 ) -> Servable:
     """Builds the `Servable` of a compiled learner.
 
@@ -21,6 +31,9 @@ def make_servable(
         normalization: another mode than the learner's, or None.
         output: "classification" or "regression"; None: a classifier if the loss is a
             cross-entropy.
+        max_ways: None for classes as many as the network's outputs; else the most classes of a
+            request, of a learner that allows any number (`MetaLearner.any_ways`).
+        outliers: of `MetaLearner.export`.
         preprocessing: how images were prepared, for clients (`Servable.preprocessing`).
         usual_sizes: (S, Q) of usual requests.
         metadata: anything that JSON can hold, for the export's metadata.
@@ -35,16 +48,21 @@ def make_servable(
     kind = _kind(learner, output)
     target = _support_target(learner, kind)
     output_shape = tuple(_output(learner.network).shape)[1:]
-    network = learner.task_network.with_traced_trunk()
+    network, any_ways = learner.task_network, learner.any_ways and kind.is_classification
+    if max_ways is not None:
+        check_max_ways(learner, max_ways, kind)
+        network, output_shape = network.with_ways(max_ways), (max_ways,)
+    network = network.with_traced_trunk()
     sampling = isinstance(network, SampledNetwork)
+    rule = _outlier_rule(learner, kind, mode, outliers)
     return Servable(
         parameters=learner.parameter_variables,
         state=learner.state_variables,
-        adapt=_adapt_function(learner, network),
+        adapt=_adapt_function(learner, network, max_ways),
         outputs=_outputs_function(learner, network, mode),
-        initial_weights=learner.initial_weights,
+        initial_weights=lambda parameters: network.fitted(learner.initial_weights(parameters)),
         weight_paths=list(learner.task_network.paths),
-        weight_shapes=learner.task_network.adapted_shapes,
+        weight_shapes=network.adapted_shapes,
         adapted=list(learner.task_network.adapted),
         inputs=_inputs(learner.network),
         pack=_pack(learner.network),
@@ -65,6 +83,10 @@ def make_servable(
         preprocessing=dict(preprocessing or {}),
         usual_sizes=tuple(usual_sizes),
         metadata=dict(metadata or {}),
+        present=_present_function(network.embedding) if any_ways else None,
+        max_ways=max_ways,
+        outlier_score=_outlier_function(learner, mode, rule["score"]) if rule else None,
+        outliers=rule,
         sample=_sample_function(learner, network, mode) if sampling else None,
         samples=network.samples if sampling else None,
         noise=network.noise if sampling and not kind.is_classification else None,
@@ -141,7 +163,70 @@ def _sample_function(learner, network, mode):
     return sample
 
 
-def _adapt_function(learner, network):
+def check_max_ways(learner, max_ways, kind) -> None:
+    """Raises a ValueError unless a learner's answers may have up to so many classes.
+
+    Args:
+        learner: a compiled `MetaLearner`.
+        max_ways: number of classes.
+        kind: the `inner.LossKind` by which the learner is exported.
+    """
+    check_any_ways(learner)
+    if not kind.takes_logits:
+        raise ValueError(
+            "max_ways is for classifiers. Received: max_ways with output='regression'. Leave one "
+            "of them out."
+        )
+    if isinstance(max_ways, bool) or not isinstance(max_ways, int) or max_ways < 1:
+        raise ValueError(
+            f"max_ways must be a whole number, at least 1. Received: max_ways={max_ways!r}. "
+            "Leave it out for the network's outputs."
+        )
+
+
+def _outlier_rule(learner, kind, mode, outliers) -> dict | None:
+    """The score of an export with what is known of it; None where there is no score."""
+    if not outlier_scores.scores_of(learner) or not kind.is_classification:
+        if outliers:
+            outlier_scores.check_score(learner, outliers.get("score"))
+            raise ValueError(
+                "Outlier scores are for classifiers. Received: outliers with output='regression'. "
+                "Leave one of them out."
+            )
+        return None
+    rule = {"score": outlier_scores.default_score(learner), "threshold": None, **(outliers or {})}
+    outlier_scores.check_score(learner, rule["score"])
+    measured = rule.get("normalization")
+    if measured is not None and measured != mode:
+        # The threshold is one of other answers.
+        rule["threshold"] = None
+    return rule
+
+
+def _outlier_function(learner, mode, score):
+    def scores(weights, state, query_inputs, support_inputs, outputs):
+        support = None if support_inputs is None else Examples(support_inputs)
+        found = outlier_scores.query_scores(
+            learner.task_network,
+            (score,),
+            weights,
+            learner.network_state_of(state),
+            query_inputs,
+            support,
+            outputs,
+            mode,
+        )
+        return found[score]
+
+    return scores
+
+
+def _present_function(embedding):
+    """The classes whose bias is a head's own, not `NEVER`."""
+    return lambda weights: embedding.head(weights)[1] > NEVER / 2
+
+
+def _adapt_function(learner, network, ways):
     def adapt(parameters, support_inputs, support_targets, inner_steps, rate_scale, state):
         # One task a request: nothing tells two clients' masks or minibatches apart, and the same
         # request must get the same answer, so the key is that of the first task, as in `adapt`.
@@ -154,6 +239,7 @@ def _adapt_function(learner, network):
             key,
             rate_scale=rate_scale,
             network=network,
+            ways=ways,
         )
         return adaptation.weights, adaptation.support_losses
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import TaskContext
+from tfmeta.learners.core.embedding import only_present
 from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
 from tfmeta.learners.core.meta_learner import MetaLearner
@@ -21,6 +22,7 @@ class SharedVector(Part):
 
     needs_embedding = True
     only_adapted = True
+    any_ways = True
 
     def check_network(self, network) -> None:
         """Raises a ValueError for a head that does not adapt, or has constraints."""
@@ -45,7 +47,14 @@ class SharedVector(Part):
         network, weights = context.network, context.parameters.network
         vector, bias = context.parameters.head_vector
         ways = network.embedding.ways
-        head = [tf.repeat(vector[:, tf.newaxis], ways, axis=1), tf.repeat(bias[tf.newaxis], ways)]
+        biases = tf.repeat(bias[tf.newaxis], ways)
+        kind = network.inner_loss.kind
+        if kind.takes_logits and not kind.label_smoothing:
+            memberships = network.embedding.memberships(
+                context.support, biases.dtype, network.inner_loss
+            )
+            biases = only_present(biases, memberships)
+        head = [tf.repeat(vector[:, tf.newaxis], ways, axis=1), biases]
         return network.chosen(network.embedding.with_head(weights, head))
 
     def without_gradient(self, network) -> Sequence[str]:
@@ -59,7 +68,8 @@ class UnicornMAML(MetaLearner):
 
     The head of each class begins at one vector, which is learned with the body (section 5 of the
     paper), so permuting a task's labels permutes its answers, and one learner serves any number of
-    ways up to the network's outputs. The vector begins at zero.
+    ways (`docs/guides/any_ways.md`): a class without support examples is never the answer. The
+    vector begins at zero.
 
     Example:
         >>> import tfmeta

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import * as client from "../../../tfmeta/serve/demo/page/client.js";
+import { STEPS, THRESHOLDS, isStrange } from "../../../tfmeta/serve/demo/page/outliers.js";
 
 const blank = () => new Float32Array(784);
 const drawing = { supports: [blank().fill(1, 0, 1), blank()], query: blank() };
@@ -42,6 +44,32 @@ test("absent classes are left out, and the rest sum to one", async () => {
   const [a, b] = await client.predict(drawing, 5, { fetch });
   assert.ok(Math.abs(a + b - 1) < 1e-12);
   assert.ok(Math.abs(Math.log(b / a) - 2) < 1e-12, "odds are those of the logits");
+});
+
+test("the outlier score is the energy of the classes that were drawn", async () => {
+  const { fetch } = answering(200, { outputs: { logits: [[1, 3, 50, 50, 50]] } });
+  const { outlierScore } = await client.predict(drawing, 5, { fetch });
+  assert.ok(Math.abs(outlierScore + Math.log(Math.exp(1) + Math.exp(3))) < 1e-12);
+  assert.equal(client.outlierScore([1e4, -1e4, 2e4], 2), -1e4);
+});
+
+test("the thresholds are those that were measured", () => {
+  const path = new URL("../../../results/demo_outliers.json", import.meta.url);
+  const { rows, inner_steps: steps, shots } = JSON.parse(readFileSync(path, "utf-8"));
+  const measured = rows.map(({ ways, threshold }) => [String(ways), Math.round(1e3 * threshold)]);
+  const page = Object.entries(THRESHOLDS).map(([ways, t]) => [ways, Math.round(1e3 * t)]);
+  assert.deepEqual(page, measured);
+  assert.deepEqual([steps, shots], [STEPS, 1]);
+});
+
+test("a drawing is strange above its number of classes' threshold, after 5 steps only", () => {
+  for (const [classes, threshold] of Object.entries(THRESHOLDS)) {
+    const answer = (score) => Object.assign(Array(Number(classes)).fill(0), { outlierScore: score });
+    assert.ok(isStrange(answer(threshold + 1), 5));
+    assert.ok(!isStrange(answer(threshold - 1), 5));
+    assert.ok(!isStrange(answer(threshold + 1), 4));
+  }
+  assert.ok(!isStrange(Object.assign([1], { outlierScore: 1e9 }), 5));
 });
 
 test("large logits do not overflow", () => {

@@ -10,6 +10,9 @@ from tfmeta import inner
 from tfmeta.learners import checks
 from tfmeta.tasks.task import Examples
 
+# A logit of a class without an example in the support set: its probability is 0 in any float.
+NEVER = -1e9
+
 
 class Embedding:
     """The network before its head, as a function of the network's own weights.
@@ -24,6 +27,7 @@ class Embedding:
         head_indices: positions of the head's kernel and bias there.
         head_paths: paths of the head's kernel and bias, relative to the network.
         ways: number of outputs of the head.
+        network: the whole network.
 
     Raises:
         ValueError: if the network does not end in a linear dense layer.
@@ -32,12 +36,57 @@ class Embedding:
     def __init__(self, network: keras.Model):
         checks.check_network(network)
         embedding, head = _split(network)
+        self.network = network
+        self._head = head
+        self._with_ways: dict[int, Embedding] = {}
+        self._whole: dict[bool, inner.PureNetwork] = {}
         self.pure = inner.PureNetwork(embedding)
         among = {id(variable): i for i, variable in enumerate(network.trainable_variables)}
         self.indices = [among[id(variable)] for variable in embedding.trainable_variables]
         self.head_indices = [among[id(variable)] for variable in (head.kernel, head.bias)]
         self.head_paths = [inner.relative_path(network, v) for v in (head.kernel, head.bias)]
         self.ways = head.units
+
+    def with_ways(self, ways: int) -> "Embedding":
+        """The embedding of the same network with a head of so many outputs, made once.
+
+        It shares all layers but the head, whose values come with the weights that are passed.
+
+        Args:
+            ways: number of outputs.
+        """
+        if ways == self.ways:
+            return self
+        if ways not in self._with_ways:
+            with tf.init_scope():
+                self._with_ways[ways] = Embedding(_with_units(self.network, self._head, ways))
+        return self._with_ways[ways]
+
+    def whole(self, *, dropout: bool) -> inner.PureNetwork:
+        """The whole network as a pure function, made once.
+
+        Args:
+            dropout: whether dropout may be on.
+        """
+        if dropout not in self._whole:
+            with tf.init_scope():
+                self._whole[dropout] = inner.PureNetwork(self.network, dropout=dropout)
+        return self._whole[dropout]
+
+    def fitted(self, weights) -> list:
+        """The network's weights, with a head of zeros where theirs is of another size.
+
+        Args:
+            weights: list of tensors, of the network with any number of outputs.
+        """
+        kernel, bias = self.head(weights)
+        if bias.shape[-1] == self.ways:
+            return list(weights)
+        head = [
+            tf.zeros([kernel.shape[0], self.ways], kernel.dtype),
+            tf.zeros([self.ways], bias.dtype),
+        ]
+        return self.with_head(weights, head)
 
     def check_adapts(self, learner: str, adapted: Sequence[int]) -> None:
         """Raises a ValueError unless kernel and bias of the head are among what adapts.
@@ -135,6 +184,20 @@ class Embedding:
         return memberships * tf.cast(examples.weights, dtype)[:, tf.newaxis]
 
 
+def only_present(bias: tf.Tensor, memberships: tf.Tensor) -> tf.Tensor:
+    """A head's bias [ways], with `NEVER` for classes without an example.
+
+    The softmax of such a class is 0 in any float, and so is its gradient: the head is that of a
+    network whose outputs are the other classes alone.
+
+    Args:
+        bias: [ways].
+        memberships: [S, ways], the weight of each example in its class.
+    """
+    present = tf.reduce_sum(memberships, axis=0) > 0
+    return tf.where(present, bias, tf.constant(NEVER, bias.dtype))
+
+
 def check_logits(learner: str, loss: inner.SetLoss) -> None:
     """Raises a ValueError unless the loss is a cross-entropy of several classes from logits.
 
@@ -142,7 +205,7 @@ def check_logits(learner: str, loss: inner.SetLoss) -> None:
         learner: who asks, for the message.
         loss: of query sets.
     """
-    if loss.kind.link != "softmax" or not loss.kind.from_logits:
+    if not loss.kind.takes_logits:
         raise ValueError(
             f"{learner} tells classes apart, by logits. Received: loss {loss.loss.name!r}. "
             "Compile with keras.losses.SparseCategoricalCrossentropy(from_logits=True), or the "
@@ -164,3 +227,26 @@ def _split(network):
         )
     inputs = getattr(network, "_inputs_struct", network.inputs)
     return keras.Model(inputs, head.input, name=f"{network.name}_embedding"), head
+
+
+def _with_units(network, head, units):
+    """The network with another last layer: the same, of so many units."""
+    wide = type(head).from_config({**head.get_config(), "units": units})
+    inputs = getattr(network, "_inputs_struct", network.inputs)
+    made = keras.Model(inputs, wide(head.input), name=network.name)
+    own = {id(variable) for variable in (head.kernel, head.bias)}
+    for before, after in (
+        (network.trainable_variables, made.trainable_variables),
+        (network.non_trainable_variables, made.non_trainable_variables),
+    ):
+        same = len(before) == len(after) and all(
+            one is other or id(one) in own for one, other in zip(before, after, strict=True)
+        )
+        if not same:
+            raise ValueError(
+                "A head of another size needs a network whose variables all belong to its layers. "
+                f"Received: {network.name!r}, which holds others. Wrap it: inputs = "
+                "keras.Input(shape); keras.Model(inputs, network(inputs)) with the last layer "
+                "outside."
+            )
+    return made

@@ -1,9 +1,10 @@
 """`MetaLearner`: a Keras model whose batches are tasks, composed of two parts."""
 
+import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import keras
@@ -12,12 +13,14 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.learners import (
     answers,
+    any_ways,
     batch_checks,
     checks,
     compiling,
     diverged,
     fitting,
     keras_steps,
+    outlier_scores,
     saving,
     task_keys,
     ways,
@@ -316,6 +319,7 @@ class MetaLearner(keras.Model):
         observe: Callable[[list], Any] | None = None,
         samples: int | None = None,
         network: TaskNetwork | None = None,
+        ways: int | None = None,
     ) -> Adapted:
         """Adapts the weights to one support set.
 
@@ -330,15 +334,21 @@ class MetaLearner(keras.Model):
                 tensors, evaluated before the first step and after each.
             samples: number of weights that a learner which samples draws; None: its own.
             network: None, or `task_network` with what is known of the task (`knowing_queries`).
+            ways: number of outputs, of a learner that allows any (`any_ways`); None: the network's.
 
         Returns:
             `Adapted`, whose state is a list of tensors.
         """
-        network = (network or self.task_network).with_samples(samples)
+        network = (network or self.task_network).with_samples(samples).with_ways(ways)
         context = self.task_context(parameters, support, state, key)
+        weights = network.fitted(context.parameters.network)
         found = adapt(
             self.adaptation,
-            context.replaced(network=network, rate_scale=rate_scale),
+            context.replaced(
+                network=network,
+                parameters=context.parameters._replace(network=weights),
+                rate_scale=rate_scale,
+            ),
             inner_steps,
             observe=observe,
             rematerialize=self.rematerialize,
@@ -396,15 +406,18 @@ class MetaLearner(keras.Model):
             network: None, or `task_network` with what is known of the task (`knowing_queries`).
         """
         network_state = self.network_state_of(state)
-        return (network or self.task_network).answers(
-            weights, network_state, query_inputs, support, query_weights, normalization
-        )[0]
+        return (
+            (network or self.task_network)
+            .for_weights(weights)
+            .answers(weights, network_state, query_inputs, support, query_weights, normalization)[0]
+        )
 
     def query_loss(
         self, weights: Sequence[tf.Tensor], state: Sequence[tf.Tensor], task: Task
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw outputs [Q, ...] and loss [] of a task's queries at adapted weights."""
-        found = self.task_network.query(weights, self.network_state_of(state), task)
+        network = self.task_network.for_weights(weights)
+        found = network.query(weights, self.network_state_of(state), task)
         return found.outputs, found.loss
 
     def initial_weights(self, parameters: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -495,8 +508,16 @@ class MetaLearner(keras.Model):
         steps: int | None = None,
         **options: Unpack[PredictOptions],
     ) -> Any:
-        """As `keras.Model.predict`: raw outputs [T, Q, ...]; an endless stream needs `steps`."""
-        x = fitting.before_predict(self, x, steps)
+        """As `keras.Model.predict`: raw outputs [T, Q, ...]; an endless stream needs `steps`.
+
+        A learner that allows any number of ways (`any_ways`) gives arrays of tasks an output more
+        for each label beyond the network's.
+        """
+        most = any_ways.ways_of_arrays(self, x)
+        x = fitting.before_predict(self, x, steps, most)
+        if most is not None:
+            any_ways.check_plain(options)
+            return answers.wide_answers(self, x, most, batch_size)
         with in_words():
             return super().predict(x, batch_size, steps=steps, **options)
 
@@ -657,6 +678,43 @@ class MetaLearner(keras.Model):
             self, x, inner_steps, normalization, sample_weight, first_task
         )
 
+    def outlier_scores(
+        self,
+        x: Any,
+        scores: str | Sequence[str] = outlier_scores.ENERGY,
+        inner_steps: int | None = None,
+        sample_weight: Any = None,
+        first_task: int = 0,
+    ) -> Any:
+        """How strange each query is to the classes of its task: larger for a stranger.
+
+        Example:
+            >>> import keras, tfmeta
+            >>> learner = tfmeta.R2D2(tfmeta.networks.conv4(ways=5, filters=8))
+            >>> learner.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            >>> x, y = next(iter(tfmeta.tasks.glyphs("test", queries=3).batch(2)))
+            >>> learner.outlier_scores(x).shape
+            TensorShape([2, 15])
+
+        Args:
+            x: `(support_x, support_y, query_x)`, each with a leading axis T.
+            scores: "energy"; "max_logit", which probabilistic learners and `MatchingNetwork` have
+                alone; or "nearest_prototype" of a `PrototypicalNetwork`; or several of them
+                (`tfmeta.learners.outlier_scores`).
+            inner_steps: None: `test_inner_steps`.
+            sample_weight: query weights [T, Q] or None; queries of weight 0 leave batch
+                statistics.
+            first_task: index of the first task among all of an evaluation.
+
+        Returns:
+            A tensor [T, Q]; of several scores a dict of them by name.
+
+        Raises:
+            ValueError: for a learner that does not tell classes apart by logits, or an unknown
+                score.
+        """
+        return answers.query_outlier_scores(self, x, scores, inner_steps, sample_weight, first_task)
+
     def adapt(self, support_x: Any, support_y: Any, inner_steps: int | None = None) -> AdaptedModel:
         """Adapts to one task.
 
@@ -667,7 +725,8 @@ class MetaLearner(keras.Model):
 
         Returns:
             A `keras.Model` from query inputs [Q, ...] to the adapted network's raw outputs, which
-            keeps the learner's normalisation.
+            keeps the learner's normalisation. A learner that allows any number of ways
+            (`any_ways`) gives it an output more for each label beyond the network's.
         """
         return answers.adapt(self, support_x, support_y, inner_steps)
 
@@ -690,6 +749,8 @@ class MetaLearner(keras.Model):
         format: str = "saved_model",
         normalization: str | None = None,
         output: str | None = None,
+        max_ways: int | None = None,
+        outliers: Mapping[str, Any] | None = None,
         tasks: Any = None,
         inner_steps: int | None = None,
         tolerance: float | None = None,
@@ -704,6 +765,12 @@ class MetaLearner(keras.Model):
                 for the sizes of `tasks`.
             normalization: another mode than the learner's, or None.
             output: "classification" or "regression"; None: by the loss.
+            max_ways: None: classes as many as the network's outputs. A number, of a learner that
+                allows any number of ways (`any_ways`): a request has the classes of its labels, at
+                most so many, and its answers have as many columns.
+            outliers: what `tfmeta.evaluation.measure_outliers` found, or a part of it: "score" is
+                the output outlier_score of a classifier, and the rest goes into the metadata.
+                None: the score "energy", without a threshold.
             tasks: for "litert", a batch of tasks as `predict` takes it. Every signature is tried
                 on them.
             inner_steps: for "litert", None: `test_inner_steps`.
@@ -719,9 +786,11 @@ class MetaLearner(keras.Model):
 
         fixed = {"tasks": tasks, "inner_steps": inner_steps, "tolerance": tolerance}
         check_format(format, fixed, limits)
-        servable = self.servable(normalization, output)
+        servable = self.servable(normalization, output, max_ways=max_ways, outliers=outliers)
         if format == "saved_model":
             return export_servable(servable, export_dir, version, **limits)
+        # A phone's file has no such output.
+        servable = dataclasses.replace(servable, outlier_score=None, outliers=None)
         return export_litert(
             servable,
             export_dir,
@@ -745,6 +814,11 @@ class MetaLearner(keras.Model):
         """Size of the network's output, the most classes of a task; None where it is not known."""
         shape = getattr(self.network, "output_shape", None)
         return shape[-1] if isinstance(shape, tuple) else None
+
+    @property
+    def any_ways(self) -> bool:
+        """Whether a task may have more classes than the network has outputs."""
+        return any_ways.allows_any_ways(self.parts, self.inner_loss_function)
 
     @property
     def training_ways(self) -> int | None:

@@ -83,6 +83,8 @@ class PredictOptions(TypedDict, total=False):
 class ServableOptions(TypedDict, total=False):
     """Further arguments of `tfmeta.learners.servable.make_servable`, which says what each means."""
 
+    max_ways: int | None
+    outliers: Mapping[str, Any] | None
     preprocessing: Mapping[str, Any] | None
     usual_sizes: Sequence[tuple[int, int]]
     metadata: Mapping[str, Any] | None

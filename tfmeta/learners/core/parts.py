@@ -63,12 +63,17 @@ class Part:
             adapt, or leaves the network alone. Where all parts of an adaptation say so, layers
             before the first that adapts run once a task. A subclass says so for itself: the
             attribute is not inherited.
+        any_ways: whether the part sets the head from the support set alone, so that a task may
+            have any number of classes.
+        sets_prototypes: whether the head is 2 c_k and -||c_k||^2 for prototypes c_k.
     """
 
     changes: tuple[str, ...] = ()
     needs_embedding: bool = False
     chains_state: bool = False
     only_adapted: bool = False
+    any_ways: bool = False
+    sets_prototypes: bool = False
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)

@@ -53,6 +53,11 @@ class SampledNetwork(TaskNetwork):
         return self if samples is None else dataclasses.replace(self, samples=samples)
 
     @property
+    def log_probabilities(self) -> bool:
+        """A classifier's answers are logarithms of the samples' mean probabilities."""
+        return True
+
+    @property
     def adapted_shapes(self) -> list[tuple]:
         """Shape of every weight after adaptation, where it adapts with the samples' axis."""
         shapes = super().adapted_shapes

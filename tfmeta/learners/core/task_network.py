@@ -198,6 +198,31 @@ class TaskNetwork:
         """
         return dataclasses.replace(self, pure=self.pure.knowing(*features))
 
+    def with_ways(self, ways: int | None) -> "TaskNetwork":
+        """The same network with so many outputs, for parts that set the head for each task.
+
+        A network of another size has no trunk: all its layers run at every step.
+
+        Args:
+            ways: number of outputs; None: the network's own.
+        """
+        if ways is None or self.embedding is None or ways == self.embedding.ways:
+            return self
+        embedding = self.embedding.with_ways(ways)
+        pure = embedding.whole(dropout=self.pure.dropout)
+        pure.xla = embedding.pure.xla = self.pure.xla
+        return dataclasses.replace(self, pure=pure, embedding=embedding, trunk=None)
+
+    def for_weights(self, weights: Sequence) -> "TaskNetwork":
+        """The same network with as many outputs as the head among `weights` has."""
+        if self.embedding is None:
+            return self
+        return self.with_ways(self.embedding.head(weights)[1].shape[-1])
+
+    def fitted(self, weights: Sequence) -> list:
+        """Weights whose head has the network's outputs: their own, or zeros."""
+        return list(weights) if self.embedding is None else self.embedding.fitted(weights)
+
     @property
     def paths(self) -> list[str]:
         """Path of every trainable weight, relative to the network."""
@@ -222,6 +247,11 @@ class TaskNetwork:
     def projection(self) -> inner.Projection:
         """Projects values of the weights that adapt onto the constraints of their variables."""
         return inner.Projection(self.adapted_variables)
+
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether a classifier's answers are logarithms of probabilities, which sum to 1."""
+        return False
 
     @property
     def batch_statistics(self) -> bool:

@@ -12,8 +12,6 @@ from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.tasks.task import Examples
 
-# A logit of a class without an example in the support set: its probability is 0 in any float.
-NEVER = -1e9
 _OF_GRADIENT_STEPS = (
     "inner_rate",
     "inner_steps",
@@ -52,10 +50,17 @@ class ComparisonNetwork(TaskNetwork):
         compare: function of (embeddings of queries [Q, F], embeddings of the support set [S, F],
             memberships [S, ways]) to logits [Q, ways].
         learner: name of the learner, for errors.
+        gives_log_probabilities: whether these logits are logarithms of probabilities.
     """
 
     compare: Any = None
     learner: str = ""
+    gives_log_probabilities: bool = False
+
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether `compare` gives logarithms of probabilities, which sum to 1."""
+        return self.gives_log_probabilities
 
     def answers(
         self, weights, network_state, query_inputs, support, query_weights=None, mode=None
@@ -95,11 +100,14 @@ class NoSteps(Adaptation):
     Attributes:
         compare: of `ComparisonNetwork`.
         learner: name of the learner, for errors.
+        log_probabilities: whether `compare` gives logarithms of probabilities.
     """
 
     compare: Callable
     learner: str
+    log_probabilities: bool = False
     needs_embedding = True
+    any_ways = True
     needs_support = True
     inner_rate = 1.0
 
@@ -109,7 +117,12 @@ class NoSteps(Adaptation):
 
     def task_network(self, **attributes) -> TaskNetwork:
         """The network that compares."""
-        return ComparisonNetwork(compare=self.compare, learner=self.learner, **attributes)
+        return ComparisonNetwork(
+            compare=self.compare,
+            learner=self.learner,
+            gives_log_probabilities=self.log_probabilities,
+            **attributes,
+        )
 
     def prepare(self, context: TaskContext) -> tf.Tensor:
         """The loss [] of the support set compared with itself."""

@@ -75,7 +75,7 @@ class MatchingNetwork(MetaLearner):
         refuse_gradient_steps("MatchingNetwork", options)
         super().__init__(
             network,
-            NoSteps(attend, "MatchingNetwork"),
+            NoSteps(attend, "MatchingNetwork", log_probabilities=True),
             EpisodicGradient(attend),
             normalization=normalization,
             **options,

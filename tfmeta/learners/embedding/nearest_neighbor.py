@@ -5,9 +5,10 @@ from typing import Unpack
 import keras
 import tensorflow as tf
 
+from tfmeta.learners.core.embedding import NEVER
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithAdapted
-from tfmeta.learners.embedding.comparison import CHOSEN, NEVER, NoSteps, refuse_gradient_steps
+from tfmeta.learners.embedding.comparison import CHOSEN, NoSteps, refuse_gradient_steps
 from tfmeta.learners.embedding.matching_network import cosines
 from tfmeta.learners.embedding.training import JointGradient, check_classes
 

@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
-from tfmeta.learners.core.embedding import Embedding
+from tfmeta.learners.core.embedding import Embedding, only_present
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import SharedOptions
-from tfmeta.learners.embedding.comparison import CHOSEN, NEVER, refuse_gradient_steps
+from tfmeta.learners.embedding.comparison import CHOSEN, refuse_gradient_steps
 from tfmeta.learners.embedding.training import EpisodicGradient
 
 
@@ -20,10 +20,12 @@ class Prototypes(NamedTuple):
     Attributes:
         embeddings: of the support set [S, F].
         head: the dense head of the prototypes: kernel [F, ways] and bias [ways].
+        start: kernel and bias before the first step.
     """
 
     embeddings: tf.Tensor
     head: list
+    start: list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,8 @@ class PrototypeHead(Adaptation):
     """
 
     needs_embedding = True
+    any_ways = True
+    sets_prototypes = True
     inner_rate = 1.0
 
     def check_network(self, network) -> None:
@@ -56,11 +60,12 @@ class PrototypeHead(Adaptation):
         goal = prototype_head(embeddings, memberships)
         head = network.embedding.head(context.parameters.network)
         goal = [tf.cast(value, now.dtype) for value, now in zip(goal, head, strict=True)]
-        return Prototypes(embeddings, goal)
+        start = [head[0], only_present(head[1], memberships)]
+        return Prototypes(embeddings, goal, start)
 
     def start(self, context: TaskContext) -> list:
-        """The head as it is."""
-        return context.network.embedding.head(context.parameters.network)
+        """The head as it is, for the classes that have an example."""
+        return context.given.start
 
     def step(self, context: TaskContext, index, carry) -> tuple[list, tf.Tensor]:
         """The head of the prototypes, or a share of the way there."""
@@ -110,8 +115,9 @@ class PrototypicalNetwork(MetaLearner):
     -||c_k||^2. That is the adapted weight of a task: a dense head, so evaluation, `adapt` and the
     exported signatures are those of every learner, and adaptation is one step that sets the head.
 
-    A task may have fewer classes than the network has outputs (training on more ways than testing,
-    as the paper advises): a class without support examples is never the answer.
+    A task may have any number of classes, fewer than the network has outputs (training on more
+    ways than testing, as the paper advises) or more: a class without support examples is never the
+    answer (`docs/guides/any_ways.md`).
 
     Example:
         >>> import keras, tfmeta
@@ -123,7 +129,7 @@ class PrototypicalNetwork(MetaLearner):
 
     Args:
         network: a built functional or sequential `keras.Model` whose last layer is a linear
-            `keras.layers.Dense`; its outputs are as many as a task may have classes.
+            `keras.layers.Dense`; its outputs are as many as a training task may have classes.
         normalization: "running", "transductive" or "inductive".
         **options: of `MetaLearner`, but for those of gradient steps.
     """
@@ -166,4 +172,4 @@ def prototype_head(embeddings, memberships):
     sums = tf.matmul(embeddings, memberships, transpose_a=True)
     prototypes = tf.math.divide_no_nan(sums, totals)
     bias = -tf.reduce_sum(tf.square(prototypes), axis=0)
-    return 2 * prototypes, tf.where(totals > 0, bias, tf.constant(NEVER, bias.dtype))
+    return 2 * prototypes, only_present(bias, memberships)

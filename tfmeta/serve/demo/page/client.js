@@ -53,6 +53,19 @@ export function probabilities(logits, present) {
   return weights.map((weight) => weight / sum);
 }
 
+/**
+ * How strange the query is to the classes that were drawn: minus the logarithm of the sum of the
+ * exponentials of their logits. Larger for a drawing of none of them.
+ * @param {number[]} logits of all the model's classes
+ * @param {number} present how many classes, the first ones, have an example
+ */
+export function outlierScore(logits, present) {
+  const kept = logits.slice(0, present);
+  const largest = Math.max(...kept);
+  const sum = kept.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+  return -(largest + Math.log(sum));
+}
+
 /** A share in words. A softmax is never certain, though its numbers may round to 0 and 1. */
 export function percent(share) {
   if (share >= 0.995) return ">99 %";
@@ -62,7 +75,7 @@ export function percent(share) {
 
 /**
  * Asks the server to adapt to the examples and to predict the query.
- * @returns {Promise<number[]>} a probability for each example
+ * @returns {Promise<number[]>} a probability for each example, with `outlierScore` beside them
  * @throws {NoAnswer} or the signal's AbortError
  */
 export async function predict(drawing, steps, options = {}) {
@@ -77,7 +90,10 @@ export async function predict(drawing, steps, options = {}) {
   if (logits.length < drawing.supports.length) {
     throw new NoAnswer("refused", `This model knows ${logits.length} classes. Remove some.`);
   }
-  return probabilities(logits, drawing.supports.length);
+  const present = drawing.supports.length;
+  return Object.assign(probabilities(logits, present), {
+    outlierScore: outlierScore(logits, present),
+  });
 }
 
 /** Whether the server has the model ready. Throws NoAnswer where it cannot say. */

@@ -4,6 +4,7 @@ import { createAnswers } from "./answers.js";
 import { NoAnswer, isReady, percent, predict } from "./client.js";
 import { createCurve } from "./curve.js";
 import { exampleTask } from "./examples.js";
+import { isStrange } from "./outliers.js";
 import { Pad } from "./pad.js";
 
 const LETTERS = ["A", "B", "C", "D", "E"]; // the model's five classes
@@ -164,14 +165,16 @@ function showAnswer(answer) {
   const best = answer.probabilities.indexOf(Math.max(...answer.probabilities));
   const { letter } = answer.drawing.classes[best];
   const sentence = `It is ${letter}, ${percent(answer.probabilities[best])} sure`;
-  byId("verdict").textContent = `${sentence}.`;
+  const strange = isStrange(answer.probabilities, answer.steps);
+  byId("verdict").textContent = strange ? `${sentence}, or none of these.` : `${sentence}.`;
   const milliseconds = performance.now() - answer.since;
   const count = `${answer.steps} inner ${answer.steps === 1 ? "step" : "steps"}`;
   const truth = example ? ` The example's query is another ${example.letter}.` : "";
   byId("timing").textContent = `${count}, answered in ${Math.round(milliseconds)} ms.${truth}`;
   clearTimeout(speaking);
   speaking = setTimeout(() => {
-    byId("spoken").textContent = `${sentence} after ${count}.`;
+    const doubt = strange ? " It may be none of these." : "";
+    byId("spoken").textContent = `${sentence} after ${count}.${doubt}`;
   }, SPEAK_AFTER);
   const isLatest = answer.drawing === latest;
   document.dispatchEvent(new CustomEvent("answer", { detail: { milliseconds, isLatest } }));
