@@ -81,3 +81,41 @@ def test_training_moves_the_shared_weights_only(problem, learner):
     ]
     np.testing.assert_array_equal(moved[0], 0)
     assert relative_error(moved[1:], gradient[1:]) < 1e-12
+
+
+def behind_normalization(activation, *, further=False):
+    """A network whose context is followed by batch normalisation, and maybe by a second context."""
+    inputs = keras.Input((2,))
+    hidden = tfmeta.networks.Context(3, name="context")(inputs)
+    hidden = keras.layers.BatchNormalization()(keras.layers.Dense(4, activation)(hidden))
+    if further:
+        hidden = tfmeta.networks.Context(3, name="context_2")(hidden)
+    return keras.Model(inputs, keras.layers.Dense(1)(hidden))
+
+
+@pytest.mark.parametrize(
+    "mode", ["transductive", pytest.param("inductive", marks=pytest.mark.slow)]
+)
+def test_a_context_that_batch_normalisation_takes_away_is_refused(mode):
+    network = behind_normalization(None)
+    # What batch normalisation makes of the context, by Keras alone: nothing.
+    x, context = np.random.default_rng(0).normal(size=(6, 2)), network.trainable_variables[0]
+    one = network(x, training=True)
+    context.assign([1.0, -2.0, 3.0])
+    np.testing.assert_allclose(one, network(x, training=True), atol=1e-5)
+    with pytest.raises(ValueError, match=rf"parameters context/context, .*normalization='{mode}'"):
+        tfmeta.CAVIA(network, normalization=mode)
+
+
+def test_a_context_that_reaches_the_answers_is_taken():
+    tfmeta.CAVIA(behind_normalization("tanh"))
+    tfmeta.CAVIA(behind_normalization(None), normalization="running")
+    with pytest.warns(UserWarning, match="parameters context/context, on which no answer depends"):
+        tfmeta.CAVIA(behind_normalization(None, further=True))
+
+
+def test_other_learners_refuse_weights_that_change_no_answer_by_their_argument():
+    network = behind_normalization(None)
+    with pytest.raises(ValueError, match=r"adapted='dense.*/bias', that is dense.*/bias, on which"):
+        tfmeta.MAML(network, adapted=f"{network.layers[2].name}/bias")
+    tfmeta.MAML(network, adapted=f"{network.layers[2].name}/*")

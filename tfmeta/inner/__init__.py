@@ -1,7 +1,9 @@
 """Adaptation as a pure function of weights: networks, losses, optimisers, loops, derivatives."""
 
+from tfmeta.inner.batch_dependence import mixing_layers
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
 from tfmeta.inner.constraints import Projection
+from tfmeta.inner.effects import have_effect
 from tfmeta.inner.exact import exact_derivatives, portable_operations
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import (
@@ -57,6 +59,7 @@ __all__ = [
     "finite_assertions",
     "finite_tasks",
     "gradient",
+    "have_effect",
     "hessian_operator",
     "hessian_vector_product",
     "is_seed",
@@ -64,6 +67,7 @@ __all__ = [
     "kl_divergence",
     "mask_of",
     "masks_of",
+    "mixing_layers",
     "patterns_of",
     "portable_operations",
     "refuse",

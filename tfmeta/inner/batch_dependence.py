@@ -1,18 +1,24 @@
 """Whether an example's output depends on the other examples of its batch, found by trying."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.inner.exact import exact_derivatives
 from tfmeta.inner.example_wise import answers_alone
-from tfmeta.inner.input_specs import input_specs, specs_like
-
-# Any size that convolutions without a fixed size take; a sequence's is as good.
-_FREE_SIZE = 16
-_EXAMPLES = 4
-_TRIES = 3
-# Other numbers of rows may be added in another order.
-_ROUNDING = 1e-3
+from tfmeta.inner.layer_study import known_study, takes_training
+from tfmeta.inner.trials import (
+    EXAMPLES,
+    ROUNDING,
+    TRIES,
+    changed,
+    known_words,
+    random_input,
+    random_weight,
+    trial_specs,
+)
 
 
 def depends_on_batch(pure, inputs=None) -> bool:
@@ -34,46 +40,183 @@ def depends_on_batch(pure, inputs=None) -> bool:
     layers = pure.network._flatten_layers()
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
         return True
-    specs = input_specs(pure.network)
-    if specs is None and inputs is not None:
-        specs = specs_like(inputs)
-    if specs is None or any(spec.shape.rank is None for spec in keras.tree.flatten(specs)):
-        return True
+    found = _tried(pure, inputs, _Call(training=True, weighted=False))
+    return True if found is None else found
+
+
+def absent_examples_matter(pure, inputs=None, *, training: bool) -> bool:
+    """Whether an example of weight 0 still changes the outputs of other examples.
+
+    Normalisation by moments leaves such examples out. Other functions of the whole batch, as
+    `Softmax(axis=0)`, do not know of weights. The network is tried as `depends_on_batch` does,
+    with weights 1, 0, ..., 0, 1. Where this cannot be decided, the answer is True for a network
+    with layers or functions that are not Keras' own.
+
+    Args:
+        pure: a `PureNetwork`.
+        inputs: as of `depends_on_batch`.
+        training: whether the network runs in training mode.
+    """
+    found = _tried(pure, inputs, _Call(training=training, weighted=True))
+    return known_study(pure.network) is None if found is None else found
+
+
+def absent_examples_move(pure, inputs=None) -> bool:
+    """Whether an example of weight 0 changes the state that a call in training mode leaves.
+
+    Where this cannot be decided, the answer is as of `absent_examples_matter`.
+
+    Args:
+        pure: a `PureNetwork`.
+        inputs: as of `depends_on_batch`.
+    """
+    call = _Call(training=True, weighted=True)
+    found = _tried(pure, inputs, call, _neighbours_move)
+    return known_study(pure.network) is None if found is None else found
+
+
+def mixing_layers(pure, *, training: bool) -> list[str]:
+    """Names of a network's layers that look across the batch without regard to weights.
+
+    Each is tried by itself, where the network says what it takes; composite layers are left to
+    their parts.
+
+    Args:
+        pure: a `PureNetwork`, which has been called.
+        training: whether layers run in training mode.
+    """
+    left_out = {id(layer) for layer in pure.study.noisy}
+    return [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in pure.network._flatten_layers(include_self=False)
+        if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
+        and id(layer) not in left_out
+        and _mixes(layer, training)
+    ]
+
+
+class _Call(NamedTuple):
+    """How a network is called when it is tried.
+
+    Attributes:
+        training: whether in training mode.
+        weighted: whether all examples but the first and the last have weight 0.
+    """
+
+    training: bool
+    weighted: bool
+
+    def weights(self, count):
+        """Weights [count] of examples, or None."""
+        if not self.weighted:
+            return None
+        return tf.constant([1.0, *[0.0] * (count - 2), 1.0])
+
+
+def _tried(pure, inputs, call, question=None):
+    """Whether neighbours change an output; None where this cannot be decided.
+
+    Args:
+        pure: a `PureNetwork`.
+        inputs: as of `depends_on_batch`.
+        call: a `_Call`.
+        question: None, or a function as `_neighbours_matter` that asks for something else.
+    """
+    specs = trial_specs(pure.network, inputs)
+    if specs is None:
+        return None
+
+    def one(seed):
+        rng = np.random.default_rng(seed)
+        weights = [random_weight(rng, v) for v in pure.network.trainable_variables]
+        state = [tf.convert_to_tensor(v) for v in pure.network.non_trainable_variables]
+
+        def run(batch):
+            examples = len(keras.tree.flatten(batch)[0])
+            outputs, moved, _ = pure(
+                weights,
+                state,
+                batch,
+                batch_statistics=call.training,
+                example_weights=call.weights(examples),
+            )
+            if question is None:
+                return np.asarray(tf.cast(outputs, tf.float64))
+            return [np.asarray(tf.cast(moved[position], tf.float64)) for position in pure.moving]
+
+        ask = question or _neighbours_matter
+        return ask(run, specs, known_words(pure.network), rng)
+
     try:
         with tf.init_scope():
-            found = [_neighbours_matter(pure, specs, seed) for seed in range(_TRIES)]
+            found = [one(seed) for seed in range(TRIES)]
     except (ValueError, TypeError, ArithmeticError, tf.errors.OpError):
-        return True
-    return any(found) or all(answer is None for answer in found)
+        return None
+    return None if all(answer is None for answer in found) else any(found)
 
 
-def _neighbours_matter(pure, specs, seed):
-    """Whether neighbours change an output; None where the example itself does not either."""
-    rng = np.random.default_rng(seed)
-    weights = [_random_weight(rng, v) for v in pure.network.trainable_variables]
-    state = [tf.convert_to_tensor(v) for v in pure.network.non_trainable_variables]
+def _mixes(layer, training):
+    try:
+        tensors = layer.input
+        specs = keras.tree.map_structure(
+            lambda t: tf.TensorSpec((EXAMPLES, *tuple(t.shape)[1:]), t.dtype), tensors
+        )
+        call = _Call(training=training, weighted=True)
+        options = {"training": training} if takes_training(layer) else {}
 
-    def run(batch):
-        outputs, _, _ = pure(weights, state, batch, batch_statistics=True)
-        return np.asarray(tf.cast(outputs, tf.float64))
+        def run(batch):
+            examples = len(keras.tree.flatten(batch)[0])
+            with (
+                exact_derivatives(xla=False, example_weights=call.weights(examples)),
+                keras.StatelessScope(),
+            ):
+                return np.asarray(tf.cast(layer(batch, **options), tf.float64))
 
-    words = _words(pure.network)
-    first = keras.tree.map_structure(lambda spec: _random_input(rng, spec, words), specs)
-    other = keras.tree.map_structure(lambda tensor: _changed(tensor, words), first)
+        with tf.init_scope():
+            return bool(_neighbours_matter(run, specs, ["0", "1"], np.random.default_rng(0)))
+    except (ValueError, TypeError, AttributeError, ArithmeticError, tf.errors.OpError):
+        return False
+
+
+def _neighbours_matter(run, specs, words, rng):
+    """Whether neighbours change an output; None where the example itself does not either.
+
+    Args:
+        run: function of a batch to outputs [N, ...], an array.
+        specs: structure of `tf.TensorSpec` that it takes.
+        words: that the network knows.
+        rng: of the batch.
+    """
+    first, same_size, smaller, other = _batches(specs, words, rng)
     outputs = run(first)
     scale = np.max(np.abs(outputs))
-    same_size = run(_joined(first, other, _EXAMPLES))
-    smaller = run(_joined(first, other, _EXAMPLES - 1))
-    its_own = run(other)
+    same_size, smaller, its_own = run(same_size), run(smaller), run(other)
     ends = [0, -1]
     if not all(np.all(np.isfinite(a)) for a in (outputs, same_size, smaller, its_own)):
         return True
-    if any(np.allclose(outputs[i], its_own[i], rtol=0, atol=_ROUNDING * scale) for i in ends):
+    if any(np.allclose(outputs[i], its_own[i], rtol=0, atol=ROUNDING * scale) for i in ends):
         return None
     return not (
         np.array_equal(outputs[ends], same_size[ends])
-        and np.allclose(outputs[ends], smaller[ends], rtol=0, atol=_ROUNDING * scale)
+        and np.allclose(outputs[ends], smaller[ends], rtol=0, atol=ROUNDING * scale)
     )
+
+
+def _neighbours_move(run, specs, words, rng):
+    """As `_neighbours_matter`, of the state [...], a list of arrays, that `run` gives."""
+    first, same_size, smaller, _ = (run(batch) for batch in _batches(specs, words, rng))
+    return any(
+        not np.allclose(one, moved, rtol=ROUNDING, atol=0)
+        for changed in (same_size, smaller)
+        for one, moved in zip(first, changed, strict=True)
+    )
+
+
+def _batches(specs, words, rng):
+    """Four batches: one, two whose first and last example are the same, and one all other."""
+    first = keras.tree.map_structure(lambda spec: random_input(rng, spec, words), specs)
+    other = keras.tree.map_structure(lambda tensor: changed(tensor, words), first)
+    return first, _joined(first, other, EXAMPLES), _joined(first, other, EXAMPLES - 1), other
 
 
 def _joined(first, other, count):
@@ -81,44 +224,3 @@ def _joined(first, other, count):
     return keras.tree.map_structure(
         lambda a, b: tf.concat([a[:1], b[1 : count - 1], a[-1:]], axis=0), first, other
     )
-
-
-def _random_weight(rng, variable):
-    shape = tuple(variable.shape)
-    values = rng.normal(size=shape) / np.sqrt(max(1, int(np.prod(shape[:-1]))))
-    return tf.constant(values, variable.dtype)
-
-
-def _random_input(rng, spec, words):
-    shape = (_EXAMPLES, *(_FREE_SIZE if n is None else n for n in tuple(spec.shape)[1:]))
-    if spec.dtype == tf.string:
-        return tf.constant(rng.choice(words, size=shape).astype(object))
-    if spec.dtype.is_floating:
-        return tf.constant(rng.normal(size=shape), spec.dtype)
-    # Every table has a row 0 and 1; pixels have all values.
-    return tf.cast(rng.integers(0, 256 if spec.dtype == tf.uint8 else 2, size=shape), spec.dtype)
-
-
-def _changed(tensor, words):
-    """Other values of the same kind, everywhere."""
-    if tensor.dtype == tf.string:
-        following = dict(zip(words, [*words[1:], words[0]], strict=True))
-        changed = [following[word.decode()] for word in np.ravel(tensor.numpy())]
-        return tf.reshape(tf.constant(changed), tensor.shape)
-    if tensor.dtype.is_floating:
-        return 3 - 5 * tensor
-    if tensor.dtype == tf.bool:
-        return ~tensor
-    return (255 if tensor.dtype == tf.uint8 else 1) - tensor
-
-
-def _words(network):
-    """Words that the network knows, or any."""
-    known = [
-        str(word)
-        for layer in network._flatten_layers()
-        if hasattr(layer, "get_vocabulary")
-        for word in layer.get_vocabulary()
-        if isinstance(word, str) and word not in ("", getattr(layer, "oov_token", "[UNK]"))
-    ]
-    return list(dict.fromkeys(known[:100])) if len(known) > 1 else ["0", "1", "a", "b a"]

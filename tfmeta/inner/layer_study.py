@@ -296,12 +296,12 @@ def _traced_study(network, specs):
 def _silenced(network, specs, noisy, training):
     """(layers to keep in training mode, problems) where the noisy ones run in inference mode."""
     kept = ()
-    takes = [layer for layer in noisy if _takes_training(layer)]
+    takes = [layer for layer in noisy if takes_training(layer)]
     silent = _Trace(network, specs, training=True, noisy=takes) if takes else training
     lost = set(training.moved) - set(silent.moved)
     if lost:
         owners = _owners(network, lost)
-        kept = [layer for layer in owners if layer not in noisy and _takes_training(layer)]
+        kept = [layer for layer in owners if layer not in noisy and takes_training(layer)]
         silent = _Trace(network, specs, training=True, noisy=takes, kept=kept)
     problems = [
         f"{_name(layer)} draws random numbers outside training too, so no answer would be "
@@ -316,7 +316,8 @@ def _silenced(network, specs, noisy, training):
     return kept, problems
 
 
-def _takes_training(layer):
+def takes_training(layer) -> bool:
+    """Whether a layer's `call` takes the argument `training`."""
     parameters = inspect.signature(layer.call).parameters
     return "training" in parameters or any(
         p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()

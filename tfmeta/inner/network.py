@@ -10,7 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.inner.batch_dependence import depends_on_batch
+from tfmeta.inner.batch_dependence import (
+    absent_examples_matter,
+    absent_examples_move,
+    depends_on_batch,
+)
 from tfmeta.inner.exact import exact_derivatives
 from tfmeta.inner.input_specs import input_specs, specs_like
 from tfmeta.inner.keras_internals import global_seed_generator
@@ -39,6 +43,7 @@ class PureNetwork:
         self.xla = False
         self._lock = threading.RLock()
         self._depends_on_batch = []  # of one answer, once it is known; shared by copies
+        self._absent = {}
         self._takes_training = "training" in inspect.signature(network.call).parameters
         self._seed_positions = [
             position
@@ -187,6 +192,33 @@ class PureNetwork:
             with self._lock:
                 self._depends_on_batch.append(depends_on_batch(self, inputs))
         return self._depends_on_batch[0]
+
+    def absent_examples_matter(self, inputs=None, *, training: bool) -> bool:
+        """Whether an example of weight 0 still changes the outputs of other examples.
+
+        Args:
+            inputs: tensors [N, ...] as the network takes them, where it does not say itself.
+            training: whether the network runs in training mode.
+        """
+
+        def tried():
+            return absent_examples_matter(self, inputs, training=training)
+
+        return self._kept(("outputs", training), tried)
+
+    def absent_examples_move(self, inputs=None) -> bool:
+        """Whether an example of weight 0 changes the layers' own state (`moving`).
+
+        Args:
+            inputs: as of `absent_examples_matter`.
+        """
+        return bool(self.moving) and self._kept("state", lambda: absent_examples_move(self, inputs))
+
+    def _kept(self, question, answer):
+        if question not in self._absent:
+            with self._lock:
+                self._absent[question] = answer()
+        return self._absent[question]
 
     def _stateless(self, weights, state, inputs, training, seeds):
         if self._takes_training and not seeds:

@@ -1,12 +1,14 @@
 """CAVIA (Zintgraf, Shiarli, Kurin, Hofmann, Whiteson 2019): only context parameters adapt."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
+from tfmeta import inner
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
@@ -25,6 +27,27 @@ class Zeros(Part):
         """Zeros of the shapes of the weights that adapt."""
         weights = context.network.chosen(context.parameters.network)
         return [tf.zeros_like(weight) for weight in weights]
+
+    def check_network(self, network) -> None:
+        """Refuses weights that change no answer; warns of some among others that do."""
+        training = network.batch_statistics
+        inert = [
+            path
+            for index, path in zip(network.adapted, network.adapted_paths, strict=True)
+            if not inner.have_effect(network.pure, [index], training=training)
+        ]
+        if not inert:
+            return
+        said = (
+            "Context parameters must change the answers. Received: context parameters "
+            f"{', '.join(inert)}, on which no answer depends with normalization="
+            f"{network.normalization!r}. Batch normalisation takes away what they add to every "
+            "example of a task alike: put a nonlinear layer between, move the context behind it, "
+            "or pass normalization='running'."
+        )
+        if len(inert) == len(network.adapted):
+            raise ValueError(said)
+        warnings.warn(said, stacklevel=5)
 
     def without_gradient(self, network) -> Sequence[str]:
         """The weights that adapt: their initial values are not used."""
@@ -58,6 +81,10 @@ class CAVIA(MetaLearner):
         first_order: whether to leave second derivatives out.
         inner_optimizer: "sgd", "momentum", "adam", or an instance of `tfmeta.inner.SGD`, `.Adam`.
         **options: of `MetaLearner`, but for `adapted`.
+
+    Raises:
+        ValueError: for a network whose answers do not depend on the context parameters, as where
+            batch normalisation stands right behind the layer that takes them.
     """
 
     adaptation: GradientDescent

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.learners.batch_forms import MappedPyDataset
+
 
 class ClassWeights:
     """Weights of queries by their classes.
@@ -106,39 +108,13 @@ def with_class_weights(weights: ClassWeights, x):
     if isinstance(x, tf.data.Dataset):
         return x.map(weighted)
     if isinstance(x, keras.utils.PyDataset):
-        return _WeightedPyDataset(x, weighted)
+        return MappedPyDataset(x, lambda batch: weighted(*batch))
     if isinstance(x, types.GeneratorType) or hasattr(x, "__next__"):
         return (weighted(batch) for batch in x)
     raise ValueError(
         "class_weight needs arrays, a tf.data.Dataset, a PyDataset or a generator of (x, query_y). "
         f"Received: class_weight with {type(x).__name__}. Give the tasks sample weights instead."
     )
-
-
-class _WeightedPyDataset(keras.utils.PyDataset):
-    def __init__(self, dataset, weighted):
-        super().__init__(
-            workers=dataset.workers,
-            use_multiprocessing=dataset.use_multiprocessing,
-            max_queue_size=dataset.max_queue_size,
-        )
-        self._dataset, self._weighted = dataset, weighted
-
-    @property
-    def num_batches(self):
-        return self._dataset.num_batches
-
-    def __len__(self):
-        return len(self._dataset)
-
-    def __getitem__(self, index):
-        return self._weighted(*self._dataset[index])
-
-    def on_epoch_begin(self):
-        self._dataset.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self._dataset.on_epoch_end()
 
 
 def split_off_validation(data, share):

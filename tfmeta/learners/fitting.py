@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfmeta.learners import checks, keras_steps, stream_checks, thread_advice
 from tfmeta.learners.arrays import texts_as_tensors
+from tfmeta.learners.batch_forms import plain_batch, plain_data
 from tfmeta.learners.class_weights import (
     ClassWeights,
     split_off_validation,
@@ -22,6 +23,7 @@ from tfmeta.learners.guards import (
     checked_task,
     with_assertions,
 )
+from tfmeta.tasks.task import Task
 
 
 def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
@@ -45,7 +47,8 @@ def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
     if isinstance(x, tf.data.Dataset):
         # A stream has its order; Keras warns that it would not shuffle it.
         options.setdefault("shuffle", False)
-    x = texts_as_tensors(x)
+    x, y, options = _plain(x, y, options)
+    validation = options.get("validation_data")
     prepare(learner, x, y, options.get("sample_weight"))
     if options.get("class_weight") is not None:
         x, y, options = _with_class_weights(learner, x, y, options)
@@ -59,13 +62,21 @@ def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
     return x, y, options
 
 
-def before_evaluate(learner, x, y, steps, sample_weight) -> Any:
-    """Checks what `evaluate` gets, starts its count of tasks, and returns x as Keras gets it."""
+def before_evaluate(learner, x, y, steps, options: dict) -> tuple[Any, Any, dict]:
+    """Checks what `evaluate` gets, starts its count of tasks, and returns what Keras gets.
+
+    Args:
+        learner: a `MetaLearner`.
+        x: as of `evaluate`.
+        y: as of `evaluate`.
+        steps: number of batches, or None.
+        options: further arguments of `evaluate`.
+    """
     stream_checks.check_ends(x, steps, "steps", "Evaluating on")
-    x = texts_as_tensors(x)
-    prepare(learner, x, y, sample_weight)
+    x, y, options = _plain(x, y, options)
+    prepare(learner, x, y, options.get("sample_weight"))
     learner.evaluated_tasks.assign(0)
-    return x
+    return x, y, options
 
 
 def before_predict(learner, x, steps, ways: int | None = None) -> Any:
@@ -78,7 +89,7 @@ def before_predict(learner, x, steps, ways: int | None = None) -> Any:
         ways: number of classes that labels tell apart; None: the network's outputs.
     """
     stream_checks.check_ends(x, steps, "steps", "Predicting on")
-    x = texts_as_tensors(x)
+    x = texts_as_tensors(plain_data(x)[0])
     _check_arrays(learner, x, ways=ways)
     return x
 
@@ -192,6 +203,22 @@ def _check_arrays(learner, x, y=None, sample_weight=None, ways=None):
     if learner.jit_compile:
         with in_words():
             assert_outside_xla(learner, [task], ways)
+
+
+def _plain(x, y, options):
+    """(x, y, options) of `fit` and `evaluate`, every batch as Keras' loops take it."""
+    if options.get("_use_cached_eval_dataset"):  # `fit` validates again.
+        return x, y, options
+    x, y, weights = plain_data(x, y, options.get("sample_weight"))
+    options = {**options} if weights is None else {**options, "sample_weight": weights}
+    validation = options.get("validation_data")
+    if isinstance(validation, Task):
+        options["validation_data"] = plain_batch(validation)
+    elif isinstance(validation, (tuple, list)):
+        options["validation_data"] = plain_batch(*validation)
+    elif validation is not None:
+        options["validation_data"] = plain_data(validation)[0]
+    return texts_as_tensors(x), y, options
 
 
 def _inputs_of(validation):

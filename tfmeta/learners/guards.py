@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks, checks
+from tfmeta.learners import absence, batch_checks, checks
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.task_weights import split_weights
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
@@ -127,7 +127,7 @@ class GuardedFunction:
 
 
 def assert_outside_xla(learner, arguments, ways=None) -> None:
-    """Checks the labels of concrete tasks, since a function that XLA compiles has no assertions.
+    """Checks labels and weights of concrete tasks, as what XLA compiles has no assertions.
 
     Args:
         learner: a compiled `MetaLearner`.
@@ -139,10 +139,11 @@ def assert_outside_xla(learner, arguments, ways=None) -> None:
             part = Task(part, Examples(None))
         if isinstance(part, Task):
             checks.label_assertions(learner, part, ways or learner.training_ways)
+            absence.assertions(learner, split_weights(part)[0])
 
 
 def with_assertions(learner, stream) -> tf.data.Dataset:
-    """A stream of batches whose labels and sizes are checked as they are drawn, outside of XLA."""
+    """A stream of batches that are checked, as far as data tell, as they are drawn outside XLA."""
 
     def check(*batch):
         data = batch if len(batch) > 1 else batch[0]
@@ -151,6 +152,7 @@ def with_assertions(learner, stream) -> tf.data.Dataset:
             [
                 *shape_assertions(task),
                 *checks.label_assertions(learner, task, learner.training_ways),
+                *absence.assertions(learner, task, trains=True),
             ]
         ):
             return tf.nest.map_structure(tf.identity, data)

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import batch_checks, checks, replicas, task_keys, ways
+from tfmeta.learners import absence, batch_checks, checks, replicas, task_keys, ways
+from tfmeta.learners.batch_forms import plain_batch
 from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
@@ -51,7 +52,8 @@ def batch_gradient(learner, task, task_index, weight=None) -> BatchGradient:
         task_index: index of the first of them, int64 [].
         weight: of the tasks in the mean, [T] or None.
     """
-    with tf.control_dependencies(_assertions(learner, task, learner.training_ways)):
+    assertions = _assertions(learner, task, learner.training_ways, trains=True)
+    with tf.control_dependencies(assertions):
         return _batch_gradient(learner, task, task_index, weight)
 
 
@@ -169,6 +171,7 @@ def execution_of(learner, task: Task) -> str:
 
 def unpacked(data):
     """The `Task` of a batch as Keras gives it: numpy arrays where steps run eagerly."""
+    data = plain_batch(data) if isinstance(data, Task) else data
     return unpack_tasks(
         *(
             keras.tree.map_structure(_dense, part)
@@ -183,8 +186,12 @@ def task_count(task):
     return tf.shape(task.support.targets)[0] if static is None else static
 
 
-def _assertions(learner, task, ways):
-    return [*shape_assertions(task), *checks.label_assertions(learner, task, ways)]
+def _assertions(learner, task, ways, *, trains=False):
+    return [
+        *shape_assertions(task),
+        *checks.label_assertions(learner, task, ways),
+        *absence.assertions(learner, task, trains=trains),
+    ]
 
 
 def _map(learner, function, tasks):

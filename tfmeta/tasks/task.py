@@ -1,4 +1,4 @@
-"""The values that travel between rooms: a set of examples, and a task of two such sets."""
+"""The values that travel between modules: a set of examples, and a task of two such sets."""
 
 from typing import Any, NamedTuple
 
@@ -36,8 +36,10 @@ def unpack_tasks(x, y=None, sample_weight=None) -> Task:
     Raises:
         ValueError: if `x` has another number of parts.
     """
-    if not isinstance(x, (tuple, list)) or len(x) not in (3, 4):
-        received = f"{len(x)} parts" if isinstance(x, (tuple, list)) else type(x).__name__
+    wrong = isinstance(x, (Task, Examples))  # tuples too
+    if wrong or not isinstance(x, (tuple, list)) or len(x) not in (3, 4):
+        listed = not wrong and isinstance(x, (tuple, list))
+        received = f"{len(x)} parts" if listed else type(x).__name__
         raise ValueError(
             "A batch of tasks is (support_x, support_y, query_x) or "
             "(support_x, support_y, query_x, support_weights). "

@@ -11,6 +11,7 @@ from tfmeta.learners.checks.loss import (
 )
 from tfmeta.learners.checks.network import (
     check_constraints,
+    check_effect,
     check_exactness,
     check_layers,
     check_network,
@@ -30,6 +31,7 @@ __all__ = [
     "check_class_axis",
     "check_compiled",
     "check_constraints",
+    "check_effect",
     "check_exactness",
     "check_layers",
     "check_likelihood",

@@ -57,6 +57,23 @@ def check_layers(pure):
         inner.refuse(pure.network, pure.study, pure.dropout)
 
 
+def check_effect(network, adapted):
+    """Raises a ValueError where the weights that adapt change no answer of the network.
+
+    Args:
+        network: the learner's `TaskNetwork`.
+        adapted: the patterns given by the user.
+    """
+    if inner.have_effect(network.pure, network.adapted, training=network.batch_statistics):
+        return
+    raise ValueError(
+        "Weights that adapt must change the answers. Received: "
+        f"adapted={adapted!r}, that is {', '.join(network.adapted_paths)}, on which no answer "
+        f"depends with normalization={network.normalization!r}. Batch normalisation takes away "
+        "what a bias before it adds. Let other weights adapt, or pass normalization='running'."
+    )
+
+
 def check_constraints(paths, reason):
     """Raises a ValueError where weights that adapt have constraints that a learner cannot keep.
 

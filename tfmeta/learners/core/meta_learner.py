@@ -28,6 +28,7 @@ from tfmeta.learners import (
 from tfmeta.learners.adapted_model import AdaptedModel
 from tfmeta.learners.arguments import check_arguments
 from tfmeta.learners.arrays import batch_tensors
+from tfmeta.learners.batch_forms import plain_batch
 from tfmeta.learners.core.adaptation import Adaptation, Adapted, TaskContext, adapt
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
@@ -190,6 +191,8 @@ class MetaLearner(keras.Model):
         )
         for part in self.parts:
             part.check_network(self.task_network)
+        if adapted is not None:
+            checks.check_effect(self.task_network, adapted)
         groups = [group for part in self.parts for group in part.groups(self.task_network)]
         self.optional_groups = tuple(group.name for group in groups if group.gradient_optional)
         self.parameter_groups, self.state_groups = make_groups(self, pure, groups)
@@ -494,9 +497,9 @@ class MetaLearner(keras.Model):
 
         Warns where the loss is not finite, and says whether the weights are.
         """
-        x = fitting.before_evaluate(self, x, y, steps, options.get("sample_weight"))
+        x, y, others = fitting.before_evaluate(self, x, y, steps, dict(options))
         with in_words():
-            results = super().evaluate(x, y, batch_size, steps=steps, **options)
+            results = super().evaluate(x, y, batch_size, steps=steps, **others)
         batch_checks.warn_if_diverged(self, results)
         return results
 
@@ -530,7 +533,7 @@ class MetaLearner(keras.Model):
         return_dict: bool = False,
     ) -> Any:
         """As `keras.Model.train_on_batch`: one meta-step."""
-        x, y, sample_weight = batch_tensors(x, y, sample_weight)
+        x, y, sample_weight = batch_tensors(*plain_batch(x, y, sample_weight))
         fitting.prepare(self, x, y, sample_weight)
         if class_weight is not None:
             weights = fitting.checked_class_weights(self, class_weight, sample_weight)
@@ -542,8 +545,8 @@ class MetaLearner(keras.Model):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """As `keras.Model.test_on_batch`, on one batch of tasks."""
-        x, y, _ = batch_tensors(x, y)
-        fitting.prepare(self, x, y)
+        x, y, sample_weight = batch_tensors(*plain_batch(x, y, sample_weight))
+        fitting.prepare(self, x, y, sample_weight)
         self.evaluated_tasks.assign(0)
         with in_words():
             return super().test_on_batch(x, y, sample_weight, return_dict)
@@ -551,7 +554,7 @@ class MetaLearner(keras.Model):
     def predict_on_batch(self, x: Any) -> Any:
         """As `keras.Model.predict_on_batch`: raw outputs [T, Q, ...]."""
         with in_words():
-            return super().predict_on_batch(batch_tensors(x)[0])
+            return super().predict_on_batch(batch_tensors(plain_batch(x)[0])[0])
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One meta-step, for `fit`."""
