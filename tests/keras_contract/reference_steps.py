@@ -26,7 +26,7 @@ def values(variables):
     return [np.array(variable.numpy()) for variable in variables]
 
 
-def stock_steps(entry, optimizer, batches):
+def stock_steps(entry, optimizer, batches, *, eagerly=False, **options):
     """Parameters after one step of a Keras optimizer on each batch.
 
     The optimizer sees plain variables, and of the learner the gradients alone.
@@ -35,11 +35,13 @@ def stock_steps(entry, optimizer, batches):
         entry: of the registry.
         optimizer: a Keras optimizer, not built.
         batches: list of batches.
+        eagerly: whether gradients are computed without a graph, which is quicker for few tasks.
+        **options: of the learner's constructor.
 
     Returns:
         List of arrays, after what `fit` does at its end.
     """
-    learner = entry.compiled(optimizer=keras.optimizers.SGD(0.0))
+    learner = entry.compiled(optimizer=keras.optimizers.SGD(0.0), **options)
     variables = [
         keras.Variable(value, dtype=value.dtype, name=path.replace("/", "_"))
         for path, value in zip(
@@ -47,11 +49,12 @@ def stock_steps(entry, optimizer, batches):
         )
     ]
     optimizer.build(variables)
-    gradient = tf.function(
-        lambda data, index: learner.compute_meta_gradient(data, index)[:2],
-        autograph=False,
-        reduce_retracing=True,
-    )
+
+    def gradient(data, index):
+        return learner.compute_meta_gradient(data, index)[:2]
+
+    if not eagerly:
+        gradient = tf.function(gradient, autograph=False, reduce_retracing=True)
     seen = 0
     for batch in batches:
         data = tf.nest.map_structure(tf.constant, batch)

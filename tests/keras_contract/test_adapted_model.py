@@ -58,34 +58,21 @@ KINDS = {
 }
 OTHERS = {
     "transductive": lambda: (tfmeta.MAML(network(), 0.1, 2), None),
-    "running": lambda: (tfmeta.MAML(network(), 0.1, 2, normalization="running"), None),
     "comparison": lambda: (tfmeta.MatchingNetwork(network()), None),
     "list, inductive": lambda: (
         tfmeta.MAML(network_of_two_inputs(list), 0.1, normalization="inductive"),
         list,
     ),
-    "samples, transductive": lambda: (tfmeta.BMAML(network(), 0.1, particles=2), None),
     "PLATIPUS": lambda: (tfmeta.PLATIPUS(network(), 0.1, samples=2), None),
-    "LLAMA": lambda: (tfmeta.LLAMA(network(), 0.1), None),
     "MAML++": lambda: (
         tfmeta.MAMLPlusPlus(network(), 0.1, 2, normalization="running", per_step_statistics=True),
         None,
     ),
     "MT-net": lambda: (tfmeta.MTNet(network(), 0.1, 2), None),
-    "Meta-SGD": lambda: (tfmeta.MetaSGD(network()), None),
-    "Reptile": lambda: (tfmeta.Reptile(network(), 0.1, 2), None),
-    "iMAML": lambda: (tfmeta.IMAML(network(), 0.1, 2), None),
     "FineTuning": lambda: (tfmeta.FineTuning(network(), classes=5), None),
-    "prototypes": lambda: (tfmeta.PrototypicalNetwork(network()), None),
-    "dict, inductive": lambda: (
-        tfmeta.MAML(network_of_two_inputs(dict), 0.1, normalization="inductive"),
-        dict,
-    ),
-    "list, running": lambda: (
-        tfmeta.MAML(network_of_two_inputs(list), 0.1, normalization="running"),
-        list,
-    ),
 }
+# Learners that draw while they adapt.
+DRAWING = ("PLATIPUS", "MT-net")
 
 
 @pytest.mark.parametrize(
@@ -122,9 +109,14 @@ def test_an_adapted_model_is_kept_in_every_way_of_keras_with_equal_answers(name,
     assert "Total params" in "\n".join(lines)
 
     losses = adapted.evaluate(queries, QY, verbose=0)
+    by_hand = LOSS(QY, expected), np.mean(np.argmax(expected, axis=-1) == QY)
+    np.testing.assert_allclose(losses, by_hand, rtol=1e-5)
     of_task = learner.evaluate(of_learner, QY[np.newaxis], verbose=0)
-    np.testing.assert_allclose(losses, of_task, rtol=1e-5)
-    np.testing.assert_allclose(losses[0], LOSS(QY, expected), rtol=1e-5)
+    if name in DRAWING:
+        # An evaluation has draws of its own, and an adapted model those of an answer.
+        assert abs(of_task[0] - losses[0]) > 1e-4
+    else:
+        np.testing.assert_allclose(losses, of_task, rtol=1e-5)
 
 
 def test_a_transductive_set_is_never_cut():

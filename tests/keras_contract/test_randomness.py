@@ -76,7 +76,8 @@ def test_an_evaluation_gives_the_same_numbers_whatever_the_tasks_of_a_batch(name
     # Of tasks that are alike, each has draws of its own.
     same = tf.nest.map_structure(lambda array: np.repeat(array[:1], 7, axis=0), (x, y))
     outputs, _ = learner.adaptation_curve(same[0])
-    if name != "llama":
+    # LLAMA's curve shows the mode of each step; it draws around the last one only.
+    if entry.cls is not tfmeta.LLAMA:
         assert np.ptp(outputs.numpy()[:, -1], axis=0).max() > 1e-6
 
 

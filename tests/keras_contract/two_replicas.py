@@ -1,6 +1,7 @@
 """Fits learners of the registry on one device and on two logical CPUs; prints how they differ.
 
-Called with names of learners; without, with all of them. A line of JSON each.
+Called with pairs NAME:KIND, of a learner and of one of `KINDS`; without, with all of them. A line
+of JSON each.
 """
 
 import contextlib
@@ -12,10 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from tests.conformance import registry
+from tests.keras_contract.networks import around
 from tests.keras_contract.reference_steps import largest_difference, stream, values
 
-OPTIONS = {
-    # Every clip shows where shares are clipped, and Adam would hide a longer step.
+# Every clip shows where shares are clipped, and Adam would hide a longer step.
+KINDS = {
     "clipped": lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.5),
     "accumulating": lambda: keras.optimizers.SGD(
         0.1,
@@ -25,34 +27,48 @@ OPTIONS = {
         ema_momentum=0.5,
         ema_overwrite_frequency=2,
     ),
+    # With a weight a task, of which one is 0, and averages of batch normalisation.
+    "weighted": lambda: keras.optimizers.SGD(0.1),
 }
+TASK_WEIGHTS = np.array([1.0, 0.0, 3.0, 0.5, 2.5, 2.0])
 
 
-def fitted(name, kind, scope, **options):
+def learner_of(entry, kind):
+    """A compiled learner of a registry's entry, for one of `KINDS`."""
+    regression = entry.kinds[0] == "regression"
+    options = {"metrics": ["mae" if regression else "accuracy"]}
+    if kind != "weighted":
+        return entry.compiled(optimizer=KINDS[kind](), fit=options)
+    network = around(keras.layers.BatchNormalization(dtype="float64"))
+    learner = entry(network, normalization="running")
+    options["weighted_metrics"] = options.pop("metrics")
+    learner.compile(KINDS[kind](), registry.loss(entry.kinds[0]), **options)
+    return learner
+
+
+def fitted(name, kind, scope):
     """(variables, history, evaluation, predictions) after batches of 3, 2 and 1 tasks."""
     entry = registry.LEARNERS[name]
-    regression = entry.kinds[0] == "regression"
     with scope:
-        learner = entry.compiled(
-            optimizer=OPTIONS[kind](),
-            fit={"metrics": ["mae" if regression else "accuracy"]},
-            **options,
-        )
-    (sx, sy, qx), qy = entry.batch(tasks=6)
+        learner = learner_of(entry, kind)
+    whole = entry.batch(tasks=6)
+    if kind == "weighted":
+        whole = (*whole, TASK_WEIGHTS)
     parts = [slice(0, 3), slice(3, 5), slice(5, 6)]
-    batches = [((sx[part], sy[part], qx[part]), qy[part]) for part in parts]
+    batches = [tf.nest.map_structure(lambda array, part=part: array[part], whole) for part in parts]
     history = learner.fit(stream(batches), verbose=0).history
     evaluation = None if entry.joint else learner.evaluate(stream(batches), verbose=0)
-    inputs = tf.data.Dataset.from_tensors(((sx[:3], sy[:3], qx[:3]),))
+    (sx, sy, qx), *_ = batches[0]
+    inputs = tf.data.Dataset.from_tensors(((sx, sy, qx),))
     predictions = learner.predict(inputs, verbose=0)
     variables = values([*learner.parameter_variables, *learner.state_variables])
     return variables, history, evaluation, predictions
 
 
-def compared(name, kind, strategy, **options):
+def compared(name, kind, strategy):
     """The largest difference of each result between one device and two."""
-    one = fitted(name, kind, contextlib.nullcontext(), **options)
-    two = fitted(name, kind, strategy.scope(), **options)
+    one = fitted(name, kind, contextlib.nullcontext())
+    two = fitted(name, kind, strategy.scope())
     history = [abs(one[1][key][0] - two[1][key][0]) for key in one[1]]
     evaluation = 0.0 if one[2] is None else np.abs(np.subtract(one[2], two[2])).max()
     return {
@@ -72,12 +88,22 @@ def two_cpus():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+def all_pairs():
+    """Every learner with every kind that its network takes."""
+    return [
+        f"{name}:{kind}"
+        for name, entry in registry.LEARNERS.items()
+        for kind in KINDS
+        if kind != "weighted" or (entry.gradient_steps and not entry.warp)
+    ]
+
+
 if __name__ == "__main__":
     mirrored = two_cpus()
-    for learner_name in sys.argv[1:] or registry.LEARNERS:
-        for kind_name in OPTIONS:
-            try:
-                found = compared(learner_name, kind_name, mirrored)
-            except ValueError as error:
-                found = {"name": learner_name, "kind": kind_name, "refused": str(error)}
-            print(json.dumps(found), flush=True)
+    for pair in sys.argv[1:] or all_pairs():
+        asked, kind_name = pair.split(":")
+        try:
+            found = compared(asked, kind_name, mirrored)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            found = {"name": asked, "kind": kind_name, "refused": str(error)}
+        print(json.dumps(found), flush=True)
