@@ -109,7 +109,11 @@ def test_a_context_that_batch_normalisation_takes_away_is_refused(mode):
 
 def test_a_context_that_reaches_the_answers_is_taken():
     tfmeta.CAVIA(behind_normalization("tanh"))
-    tfmeta.CAVIA(behind_normalization(None), normalization="running")
+    learner = tfmeta.CAVIA(behind_normalization(None), normalization="running")
+    learner.compile("sgd", "mse")
+    # An export in another mode would answer alike whatever the support set.
+    with pytest.raises(ValueError, match=r"context/context, .*normalization='transductive'"):
+        learner.servable(normalization="transductive")
     with pytest.warns(UserWarning, match="parameters context/context, on which no answer depends"):
         tfmeta.CAVIA(behind_normalization(None, further=True))
 

@@ -45,6 +45,8 @@ def make_servable(
     checks.check_compiled(learner)
     mode = learner.normalization if normalization is None else normalization
     checks.check_options(normalization=mode)
+    if learner.adapted is not None and mode != learner.normalization:
+        checks.check_effect(learner.task_network, learner.adapted, mode)
     kind = _kind(learner, output)
     target = _support_target(learner, kind)
     output_shape = tuple(_output(learner.network).shape)[1:]

@@ -57,19 +57,21 @@ def check_layers(pure):
         inner.refuse(pure.network, pure.study, pure.dropout)
 
 
-def check_effect(network, adapted):
+def check_effect(network, adapted, normalization=None):
     """Raises a ValueError where the weights that adapt change no answer of the network.
 
     Args:
         network: the learner's `TaskNetwork`.
         adapted: the patterns given by the user.
+        normalization: in which queries are answered; None: the network's.
     """
-    if inner.have_effect(network.pure, network.adapted, training=network.batch_statistics):
+    mode = normalization or network.normalization
+    if inner.have_effect(network.pure, network.adapted, training=mode != "running"):
         return
     raise ValueError(
         "Weights that adapt must change the answers. Received: "
         f"adapted={adapted!r}, that is {', '.join(network.adapted_paths)}, on which no answer "
-        f"depends with normalization={network.normalization!r}. Batch normalisation takes away "
+        f"depends with normalization={mode!r}. Batch normalisation takes away "
         "what a bias before it adds. Let other weights adapt, or pass normalization='running'."
     )
 
