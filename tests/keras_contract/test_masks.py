@@ -22,13 +22,21 @@ def sequences(seed):
     return np.where(padding, 0, words).astype("int32"), np.where(padding, 0, tags).astype("int32")
 
 
-def embedded(*layers):
+def embedded(*makers):
+    """A tagger of embedded words; its layers are made here, after the seed is set."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((STEPS,), dtype="int32")
     hidden = keras.layers.Embedding(WORDS, 4, mask_zero=True)(inputs)
-    for layer in layers:
-        hidden = layer(hidden)
-    return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+    for make in makers:
+        hidden = make()(hidden)
+    network = keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+    for weight in network.trainable_variables:
+        weight.assign(3 * weight)  # so that padding makes a difference
+    return network
+
+
+def dense():
+    return keras.layers.Dense(4, "tanh")
 
 
 def as_numbers(words):
@@ -54,12 +62,12 @@ def attention():
 
 
 NETWORKS = {
-    "Embedding": lambda: embedded(keras.layers.Dense(4, "tanh")),
-    "GRU": lambda: embedded(keras.layers.GRU(3, return_sequences=True)),
+    "Embedding": lambda: embedded(dense),
+    "GRU": lambda: embedded(lambda: keras.layers.GRU(3, return_sequences=True)),
     "Bidirectional": lambda: embedded(
-        keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))
+        lambda: keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))
     ),
-    "TimeDistributed": lambda: embedded(keras.layers.TimeDistributed(keras.layers.Dense(4))),
+    "TimeDistributed": lambda: embedded(lambda: keras.layers.TimeDistributed(dense())),
     "MultiHeadAttention": attention,
     "Masking": masked_numbers,
 }
@@ -106,7 +114,7 @@ def test_an_example_s_weight_and_the_mask_multiply():
 
 @pytest.mark.parametrize("mode", [pytest.param("inductive", marks=pytest.mark.slow), "running"])
 def test_masks_count_in_every_normalisation_mode(mode):
-    network = embedded(keras.layers.Dense(4, "tanh"), keras.layers.BatchNormalization())
+    network = embedded(dense, keras.layers.BatchNormalization)
     (sx, sy), (qx, qy) = sequences(1), sequences(2)
     learner = tfmeta.MAML(network, inner_rate=0.5, inner_steps=0, normalization=mode)
     learner.compile("sgd", LOSS)
