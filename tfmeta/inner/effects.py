@@ -15,7 +15,7 @@ _NOTHING = 1e-4
 def have_effect(pure, indices: Sequence[int], *, training: bool) -> bool:
     """Whether other values of some weights change an output of a network.
 
-    The network is run on a few small batches with random weights. Batch normalisation, for one,
+    The network is run on a few small batches, with its own weights and with random ones. Batch normalisation, for one,
     takes away what a weight adds to all examples of a batch alike. Where this cannot be decided,
     the answer is True.
 
@@ -39,6 +39,9 @@ def _changes(pure, specs, indices, training, seed):
     variables = pure.network.trainable_variables
     weights = [random_weight(rng, variable) for variable in variables]
     others = [random_weight(rng, variable) for variable in variables]
+    if seed == 0:  # Random weights may silence a deep network, as zeros of its own may.
+        own = [tf.convert_to_tensor(variable) for variable in variables]
+        weights = [w if i in indices else own[i] for i, w in enumerate(weights)]
     other = [others[i] if i in indices else weight for i, weight in enumerate(weights)]
     state = [tf.convert_to_tensor(variable) for variable in pure.network.non_trainable_variables]
     words = known_words(pure.network)

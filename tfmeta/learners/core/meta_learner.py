@@ -191,8 +191,8 @@ class MetaLearner(keras.Model):
         )
         for part in self.parts:
             part.check_network(self.task_network)
-        if adapted is not None:
-            checks.check_effect(self.task_network, adapted)
+        if self.adapted is not None:
+            checks.check_effect(self.task_network, self.adapted)
         groups = [group for part in self.parts for group in part.groups(self.task_network)]
         self.optional_groups = tuple(group.name for group in groups if group.gradient_optional)
         self.parameter_groups, self.state_groups = make_groups(self, pure, groups)
