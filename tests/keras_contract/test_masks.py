@@ -29,9 +29,13 @@ def embedded(*makers):
     hidden = keras.layers.Embedding(WORDS, 4, mask_zero=True)(inputs)
     for make in makers:
         hidden = make()(hidden)
-    network = keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+    return contrasted(keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden)))
+
+
+def contrasted(network):
+    """The network with weights so large that padding makes a difference."""
     for weight in network.trainable_variables:
-        weight.assign(3 * weight)  # so that padding makes a difference
+        weight.assign(3 * weight)
     return network
 
 
@@ -50,7 +54,7 @@ def masked_numbers():
     wide = keras.layers.Reshape((STEPS, 1))(keras.layers.Lambda(as_numbers)(inputs))
     marked = keras.layers.Masking(0)(keras.layers.Concatenate()([wide, wide]))
     hidden = keras.layers.Add()([keras.layers.Dense(4)(marked), numbers])
-    return keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+    return contrasted(keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden)))
 
 
 def attention():

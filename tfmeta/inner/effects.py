@@ -15,9 +15,9 @@ _NOTHING = 1e-4
 def have_effect(pure, indices: Sequence[int], *, training: bool) -> bool:
     """Whether other values of some weights change an output of a network.
 
-    The network is run on a few small batches, with its own weights and with random ones. Batch normalisation, for one,
-    takes away what a weight adds to all examples of a batch alike. Where this cannot be decided,
-    the answer is True.
+    The network is run on a few small batches, with its own weights and with random ones. Batch
+    normalisation, for one, takes away what a weight adds to all examples of a batch alike. Where
+    this cannot be decided, the answer is True.
 
     Args:
         pure: a `PureNetwork`.
