@@ -120,8 +120,6 @@ def test_a_context_that_reaches_the_answers_is_taken():
 
 def test_other_learners_refuse_weights_that_change_no_answer_by_their_argument():
     network = behind_normalization(None)
-    with pytest.raises(
-        ValueError, match=r"adapted=.*dense.*/bias.*, that is dense.*/bias, on which"
-    ):
+    with pytest.raises(ValueError, match=r"adapted=.*/bias.*, that is dense.*/bias, on which"):
         tfmeta.MAML(network, adapted=f"{network.layers[2].name}/bias")
     tfmeta.MAML(network, adapted=f"{network.layers[2].name}/*")
