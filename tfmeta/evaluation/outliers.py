@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 
 from tfmeta.learners import outlier_scores
+from tfmeta.learners.core.meta_learner import MetaLearner
 
 FALSE_ALARMS = 0.05  # share of a task's own queries that the threshold takes for strangers
 
 
 def measure_outliers(
-    learner,
-    validation,
-    test,
+    learner: MetaLearner,
+    validation: Any,
+    test: Any,
     tasks: int = 600,
     *,
     inner_steps: int | None = None,
     tasks_per_batch: int = 25,
-    report=None,
+    report: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Chooses a score and a threshold on validation tasks, and measures both on test tasks.
 

@@ -1,6 +1,6 @@
 """Whether an example's output depends on the other examples of its batch, found by trying."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -75,7 +75,7 @@ def absent_examples_move(pure, inputs=None) -> bool:
     return known_study(pure.network) is None if found is None else found
 
 
-def mixing_layers(pure, *, training: bool) -> list[str]:
+def mixing_layers(pure: Any, *, training: bool) -> list[str]:
     """Names of a network's layers that look across the batch without regard to weights.
 
     Each is tried by itself, where the network says what it takes; composite layers are left to

@@ -1,6 +1,7 @@
 """Whether weights change what a network answers, found by trying."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from tfmeta.inner.trials import TRIES, known_words, random_input, random_weight,
 _NOTHING = 1e-4
 
 
-def have_effect(pure, indices: Sequence[int], *, training: bool) -> bool:
+def have_effect(pure: Any, indices: Sequence[int], *, training: bool) -> bool:
     """Whether other values of some weights change an output of a network.
 
     The network is run on a few small batches, with its own weights and with random ones. Batch

@@ -193,7 +193,7 @@ class PureNetwork:
                 self._depends_on_batch.append(depends_on_batch(self, inputs))
         return self._depends_on_batch[0]
 
-    def absent_examples_matter(self, inputs=None, *, training: bool) -> bool:
+    def absent_examples_matter(self, inputs: Any = None, *, training: bool) -> bool:
         """Whether an example of weight 0 still changes the outputs of other examples.
 
         Args:
@@ -206,7 +206,7 @@ class PureNetwork:
 
         return self._kept(("outputs", training), tried)
 
-    def absent_examples_move(self, inputs=None) -> bool:
+    def absent_examples_move(self, inputs: Any = None) -> bool:
         """Whether an example of weight 0 changes the layers' own state (`moving`).
 
         Args:

@@ -73,7 +73,7 @@ class Embedding:
                 self._whole[dropout] = inner.PureNetwork(self.network, dropout=dropout)
         return self._whole[dropout]
 
-    def fitted(self, weights) -> list:
+    def fitted(self, weights: Sequence) -> list:
         """The network's weights, with a head of zeros where theirs is of another size.
 
         Args:
