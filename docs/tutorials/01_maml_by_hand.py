@@ -9,12 +9,12 @@
 # on the support set predicts the query set well.
 
 # %%
+import tfmeta  # first, so that TensorFlow starts quietly
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-
-import tfmeta
 
 keras.utils.set_random_seed(0)
 STEPS = 1000

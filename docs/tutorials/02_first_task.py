@@ -5,11 +5,11 @@
 # one example each. Nothing is downloaded.
 
 # %%
+import tfmeta  # first, so that TensorFlow starts quietly
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import tfmeta
 
 keras.utils.set_random_seed(0)
 STEPS = 150

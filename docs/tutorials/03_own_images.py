@@ -5,13 +5,13 @@
 # were not there in training. This tutorial makes such a folder first, so that you can run it as it is.
 
 # %%
+import tfmeta  # first, so that TensorFlow starts quietly
+
 from pathlib import Path
 
 import keras
 import numpy as np
 from PIL import Image
-
-import tfmeta
 
 keras.utils.set_random_seed(0)
 STEPS = 120

@@ -5,9 +5,9 @@
 # on the old shops and forecasts the new one. Then it does the same for windows of a sensor.
 
 # %%
-import keras
+import tfmeta  # first, so that TensorFlow starts quietly
 
-import tfmeta
+import keras
 
 keras.utils.set_random_seed(0)
 STEPS = 300

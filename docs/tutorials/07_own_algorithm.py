@@ -6,13 +6,14 @@
 # are there already.
 
 # %%
+import tfmeta  # first, so that TensorFlow starts quietly
+
 import dataclasses
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-import tfmeta
 from tfmeta import parts
 
 keras.utils.set_random_seed(0)
