@@ -42,9 +42,15 @@ def run(notebook):
         ).execute()
     for cell in notebook.cells:
         cell["metadata"] = {}
-        if "outputs" in cell:  # Standard error is for a terminal: progress, TensorFlow's notices.
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if is_kept(output)]
     return notebook
+
+
+def is_kept(output):
+    """Whether a page shows an output: not progress, warnings and TensorFlow's notices."""
+    text = "".join(output.get("text", ""))
+    return output.get("name") != "stderr" and not text.startswith("INFO:tensorflow:")
 
 
 if __name__ == "__main__":

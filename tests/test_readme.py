@@ -118,11 +118,22 @@ def test_commands_name_modules_flags_and_recipes_that_exist(document):
 def defined_flags(source):
     """Names of the flags that all commands have, and that this one and what it imports define.
 
-    Flags are looked for in benchmarks and in modules of flags (`tfmeta/serve/command_flags.py`).
+    Flags are looked for in benchmarks, in modules of flags (`tfmeta/serve/command_flags.py`), and
+    in modules whose `define_flags` is called.
     """
     tree = ast.parse(source.read_text(encoding="utf-8"))
     found = {"gin_param", "help", "helpfull"}
+    defining = {
+        node.value.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "define_flags"
+    }
     for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tfmeta."):
+            folder = ROOT / Path(*node.module.split("."))
+            imported = [folder / f"{alias.name}.py" for alias in node.names]
+            imported = [path for path in imported if path.stem in defining]
+            found |= {flag for path in imported for flag in defined_flags(path)}
         if isinstance(node, ast.ImportFrom) and node.module == "benchmarks":
             imported = (ROOT / "benchmarks" / f"{alias.name}.py" for alias in node.names)
             found |= {flag for path in imported for flag in defined_flags(path)}

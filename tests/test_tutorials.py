@@ -37,4 +37,5 @@ def test_a_notebook_has_the_cells_of_its_script_and_no_error(script):
     assert [(cell["cell_type"], "".join(cell["source"])) for cell in cells] == made
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert outputs
+    assert "/tmp" not in json.dumps(outputs), "a path of the machine that ran the notebook"
     assert not [output for output in outputs if output["output_type"] == "error"]

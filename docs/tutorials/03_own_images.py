@@ -50,7 +50,7 @@ test = tfmeta.tasks.from_directory(str(folder), "test", seed=1, count=40, **opti
 # ## Train and evaluate
 #
 # `normalization="inductive"` answers each query alone, as a service must. The default,
-# `"transductive"`, uses the statistics of all queries together, as the MAML paper does.
+# `"transductive"`, uses the statistics of all queries together, as the MAML authors' code does.
 
 # %%
 network = tfmeta.networks.conv4(ways=5, image_shape=(28, 28, 1), filters=32)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Tables and series
 #
-# Forty shops have a few rows of sales each. A new shop opens, with five rows. This tutorial trains
-# on the old shops and forecasts the new one. Then it does the same for windows of a sensor.
+# Sixty shops have 20 to 60 rows of sales each. A new shop opens, with three rows. This tutorial
+# trains on old shops and forecasts the new one. Then it does the same for windows of a sensor.
 
 # %%
 import tfmeta  # first, so that TensorFlow starts quietly

@@ -10,6 +10,7 @@ import tfmeta
 from tests.conformance import registry
 from tests.learners.conftest import softmax
 from tfmeta.learners.any_ways import MOST_WAYS
+from tfmeta.tasks import Examples, Task
 
 # Classes 2 and 5 have no example; the network has 3 outputs.
 LABELS = np.array([0, 4, 1, 3, 4, 0, 6, 1], "int32")
@@ -43,6 +44,22 @@ def with_outputs(learner, name, ways):
         if variable.shape == value.shape:
             variable.assign(value)
     return made
+
+
+def test_unsigned_labels_and_batches_of_other_forms_count_their_classes(task):
+    support_x, query_x = (part[np.newaxis] for part in task)
+    learner = compiled("r2d2")
+    expected = learner.predict((support_x, LABELS[np.newaxis], query_x), verbose=0)
+    assert expected.shape == (1, 5, 7)
+    labels = np.uint8(LABELS)[np.newaxis]
+    forms = [
+        (support_x, labels, query_x),
+        (support_x, labels, query_x, None),
+        Task(Examples(support_x, labels), Examples(query_x)),
+        Task(Examples(support_x, labels, np.ones(labels.shape)), Examples(query_x)),
+    ]
+    for form in forms:
+        np.testing.assert_allclose(learner.predict(form, verbose=0), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -206,6 +206,7 @@ def half_of_ways(info: dict) -> int:
     """
     ways = info.get("ways")
     fixed = info.get("kind") == "classification" and "support_examples" not in info
+    fixed = fixed and info.get("label_scope", "task") == "task"
     if not fixed or not isinstance(ways, int) or ways % 2 or ways < 2 or not info.get("queries"):
         raise ValueError(
             "Strangers are drawn with the tasks: a stream of classification tasks of one size, "

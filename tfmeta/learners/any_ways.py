@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import checks
+from tfmeta.learners.batch_forms import plain_batch
 from tfmeta.tasks.task import Examples, unpack_tasks
 
 MOST_WAYS = 1000  # beyond the network's outputs: labels above it are no numbers of classes
@@ -72,7 +73,7 @@ def ways_of(learner, support: Examples) -> int | None:
         counts &= np.broadcast_to(np.asarray(support.weights) > 0, labels.shape)
     if kind.ignore_class is not None:
         counts &= labels != kind.ignore_class
-    ways = int(labels[counts].max(initial=-1)) + 1
+    ways = int(labels[counts].astype(np.int64).max(initial=-1)) + 1
     if ways <= learner.ways:
         return None
     if ways > MOST_WAYS:
@@ -97,8 +98,10 @@ def ways_of_arrays(learner, x) -> int | None:
     """`ways_of` arrays of tasks `(support_x, support_y, query_x, ...)`; None for a stream."""
     if learner.loss_function is None:  # `predict` says so itself
         return None
-    leaves = keras.tree.flatten(x) if isinstance(x, (tuple, list)) else [None]
-    if not learner.any_ways or not all(hasattr(leaf, "shape") for leaf in leaves):
+    if not learner.any_ways or not isinstance(x, (tuple, list)):  # a `Task` is a tuple too
+        return None
+    x = plain_batch(x)[0]
+    if not all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x)):
         return None
     return ways_of(learner, unpack_tasks(x).support)
 

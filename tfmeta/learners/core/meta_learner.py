@@ -900,4 +900,5 @@ class MetaLearner(keras.Model):
     def __getattr__(self, name):
         if name in saving.MOVED:
             return saving.moved(self, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        # An AttributeError from within a property comes here: asked again, it says what is missing.
+        return super().__getattribute__(name)

@@ -151,7 +151,8 @@ def changed_groups(learner) -> frozenset[str]:
     Args:
         learner: a `MetaLearner`.
     """
-    moves = learner.normalization == "running" or learner.task_network.pure.moving
+    pure = learner.task_network.pure
+    moves = (learner.normalization == "running" and pure.averaging) or pure.moving
     names = [name for part in learner.parts for name in part.changes]
     return frozenset([*(("network",) if moves else ()), *names])
 
