@@ -221,3 +221,33 @@ def test_noise_in_the_trunk_is_drawn_anew_in_each_step():
     task = Task(*(Examples(tf.constant(rng.normal(size=(n, 3))), tf.range(n) % 3) for n in (6, 4)))
     found = contribution(learner, task)
     assert_equal(found, contribution(without_trunk(learner), task))
+
+
+def test_sets_padded_to_different_lengths_are_not_joined():
+    keras.utils.set_random_seed(1)
+    tokens = keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(9, 4, name="embedding", dtype="float64")(tokens)
+    pooled = keras.layers.GlobalAveragePooling1D(dtype="float64")(embedded)
+    texts = keras.Model(tokens, keras.layers.Dense(3, name="head", dtype="float64")(pooled))
+    learner = compiled(tfmeta.MAML(texts, 0.3, 2, adapted=HEAD, parallel="sequential"))
+    assert learner.trunk_layers[0] == "embedding"
+    rng = np.random.default_rng(0)
+    support, query = (
+        rng.integers(9, size=(2, *size)).astype("int32") for size in ((6, 10), (4, 12))
+    )
+    labels = [rng.integers(3, size=part.shape[:2]) for part in (support, query)]
+    x, y = (support, labels[0], query), labels[1]
+
+    def results():
+        gradient, outputs = learner.meta_gradient(x, y)
+        return [*gradient, outputs]
+
+    found = results()
+    assert all(np.any(value) for value in found)
+    before = learner.get_weights()
+    learner.fit(x, y, batch_size=2, shuffle=False, verbose=0)
+    step = [a - b for a, b in zip(before, learner.get_weights(), strict=True)]
+    assert any(np.any(change) for change in step)
+    learner.set_weights(before)
+    without_trunk(learner)
+    assert_equal(found, results())

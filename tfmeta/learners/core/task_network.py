@@ -106,7 +106,8 @@ class TaskNetwork:
     ) -> "TaskNetwork":
         """The same network, for which the trunk has run on both sets of a task at once.
 
-        Where the trunk is not known to answer each example by itself, the network as it is.
+        Where the trunk is not known to answer each example by itself, or examples of the two sets
+        may differ in size (sequences of any length), the network as it is.
 
         Args:
             weights: as of `support_features`.
@@ -120,7 +121,7 @@ class TaskNetwork:
             return self  # Each query goes with the support set.
         parts = [tf.nest.flatten(examples.inputs) for examples in sets]
         pairs = list(zip(*parts, strict=True))
-        if any(a.dtype != b.dtype for a, b in pairs):
+        if not all(_one_kind(a, b) for a, b in pairs):
             return self
         both = tf.nest.pack_sequence_as(task.support.inputs, [tf.concat(p, 0) for p in pairs])
         features = self.trunk.features(
@@ -381,3 +382,9 @@ def _sized(tensor, inputs):
     """The tensor, with the number of examples of inputs, where that is known."""
     count = tf.nest.flatten(inputs)[0].shape[0]
     return tf.ensure_shape(tensor, [count, *tensor.shape[1:]])
+
+
+def _one_kind(one, other):
+    """Whether examples of two sets are of one type and one known shape: they can be joined."""
+    shape = one.shape[1:]
+    return one.dtype == other.dtype and shape.is_fully_defined() and shape == other.shape[1:]
