@@ -35,7 +35,7 @@ def found():
         cwd=ROOT,
         env={**os.environ, "TF_NUM_INTRAOP_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {(line["name"], line["kind"]): line for line in lines}
 
