@@ -107,3 +107,17 @@ def test_xla_refuses_it_too():
     ):
         with pytest.raises(ValueError, match="0 in sample_weight"):
             call()
+
+
+def test_xla_refuses_state_that_would_count_an_absent_query():
+    (x, y), query_weights, _ = tasks_with_absent()
+    learner = tfmeta.MAML(around(Counts(dtype="float64", name="seen")), inner_rate=0.1)
+    learner.compile("sgd", "mse", jit_compile=True)
+    for call in (
+        lambda: learner.fit(x, y, sample_weight=query_weights, verbose=0),
+        lambda: learner.train_on_batch(x, y, query_weights),
+        lambda: learner.meta_gradient(x, y, query_weights),
+    ):
+        with pytest.raises(ValueError, match=r"state seen/.* counts it.*0 in sample_weight"):
+            call()
+    assert not np.any(learner.network.get_layer("seen").mean)

@@ -111,7 +111,7 @@ def meta_gradient(learner, x: Any, y: Any, sample_weight: Any = None):
     task = unpack_tasks(*batch_tensors(x, y, sample_weight))
     batch_checks.check_tasks(learner, task)
     batch_checks.check_query_targets(task)
-    return compiled(learner, "meta_gradient", batch_meta_gradient)(task)
+    return compiled(learner, "meta_gradient", batch_meta_gradient, trains=True)(task)
 
 
 def batch_meta_gradient(learner, task: Task) -> tuple[list[tf.Tensor], tf.Tensor]:

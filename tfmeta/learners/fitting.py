@@ -49,7 +49,7 @@ def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
         options.setdefault("shuffle", False)
     x, y, options = _plain(x, y, options)
     validation = options.get("validation_data")
-    prepare(learner, x, y, options.get("sample_weight"))
+    prepare(learner, x, y, options.get("sample_weight"), trains=True)
     if options.get("class_weight") is not None:
         x, y, options = _with_class_weights(learner, x, y, options)
         validation = options.get("validation_data")
@@ -94,14 +94,22 @@ def before_predict(learner, x, steps, ways: int | None = None) -> Any:
     return x
 
 
-def prepare(learner, x, y, sample_weight=None) -> None:
-    """Checks a stream or arrays of tasks, and makes the metrics' variables for them."""
+def prepare(learner, x, y, sample_weight=None, *, trains: bool = False) -> None:
+    """Checks a stream or arrays of tasks, and makes the metrics' variables for them.
+
+    Args:
+        learner: a `MetaLearner`.
+        x: as of `fit`.
+        y: as of `fit`.
+        sample_weight: as of `fit`.
+        trains: whether meta-steps follow, in which the layers' own state moves by the queries.
+    """
     with learner.distribute_strategy.scope():
         if isinstance(x, tf.data.Dataset):
             checked_task(learner, x.element_spec, trains=True)
             learner.build_metrics(x.element_spec)
         else:
-            _check_arrays(learner, x, y, sample_weight)
+            _check_arrays(learner, x, y, sample_weight, trains=trains)
             if hasattr(y, "shape"):
                 learner.build_metrics((x, y))
 
@@ -193,7 +201,7 @@ def _make_replicated(learner, force=False):
     learner.train_function = functools.partial(_several_steps, learner, step)
 
 
-def _check_arrays(learner, x, y=None, sample_weight=None, ways=None):
+def _check_arrays(learner, x, y=None, sample_weight=None, ways=None, *, trains=False):
     """Checks arrays as a whole, before Keras says in its own words that sizes differ."""
     if isinstance(x, tf.data.Dataset) or not _holds_arrays(x):
         return
@@ -202,7 +210,7 @@ def _check_arrays(learner, x, y=None, sample_weight=None, ways=None):
     task = checked_task(learner, (x, y, sample_weight), trains=False)
     if learner.jit_compile:
         with in_words():
-            assert_outside_xla(learner, [task], ways)
+            assert_outside_xla(learner, [task], ways, trains=trains)
 
 
 def _plain(x, y, options):

@@ -105,10 +105,12 @@ class GuardedFunction:
         learner: the `MetaLearner`.
         function: of structures of tensors.
         ways: number of classes that labels tell apart; None: as in training.
+        trains: whether the layers' own state moves by the queries.
     """
 
-    def __init__(self, learner, function, ways=None):
+    def __init__(self, learner, function, ways=None, *, trains=False):
         self._learner, self._function, self._ways = learner, function, ways
+        self._trains = trains
         self._compiled = {}
 
     def __call__(self, *arguments):
@@ -122,24 +124,33 @@ class GuardedFunction:
             )
         with in_words():
             if self._learner.jit_compile:
-                assert_outside_xla(self._learner, arguments, self._ways)
+                assert_outside_xla(self._learner, arguments, self._ways, trains=self._trains)
             return self._compiled[key](*arguments)
 
 
-def assert_outside_xla(learner, arguments, ways=None) -> None:
+def assert_outside_xla(learner, arguments, ways=None, *, trains=False) -> None:
     """Checks labels and weights of concrete tasks, as what XLA compiles has no assertions.
 
     Args:
         learner: a compiled `MetaLearner`.
         arguments: `Task`s and `Examples` among them are checked.
         ways: number of classes that labels tell apart; None: as in training.
+        trains: whether the layers' own state moves by the queries.
     """
     for part in arguments:
         if isinstance(part, Examples):
             part = Task(part, Examples(None))
         if isinstance(part, Task):
             checks.label_assertions(learner, part, ways or learner.training_ways)
-            absence.assertions(learner, split_weights(part)[0])
+            weighted = Task(*(_with_weights_as_tensor(examples) for examples in part))
+            absence.assertions(learner, split_weights(weighted)[0], trains=trains)
+
+
+def _with_weights_as_tensor(examples):
+    weights = examples.weights
+    if weights is None:
+        return examples
+    return Examples(examples.inputs, examples.targets, tf.convert_to_tensor(weights))
 
 
 def with_assertions(learner, stream) -> tf.data.Dataset:

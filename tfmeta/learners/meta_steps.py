@@ -132,7 +132,12 @@ def values(learner) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
 
 
 def compiled(
-    learner, name: str, function: Callable[..., Any], *static, ways: int | None = None
+    learner,
+    name: str,
+    function: Callable[..., Any],
+    *static,
+    ways: int | None = None,
+    trains: bool = False,
 ) -> GuardedFunction:
     """A function of a learner, compiled once a name and static arguments.
 
@@ -142,12 +147,13 @@ def compiled(
         function: of the learner, the static arguments, and structures of tensors.
         *static: hashable arguments.
         ways: number of classes that labels tell apart; None: as in training.
+        trains: whether the layers' own state moves by the queries, as in a meta-step.
     """
     checks.check_compiled(learner)
     key = (name, *static, ways)
     if key not in learner.compiled_functions:
         learner.compiled_functions[key] = GuardedFunction(
-            learner, functools.partial(function, learner, *static), ways
+            learner, functools.partial(function, learner, *static), ways, trains=trains
         )
     return learner.compiled_functions[key]
 

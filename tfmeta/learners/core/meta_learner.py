@@ -534,7 +534,7 @@ class MetaLearner(keras.Model):
     ) -> Any:
         """As `keras.Model.train_on_batch`: one meta-step."""
         x, y, sample_weight = batch_tensors(*plain_batch(x, y, sample_weight))
-        fitting.prepare(self, x, y, sample_weight)
+        fitting.prepare(self, x, y, sample_weight, trains=True)
         if class_weight is not None:
             weights = fitting.checked_class_weights(self, class_weight, sample_weight)
             sample_weight = weights.of(y)
