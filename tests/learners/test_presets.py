@@ -9,6 +9,7 @@ import pytest
 
 import tfmeta
 from tests.conformance import registry
+from tfmeta.learners.frozen import frozen_parts
 from tfmeta.learners.preset_learner import learner_of, preset_arrays, preset_config
 from tfmeta.presets import Preset, write_preset
 
@@ -58,6 +59,40 @@ def test_a_learner_comes_back_with_its_weights_and_goes_on_learning_alike(name, 
         np.testing.assert_array_equal(one, other)
 
 
+def backbone():
+    keras.utils.set_random_seed(1)
+    images = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(4, 3, activation=keras.activations.tanh, name="first")(images)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    return keras.Model(images, keras.layers.Conv2D(5, 1, name="second")(x), name="small")
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 1, "lora_layers": ["second"]}])
+def test_a_frozen_network_comes_back_frozen_alike(options, tmp_path):
+    network = tfmeta.networks.with_head(backbone(), 3, preprocessing="tf", **options)
+    rng = np.random.default_rng(0)
+    for variable in network.variables:
+        if variable.dtype == "float32":
+            noise = rng.uniform(0, 0.1, variable.shape).astype("float32")
+            variable.assign(np.asarray(variable) + noise)
+    learner = tfmeta.MAML(network, inner_rate=0.1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    learner.compile("sgd", loss)
+    path = write_preset(preset_of(learner), tmp_path / "small.npz")
+    again = tfmeta.MAML.from_preset(path)
+    assert frozen_parts(again.network) == frozen_parts(network)
+    assert not all(frozen_parts(network)["variables"])
+    assert again.parameter_paths == learner.parameter_paths
+    x = rng.random((3, 4, 4, 3), "float32")
+    first, second = (one.adapt(x, np.arange(3)).predict(x, verbose=0) for one in (learner, again))
+    np.testing.assert_array_equal(first, second)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(first, learner.network.predict(x, verbose=0))
+    other = tfmeta.networks.mlp(outputs=3, input_dim=48)
+    with pytest.raises(ValueError, match="must hold every variable"):
+        tfmeta.MAML.from_preset(path, network=other)
+
+
 def test_options_replace_the_preset_s_and_an_unknown_one_is_said(maml, tmp_path):
     path = write_preset(preset_of(maml), tmp_path / "small.npz")
     learner = tfmeta.MAML.from_preset(path, inner_steps=3, normalization="inductive")
@@ -96,8 +131,37 @@ def lambda_function(learner):
 
 
 def foreign_class(learner):
-    dense(learner) | {"module": "subprocess", "class_name": "Popen", "registered_name": None}
+    assert dense(learner)["class_name"] == "Dense"
     dense(learner).update(module="subprocess", class_name="Popen", registered_name=None)
+
+
+def no_class_of_keras(learner):
+    dense(learner).update(module="keras.utils", class_name="get_file", registered_name=None)
+
+
+def class_that_keras_cannot_build(learner):
+    dense(learner).update(module="keras.utils", class_name="Progbar", registered_name=None)
+
+
+def lambda_by_its_module(learner):
+    dense(learner).update(module="keras.src.layers.core.lambda_layer", class_name="Lambda")
+
+
+def function_of_another_module(learner):
+    dense(learner)["config"]["activation"] = {
+        "module": "subprocess",
+        "class_name": "function",
+        "config": "relu",
+        "registered_name": "relu",
+    }
+
+
+def frozen_parts_that_are_none(learner):
+    learner["config"]["frozen"] = {"layers": True}
+
+
+def argument_that_is_none(learner):
+    learner["config"]["inner_lr"] = 0.1
 
 
 def foreign_function(learner):
@@ -127,7 +191,13 @@ def model_on_disk(learner):
         (lambda_layer, "Lambda"),
         (lambda_function, "__lambda__"),
         (foreign_class, "subprocess.Popen"),
+        (no_class_of_keras, "get_file, no class"),
+        (class_that_keras_cannot_build, "Progbar, no class"),
+        (lambda_by_its_module, "Lambda"),
         (foreign_function, "system"),
+        (function_of_another_module, "subprocess.relu"),
+        (frozen_parts_that_are_none, "frozen layers"),
+        (argument_that_is_none, "inner_lr, no arguments of MAML"),
         (file_of_words, "/etc/passwd"),
         (unregistered_learner, "stranger>MAML"),
         (model_on_disk, "TFSMLayer"),

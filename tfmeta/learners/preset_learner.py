@@ -3,17 +3,22 @@
 import copy
 import functools
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from tfmeta.learners.arguments import signature_of
+from tfmeta.learners.frozen import freeze_again
+from tfmeta.learners.saving import FROZEN
 from tfmeta.presets import Preset
 
 # Keras classes that run code or read files which a configuration names.
 _REFUSED = ("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
 _DATA = ("__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
+_COMPILED = {"optimizer", "loss", "metrics"}
 _FUNCTIONS = (keras.activations, keras.losses, keras.metrics)
 _WITH_FILES = "vocabulary"  # of lookup layers: a list, or the path of a file
 
@@ -41,7 +46,13 @@ def learner_of(cls: type, preset: Preset, options: Mapping[str, Any]):
             "tfmeta.MetaLearner.from_preset for whatever the preset is; its .network begins at "
             "the same weights in another learner."
         )
+    frozen = config["config"].pop(FROZEN, None)
+    unknown = [n for n in config["config"] if n not in signature_of(found).parameters]
+    if unknown:
+        raise _refused(preset.name, f"{', '.join(unknown)}, no arguments of {found.__name__}")
     arguments = {n: _built(value) for n, value in config["config"].items() if n not in options}
+    if frozen is not None and "network" in arguments:
+        freeze_again(arguments["network"], frozen)
     learner: Any = found(**arguments, **options)
     learner.compile(**_built(config["compile_config"]))
     _assign(learner, preset)
@@ -133,7 +144,25 @@ def check_config(config: Any, name: str) -> None:
     registered = config["registered_name"]
     if not isinstance(registered, str) or keras.saving.get_registered_object(registered) is None:
         raise _refused(name, f"the learner {registered!r}, which is not registered with Keras")
+    if not isinstance(config["config"], dict) or not _is_frozen_parts(config["config"]):
+        raise _refused(name, "arguments of its learner, or frozen layers, that are none")
+    compiled = config["compile_config"]
+    if not isinstance(compiled, dict) or not {"loss", "optimizer"} <= compiled.keys() <= _COMPILED:
+        raise _refused(name, "a compile_config of other names than optimizer, loss and metrics")
     _check(config, name)
+
+
+def _is_frozen_parts(config: dict) -> bool:
+    """Whether a configuration's frozen layers are as `frozen_parts` gives them, or not there."""
+    parts = config.get(FROZEN)
+    if parts is None:
+        return FROZEN not in config
+    return (
+        isinstance(parts, dict)
+        and parts.keys() == {"layers", "variables"}
+        and all(isinstance(flags, list) for flags in parts.values())
+        and all(isinstance(flag, bool) for flags in parts.values() for flag in flags)
+    )
 
 
 def _check(value: Any, name: str, depth: int = 0) -> None:
@@ -159,16 +188,37 @@ def _check_class(value: dict, name: str) -> None:
     if class_name in _DATA:
         return
     if class_name == "function":
-        function = value.get("config")
-        known = isinstance(function, str) and any(hasattr(m, function) for m in _FUNCTIONS)
-        if not known or function in ("deserialize", "get", "serialize"):
-            raise _refused(name, f"the function {function!r}")
+        if not _is_function(module, value.get("config")):
+            raise _refused(name, f"the function {module}.{value.get('config')}")
         return
     # The name may be one that this process registered, such as a learner's; nothing is imported.
-    if isinstance(registered, str) and keras.saving.get_registered_object(registered):
-        return
+    found = keras.saving.get_registered_object(registered) if _is_text(registered) else None
+    if found is None:
+        found = _keras_symbol(module, class_name)
+        if getattr(found, "__name__", None) in _REFUSED:  # by another name
+            raise _refused(name, f"the class {module}.{class_name}")
+    if not inspect.isclass(found) or not hasattr(found, "from_config"):
+        raise _refused(name, f"{module}.{class_name}, no class that is registered with Keras")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_function(module: Any, function: Any) -> bool:
+    """Whether a configuration names an activation, a loss or a metric of Keras."""
+    if not _is_text(function) or function in ("deserialize", "get", "serialize"):
+        return False
+    known = [getattr(each, function, None) for each in _FUNCTIONS]
+    known = [each for each in known if inspect.isfunction(each)]
+    return bool(known) and (module == "builtins" or _keras_symbol(module, function) in known)
+
+
+def _keras_symbol(module: Any, name: str) -> Any:
+    """What a module of Keras has by a name, without an import; None where there is none."""
     if not isinstance(module, str) or module.split(".")[0] != "keras":
-        raise _refused(name, f"the class {module}.{class_name}, which is not registered with Keras")
+        return None
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _refused(name: str, what: str) -> ValueError:
@@ -213,5 +263,12 @@ def _defaults(module: str | None, class_name: str) -> Mapping[str, Any]:
     target = getattr(target, class_name, None)
     if (module or "").split(".")[0] != "keras" or not inspect.isclass(target):
         return {}
+    if issubclass(target, keras.Layer) and _reads_config(target):
+        return {}  # it may look for each of its arguments, as Rescaling does
     parameters = inspect.signature(target.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _reads_config(layer: type[keras.Layer]) -> bool:
+    """Whether a layer's class has a `from_config` of its own."""
+    return layer.from_config.__func__ is not keras.Layer.from_config.__func__
