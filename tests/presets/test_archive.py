@@ -1,5 +1,6 @@
 """Files of presets: what is written is read back, and what a stranger may have made is refused."""
 
+import hashlib
 import io
 import json
 import struct
@@ -9,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
-from tfmeta.presets import Preset, read_preset, write_preset
+from tfmeta.presets import Preset, card, read_preset, write_preset
 
 INFO = {
     "schema_version": 1,
@@ -83,6 +84,42 @@ def lying_header(shape):
     return content[:header] + claimed + content[header + 4 :].replace(b" " * padding, b"", 1)
 
 
+def headed(text, version=(1, 0)):
+    """An array's file of this header, with four bytes of numbers."""
+    length = struct.pack("<H" if version == (1, 0) else "<I", len(text))
+    return b"\x93NUMPY" + bytes(version) + length + text.encode() + bytes(4)
+
+
+def header(descr="'<f4'", shape="(1,)"):
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+STRANGE_HEADERS = (
+    "{'descr': (",  # no end
+    "(" * 300 + "1" + ")" * 300,
+    "-" * 9000 + "1",
+    header(descr="{}"),
+    header(descr="None"),
+    header(descr="'<f4', (10**9,)"),
+    header(descr="('<f4', (99999999999999999999,))"),
+    header(descr="('<f4', -1)"),
+    header(descr="[('a', '<f4', 5, 5, 5)]"),
+    header(shape="(1L,)"),  # of Python 2
+    header(shape="(0, 99999999999999999999)"),
+    header(shape="(" + "1, " * 70 + ")"),
+    "{1: 2, 'a': 3}",
+    "\0",
+    "",
+)
+STRANGE_FILES = (
+    *(headed(text) for text in STRANGE_HEADERS),
+    headed(header(), version=(3, 0)),
+    headed(header(), version=(9, 9)),
+    headed(header())[:9],
+    headed(header())[:30],
+)
+
+
 STRANGE_NAMES = (
     "../evil.npy",
     "parameters/../../evil.npy",
@@ -106,6 +143,9 @@ STRANGE_NAMES = (
         ({"parameters/a.npy": lying_header((-1,))}, "4 bytes for shape"),
         ({"parameters/a.npy": npy(np.float32([np.nan]))}, "not finite"),
         ({"parameters/a.npy": b"no array"}, "no array"),
+        *(({"parameters/a.npy": content}, "parameters/a.npy") for content in STRANGE_FILES),
+        ({"preset.json": text(learner=[])}, "learner of another type"),
+        ({"preset.json": text(limits="none", license=None)}, "limits, license of another type"),
         ({"preset.json": b"{"}, "no JSON"),
         ({"preset.json": b"[" * 200_000}, "no JSON"),
         ({"preset.json": text(schema_version=2)}, "schema_version 2"),
@@ -117,6 +157,47 @@ def test_a_file_that_holds_anything_else_is_refused(tmp_path, entries, said):
     path = archive(tmp_path / "x.npz", {"preset.json": text(), **entries})
     with pytest.raises(ValueError, match=said):
         read_preset(path)
+
+
+def test_damage_anywhere_is_refused_or_harmless(tmp_path):
+    """Bytes of the zip's own records too, which no checksum covers."""
+    path = write_preset(Preset(INFO, ARRAYS), tmp_path / "small.npz")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(400):
+        content = bytearray(whole)
+        for position in rng.integers(len(whole), size=rng.integers(1, 4)):
+            content[position] = rng.integers(256)
+        path.write_bytes(
+            bytes(content[: rng.integers(1, len(whole))] if rng.random() < 0.1 else content)
+        )
+        try:
+            found = read_preset(path)
+        except ValueError:
+            refused += 1
+        else:
+            for key, array in found.arrays.items():
+                np.testing.assert_array_equal(array, ARRAYS[key])
+    assert refused > 200
+
+
+def test_an_array_without_numbers_is_read_back(tmp_path):
+    arrays = {"parameters/w": np.zeros((0, 3), np.float32)}
+    path = write_preset(Preset(INFO, arrays), tmp_path / "small.npz")
+    assert read_preset(path).arrays["parameters/w"].shape == (0, 3)
+
+
+def test_the_hash_is_that_of_the_bytes_that_are_read(tmp_path):
+    path = write_preset(Preset(INFO, ARRAYS), tmp_path / "small.npz")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_preset(path, digest.upper()).sha256 == digest
+    with pytest.raises(ValueError, match=f"sha256 {digest} where {'0' * 64}"):
+        read_preset(path, "0" * 64)
+
+
+def test_a_card_of_a_preset_that_lacks_what_it_says_is_refused():
+    with pytest.raises(ValueError, match=r"card needs its evaluation.*'small'.*'protocol'"):
+        card(Preset(INFO, ARRAYS))
 
 
 def test_a_compressed_entry_is_refused_before_it_is_read(tmp_path):

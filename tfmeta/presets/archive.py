@@ -8,14 +8,20 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
 import re
+import struct
+import tokenize
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tfmeta.user_cache import write_atomically
 
 SCHEMA_VERSION = 1
 SUFFIX = ".npz"
@@ -29,6 +35,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _KINDS = "fiub"  # of arrays: floats, integers, booleans
 _MOST_ENTRIES = 20_000
 _MOST_INFO_BYTES = 16 * 2**20
+_OBJECTS = ("learner", "export", "training", "evaluation", "made_with")  # JSON objects
+# What zipfile and numpy raise for bytes that they were not made for.
+_NO_ZIP = (
+    *(zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError),
+    *(struct.error, OverflowError, LookupError),
+)
+_NO_ARRAY = (
+    *(ValueError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError),
+    *(LookupError, AttributeError, struct.error, tokenize.TokenError, Warning),
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same preset has the same hash
 
 
@@ -88,27 +104,36 @@ def write_preset(preset: Preset, path: str | os.PathLike) -> Path:
         )
     content = _content(preset)
     _read(io.BytesIO(content), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_atomically(path, lambda file: file.write(content))
     return path
 
 
-def read_preset(path: str | os.PathLike) -> Preset:
+def read_preset(path: str | os.PathLike, sha256: str | None = None) -> Preset:
     """Reads a preset from its file.
 
     Args:
         path: the file.
+        sha256: that the file must have, 64 hexadecimal digits in any case; None: any.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is not a preset, or holds more than arrays and JSON.
+        ValueError: if the hash is another, or the file is not a preset, or holds more than arrays
+            and JSON.
     """
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        info, arrays = _read(file, str(path))
+    content = Path(path).read_bytes()  # once: what is hashed is what is read
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise wrong_hash(str(path), sha256.lower(), digest)
+    info, arrays = _read(io.BytesIO(content), str(path))
     return Preset(info, arrays, digest)
+
+
+def wrong_hash(where: str, wanted: str, got: str) -> ValueError:
+    """The error of a file whose hash is not the one that is asked for."""
+    return ValueError(
+        f"A preset must have the hash that is asked for. Received: {where} with sha256 {got} where "
+        f"{wanted} is asked for. It is another file, or was changed: do not use it."
+    )
 
 
 def _content(preset: Preset) -> bytes:
@@ -136,7 +161,7 @@ def _read(file, where: str) -> tuple[dict, dict]:
                 for entry in entries
                 if entry.filename != _INFO
             }
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except _NO_ZIP as error:
         raise _refused(where, f"no whole zip file ({error})") from error
     return info, arrays
 
@@ -192,35 +217,53 @@ def _info(archive: zipfile.ZipFile, where: str) -> dict:
         raise _refused(where, f"{_INFO} without {', '.join(lacking)}")
     if not isinstance(info["name"], str) or not _NAME.fullmatch(info["name"]):
         raise _refused(where, f"the name {info['name']!r}")
+    strange = [name for name in _OBJECTS if not isinstance(info[name], dict)]
+    limits = info["limits"]
+    if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
+        strange.append("limits")
+    if not isinstance(info["license"], str):
+        strange.append("license")
+    if strange:
+        raise _refused(where, f"{_INFO} with {', '.join(strange)} of another type")
     return info
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> np.ndarray:
     """An array whose header says no more than its bytes hold, since the header is believed."""
-    with archive.open(entry) as data:
-        try:
-            version = np.lib.format.read_magic(data)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read(data)
-        except (ValueError, SyntaxError) as error:
-            raise _refused(where, f"{entry.filename!r}, no array ({error})") from error
-        if dtype.hasobject or dtype.kind not in _KINDS:
-            raise _refused(where, f"{entry.filename!r} of type {dtype}")
-        content = data.read()
-    count = 1
-    for length in shape:
-        count *= length
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(content):
-        raise _refused(where, f"{entry.filename!r}, {len(content)} bytes for shape {shape}")
-    flat = np.frombuffer(content, dtype)
-    array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    content = archive.read(entry)
+    try:
+        dtype, shape, fortran, begin = _header(content)
+    except _NO_ARRAY as error:
+        raise _refused(where, f"{entry.filename!r}, no array ({error})") from error
+    if dtype.hasobject or dtype.kind not in _KINDS:
+        raise _refused(where, f"{entry.filename!r} of type {dtype}")
+    count, size = math.prod(shape), len(content) - begin
+    if min(shape, default=0) < 0 or count * dtype.itemsize != size:
+        raise _refused(where, f"{entry.filename!r}, {size} bytes for shape {str(shape)[:80]}")
+    try:
+        flat = np.frombuffer(content, dtype, count, begin)
+        array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    except _NO_ARRAY as error:  # more axes, or a longer empty one, than numpy has
+        raise _refused(where, f"{entry.filename!r}, no array ({error})") from error
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise _refused(where, f"{entry.filename!r} with numbers that are not finite")
     return array
+
+
+def _header(content: bytes) -> tuple[np.dtype, tuple[int, ...], bool, int]:
+    """Type, shape and order of an array's file, and where its numbers begin."""
+    data = io.BytesIO(content)
+    version = np.lib.format.read_magic(data)
+    if version == (1, 0):
+        read = np.lib.format.read_array_header_1_0
+    elif version == (2, 0):
+        read = np.lib.format.read_array_header_2_0
+    else:
+        raise ValueError(f"format {version}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a header of Python 2, which is no preset's
+        shape, fortran, dtype = read(data)
+    return dtype, shape, fortran, data.tell()
 
 
 def _refused(where: str, what: str) -> ValueError:

@@ -32,7 +32,21 @@ def card(preset: Preset) -> str:
 
     Args:
         preset: of `open_preset`.
+
+    Raises:
+        ValueError: if the preset does not say what a card says.
     """
+    try:
+        return _card(preset)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            "A preset's card needs its evaluation and training as `python -m tfmeta.presets` "
+            f"writes them. Received: {preset.name!r}, which has another form ({error!r}). Make "
+            "the preset anew, or take another one."
+        ) from error
+
+
+def _card(preset: Preset) -> str:
     info = preset.info
     evaluation, training = info["evaluation"], info["training"]
     protocol = evaluation["protocol"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from tfmeta.presets.archive import SUFFIX, Preset, read_preset
+from tfmeta.presets.archive import SUFFIX, Preset, read_preset, wrong_hash
 from tfmeta.user_cache import cache_directory, write_atomically
 
 IN_FOLDER = f"preset{SUFFIX}"  # of a folder such as results/RECIPE
@@ -52,7 +52,7 @@ def open_preset(source: str | os.PathLike, sha256: str | None = None) -> Preset:
         FileNotFoundError: if there is no such preset.
         ValueError: if the hash is another, or lacks for a URL, or the file is not a preset.
     """
-    return read_preset(find_preset(source, sha256))
+    return read_preset(find_preset(source, sha256), sha256)
 
 
 def find_preset(source: str | os.PathLike, sha256: str | None = None) -> Path:
@@ -74,8 +74,8 @@ def find_preset(source: str | os.PathLike, sha256: str | None = None) -> Path:
     if isinstance(source, str) and "://" in text:
         return _downloaded(text, sha256)
     path = _local(text, is_path=not isinstance(source, str))
-    if sha256 is not None and _digest(path) != sha256:
-        raise _wrong_hash(str(path), sha256, _digest(path))
+    if sha256 is not None and (found := _digest(path)) != sha256:
+        raise wrong_hash(str(path), sha256, found)
     return path
 
 
@@ -161,7 +161,7 @@ def _download(url: str, sha256: str, file) -> None:
         digest.update(chunk)
         file.write(chunk)
     if digest.hexdigest() != sha256:
-        raise _wrong_hash(url, sha256, digest.hexdigest())
+        raise wrong_hash(url, sha256, digest.hexdigest())
 
 
 def _chunks(url: str) -> Iterator[bytes]:
@@ -195,10 +195,3 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler())
     return opener
-
-
-def _wrong_hash(where: str, wanted: str, got: str) -> ValueError:
-    return ValueError(
-        f"A preset must have the hash that is asked for. Received: {where} with sha256 {got} where "
-        f"{wanted} is asked for. It is another file, or was changed: do not use it."
-    )
