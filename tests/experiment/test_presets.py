@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfmeta
-from tfmeta.experiment import restore
+from tfmeta import config
+from tfmeta.experiment import building, restore
 from tfmeta.experiment.presets import cached_export, export_preset, make_preset
-from tfmeta.recipe import RecipeError
+from tfmeta.recipe import RecipeError, read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,55 @@ def test_a_run_that_was_not_evaluated_or_has_no_weights_is_refused(finished, tmp
     shutil.copyfile(finished / "evaluation.json", tmp_path / "evaluation.json")
     with pytest.raises(RecipeError, match="those of step 12"):
         make_preset(tmp_path, tmp_path / "x.npz", license="MIT")
+
+
+def test_kept_weights_of_a_network_with_batch_normalisation_are_enough(tmp_path):
+    """Its moving averages are state, which a transductive learner does not change."""
+    small = ("conv4.filters = 2", "glyphs.queries = 1", "run.deterministic = False")
+    asked = read_recipe(["glyphs_5way_1shot_maml.gin"], small)
+    with config.configured(asked) as settings:
+        (tmp_path / "config.gin").write_text(settings.config)
+        learner = building.build_learner(settings, tf.distribute.get_strategy())
+    weights = {
+        path: np.full(variable.shape, 0.125, "float32")
+        for path, variable in zip(learner.parameter_paths, learner.parameter_variables, strict=True)
+    }
+    np.savez(tmp_path / "weights.npz", **weights)
+    protocol = {"recipe": "glyphs", "step": 7, "name": "glyphs", "ways": 5, "shots": 1}
+    evaluation = {"protocol": protocol, "results": {"transductive": {}}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    kept = make_preset(tmp_path, tmp_path / "kept.npz", license="MIT")
+    assert kept.group("parameters").keys() == weights.keys()
+    assert any("moving_mean" in path for path in kept.group("state"))
+    for array in kept.group("parameters").values():
+        assert np.all(array == 0.125)
+    running = (tmp_path / "config.gin").read_text() + "\nMAML.normalization = 'running'\n"
+    (tmp_path / "config.gin").write_text(running)
+    with pytest.raises(RecipeError, match="holds no state"):
+        make_preset(tmp_path, tmp_path / "other.npz", license="MIT")
+
+
+def test_a_folder_in_the_cache_is_never_removed(preset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFMETA_CACHE_DIR", str(tmp_path))
+
+    def export(learner, folder, **_):
+        (Path(folder) / "1").mkdir(parents=True)
+        (Path(folder) / "1" / "saved_model.pb").write_text("this process's")
+        # What another process has made meanwhile, whole or not.
+        (made,) = (tmp_path / "presets").iterdir()
+        (made / "small" / "1").mkdir(parents=True)
+        (made / "small" / "1" / other).write_text("another's")
+
+    monkeypatch.setattr(tfmeta.MAML, "export", export)
+    other = "variables"
+    with pytest.raises(RecipeError, match="Remove that folder"):
+        cached_export(preset)
+    (found,) = (tmp_path / "presets").glob("*/small/1/*")
+    assert found.read_text() == "another's"
+    shutil.rmtree(tmp_path / "presets")
+    other = "saved_model.pb"
+    folder = cached_export(preset)
+    assert (folder / "1" / other).read_text() == "another's"
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,9 @@ from tfmeta.experiment import building, finish, record
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.workdir import EVALUATION, WorkDir
 from tfmeta.learners import MetaLearner
+from tfmeta.learners.core.variables import changed_groups
 from tfmeta.learners.preset_learner import learner_of, preset_arrays, preset_config
-from tfmeta.presets import Preset, find_preset, read_preset, write_preset
+from tfmeta.presets import Preset, open_preset, read_preset, write_preset
 from tfmeta.presets.card import DATA_TERMS, usual_limits
 from tfmeta.recipe import RecipeError
 from tfmeta.user_cache import cache_directory
@@ -102,7 +102,7 @@ def export_preset(source: str | os.PathLike, export_dir, sha256: str | None = No
         export_dir: directory of the model's versions.
         sha256: of the file; a URL needs it.
     """
-    preset = read_preset(find_preset(source, sha256))
+    preset = open_preset(source, sha256)
     learner = learner_of(MetaLearner, preset, {})
     return Path(learner.export(str(export_dir), **_options(preset)))
 
@@ -120,7 +120,7 @@ def cached_export(source: str | os.PathLike, sha256: str | None = None) -> Path:
     Returns:
         The directory of versions, named by the preset.
     """
-    preset = read_preset(find_preset(source, sha256))
+    preset = open_preset(source, sha256)
     made = f"{preset.sha256[:32]}-{__version__}-{tf.__version__}"
     folder = cache_directory() / "presets" / made / preset.name
     if (folder / "1" / "saved_model.pb").is_file():
@@ -131,17 +131,31 @@ def cached_export(source: str | os.PathLike, sha256: str | None = None) -> Path:
         learner_of(MetaLearner, preset, {}).export(str(new), version=1, **_options(preset))
         try:
             os.rename(new, folder)
-        except OSError:
-            if not (folder / "1" / "saved_model.pb").is_file():  # by another process meanwhile
-                shutil.rmtree(folder, ignore_errors=True)
-                os.rename(new, folder)
+        except OSError as error:
+            # Whatever is there, whole by another process or not, is never removed.
+            if not (folder / "1" / "saved_model.pb").is_file():
+                raise RecipeError(
+                    "The cache must hold whole exports. Received: "
+                    f"{folder}, without a SavedModel ({error}). Remove that folder, and try again."
+                ) from error
     return folder
 
 
 def _options(preset: Preset) -> dict:
+    """Options of the preset's export.
+
+    Raises:
+        ValueError: if the preset does not say them as a run does.
+    """
     export = dict(preset.info["export"])
-    export["warmup_sizes"] = [tuple(size) for size in export["warmup_sizes"]]
-    export["metadata"] = {**export["metadata"], "preset": preset.name, "sha256": preset.sha256}
+    try:
+        export["warmup_sizes"] = [tuple(size) for size in export["warmup_sizes"]]
+        export["metadata"] = {**export["metadata"], "preset": preset.name, "sha256": preset.sha256}
+    except (LookupError, TypeError) as error:
+        raise ValueError(
+            "A preset's export must have warmup_sizes and metadata, as `python -m tfmeta.presets` "
+            f"writes them. Received: {preset.name!r} without ({error!r}). Make it anew."
+        ) from error
     return export
 
 
@@ -174,7 +188,7 @@ def _restore(learner, place: WorkDir, step: int, export_dir) -> None:
 
 def _restore_weights(learner, path: Path) -> None:
     """Assigns the parameters of an npz by their paths."""
-    if learner.state_variables and learner.updates_state:
+    if learner.state_variables and changed_groups(learner):
         raise RecipeError(
             f"{WEIGHTS} holds no state, which {type(learner).__name__} learns too. Received: "
             f"{path}. Make the preset from the work directory."
