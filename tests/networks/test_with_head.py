@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import tfmeta
 from tfmeta.networks import application, enable_lora, with_head
 from tfmeta.networks.applications import APPLICATIONS, convention_of
 
@@ -65,6 +66,32 @@ def test_low_rank_updates_freeze_the_rest():
     nested = keras.Model(images, inner(images))
     enable_lora(nested, 1, [inner.get_layer("first")])
     assert trained(nested) == [f"first/{n}" for n in ("bias", "lora_kernel_a", "lora_kernel_b")]
+
+
+class Scaled(keras.layers.Layer):
+    """A layer of layers with weights of its own beside theirs."""
+
+    def __init__(self):
+        super().__init__(name="scaled")
+        self.dense = keras.layers.Dense(3, name="dense")
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(3,), initializer="ones", name="scale")
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.scale * self.dense(x)
+
+
+def test_low_rank_updates_freeze_weights_beside_the_layers_within_a_layer():
+    network = keras.Sequential([keras.Input((4,)), Scaled()], name="net")
+    assert "net/scaled/scale" in trained(network)
+    enable_lora(network, 2)
+    names = ("bias", "lora_kernel_a", "lora_kernel_b")
+    expected = [f"scaled/dense/{name}" for name in names]
+    assert [path.removeprefix("net/") for path in trained(network)] == expected
+    learner = tfmeta.MAML(network, inner_rate=0.1)
+    assert sorted(learner.task_network.adapted_paths) == expected
 
 
 def test_vectors_sequences_dicts_and_resized_images_are_taken():

@@ -22,7 +22,9 @@ def enable_lora(
     """Freezes a network but for low-rank updates of some layers, by Keras' `enable_lora`.
 
     The kernel W of a layer becomes W + A B, of which A [inputs, rank] and B [rank, outputs] are
-    trained; B begins at zero. A layer's bias is trained with them.
+    trained; B begins at zero. A layer's bias is trained with them. Weights that a layer around it
+    has of its own are frozen as variables: a learner's file keeps that, a Keras file of the network
+    alone does not.
 
     Example:
         >>> import tfmeta
@@ -74,6 +76,11 @@ def enable_lora(
     for layer in every:
         if id(layer) not in ids and len(list(layer._flatten_layers())) == 1:
             layer.trainable = False
+    left = {id(variable) for layer in chosen for variable in layer.trainable_variables}
+    for variable in network.trainable_variables:
+        # Weights of a layer's own, beside those of the layers within it.
+        if id(variable) not in left:
+            variable.trainable = False
     for layer in chosen:
         layer.enable_lora(rank)
     return chosen
