@@ -104,6 +104,7 @@ def owners():
         "_called": network,
         "_compile_metrics": network,
         "_flatten_layers": network,
+        "_inbound_nodes": layer,
         "_get_function": tf.Graph(),
         "_functional": keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]),
         "_fn_kwargs": keras.losses.MeanSquaredError(),

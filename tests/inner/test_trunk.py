@@ -306,3 +306,65 @@ def test_a_traced_trunk_is_traced_once_and_gives_the_same(make):
 )
 def test_layers_known_to_answer_each_example_alone(layer, training, alone):
     assert answers_alone(layer, training=training) is alone
+
+
+def of(*calls):
+    """The operation that symbolic calls used, of inputs with these shapes behind the batch."""
+    call, *shapes = calls
+    tensors = [keras.Input(shape) for shape in shapes]
+    return call(*tensors)._keras_history.operation
+
+
+ops = keras.ops
+LONE_NORM = {"center": False, "scale": False}
+
+
+@pytest.mark.parametrize(
+    ("operation", "alone"),
+    [
+        (lambda: of(ops.subtract, (1, 3), (3,)), False),  # [N, 1, 3] - [N, 3] is [N, N, 3]
+        (lambda: of(ops.subtract, (3,), (3,)), True),
+        (lambda: of(lambda x: x * 2.0, (3,)), True),
+        (lambda: of(lambda x: x + np.ones(3), (3,)), True),
+        (lambda: of(lambda x: x + np.ones((1, 3)), (3,)), True),
+        (lambda: of(lambda x: x + np.ones((4, 1, 3)), (3,)), False),
+        (lambda: of(lambda x: x * np.ones(4), ()), False),
+        (lambda: of(lambda *x: layers.Subtract()(list(x)), (1, 3), (3,)), False),
+        (lambda: of(lambda *x: layers.Add()(list(x)), (2, 3), (2, 3)), True),
+        (lambda: of(lambda *x: layers.Concatenate(axis=-1)(list(x)), (3,), (3,)), True),
+        (lambda: of(lambda *x: layers.Concatenate(axis=-2)(list(x)), (2, 3), (2, 3)), True),
+        (lambda: layers.Concatenate(axis=-1), False),  # of ranks that are not known
+        (lambda: layers.LayerNormalization(axis=[-2, -1]), False),
+        (lambda: of(layers.LayerNormalization(axis=[-2, -1], **LONE_NORM), (2, 3)), True),
+        (lambda: of(layers.LayerNormalization(axis=-1), (3,)), True),
+        (lambda: of(layers.GroupNormalization(1), (2, 3)), True),
+        (lambda: of(layers.Softmax(axis=0), (3,)), False),
+        (lambda: of(layers.Activation("softmax"), (3,)), True),
+        (lambda: of(layers.Activation("softmax"), ()), False),  # over the batch
+        (lambda: of(layers.Activation(ops.logsumexp), (3,)), False),
+        (lambda: of(layers.Rescaling(0.5), (3,)), True),
+        (lambda: of(layers.Rescaling(np.ones((4, 1, 3))), (3,)), False),
+        (lambda: of(layers.Reshape((3, 1)), (3,)), True),
+        (lambda: of(layers.Permute((2, 1)), (2, 3)), True),
+    ],
+)
+def test_operations_known_by_the_shapes_that_they_were_called_with(operation, alone):
+    assert answers_alone(operation(), training=True) is alone
+
+
+def test_negative_axes_that_are_the_batch_are_not_known_to_answer_alone():
+    for layer in (
+        layers.LayerNormalization(axis=[-2, -1], **LONE_NORM),
+        layers.Concatenate(axis=-2),
+    ):
+        inputs = [keras.Input((3,), batch_size=4) for _ in range(2)]
+        layer(inputs if isinstance(layer, layers.Concatenate) else inputs[0])
+        assert not answers_alone(layer, training=True)
+
+
+def test_a_difference_broadcast_over_the_batch_is_found():
+    inputs = keras.Input((3,))
+    pairs = layers.Reshape((1, 3))(inputs) - inputs
+    network = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling1D()(pairs)))
+    assert not answers_alone(network, training=True)
+    assert PureNetwork(network).depends_on_batch()

@@ -16,6 +16,7 @@ __all__ = [
     "renormalises",
     "running_layers",
     "standardized_inputs",
+    "symbolic_calls",
 ]
 
 
@@ -56,6 +57,24 @@ def graph_nodes(functional) -> list:
     by_depth = functional._nodes_by_depth
     nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
     return [node for node in nodes if node.operation and not node.is_input]
+
+
+def symbolic_calls(operation) -> list[tuple[list, list]]:
+    """What an operation was called with, in every graph: (symbolic tensors, other arguments).
+
+    Args:
+        operation: a layer or an operation of `keras.ops`.
+    """
+    found = []
+    for node in operation._inbound_nodes:
+        given = (*node.arguments.args, *node.arguments.kwargs.values())
+        others = [value for value in given if not _holds_symbols(value)]
+        found.append((list(node.input_tensors), others))
+    return found
+
+
+def _holds_symbols(value):
+    return any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(value))
 
 
 def standardized_inputs(functional, inputs) -> list:
