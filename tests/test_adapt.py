@@ -126,7 +126,7 @@ def test_images_of_none_of_the_classes_are_named_where_the_threshold_is_for_such
     rule = {"score": "nearest_prototype", "threshold": 0.5, "ways": 3, "shots": 3}
     learner.export(tmp_path / "model", warmup_sizes=[], outliers=rule)
     found = folder_prediction.predict_folder(tmp_path / "model", support, query)
-    assert found.outlier_threshold == 0.5
+    assert (found.outlier_threshold, found.outlier_note) == (0.5, None)
     np.testing.assert_array_equal(found.none_of_these, found.outlier_scores > 0.5)
     folder_prediction.save(found, tmp_path)
     said = [row[7] for row in rows(tmp_path / "predictions.csv")[1:]]
@@ -136,6 +136,16 @@ def test_images_of_none_of_the_classes_are_named_where_the_threshold_is_for_such
     other = folder_prediction.predict_folder(tmp_path / "model", fewer, query)
     assert other.none_of_these is None
     assert other.outlier_scores.shape == (6,)
+    assert (
+        "3 images of each, and 1 inner steps. Received: 3 classes, 2 images" in other.outlier_note
+    )
+    # Nor of other inner steps.
+    same = folder_prediction.predict_folder(tmp_path / "model", support, query, 1)
+    assert same.outlier_threshold == 0.5
+    longer = folder_prediction.predict_folder(tmp_path / "model", support, query, 4)
+    assert "and 4 inner steps" in longer.outlier_note
+    folder_prediction.save(longer, tmp_path)
+    assert {row[7] for row in rows(tmp_path / "predictions.csv")[1:]} == {""}
 
 
 def test_a_flag_that_is_missing_or_a_wrong_directory_is_said_in_a_line(support, query, tmp_path):

@@ -10,7 +10,8 @@ _DOC = """Adapts a model to your own images and predicts others: no training.
 --support is a folder with a folder of images for each class; --query is a folder of images, or of
 folders named by those classes (then the accuracy is printed too). Writes predictions.csv and
 predictions.png. The column outlier_score is larger for an image of none of the classes; where the
-export has a threshold for as many classes and images of each, none_of_these says yes or no.
+export has a threshold for as many classes, images of each and inner steps, none_of_these says yes
+or no.
 
 The model is an export (--export_dir), a learned initialisation by name, path or URL (--preset), or
 a pretrained network of keras.applications with a head (--network).
@@ -56,6 +57,8 @@ def main() -> int:
     strange = predictions.none_of_these
     if strange is not None:
         print(f"{strange.sum()} of {len(strange)} images seem to be of none of these classes")
+    if predictions.outlier_note:
+        print(predictions.outlier_note)
     if predictions.accuracy is not None:
         print(f"accuracy {predictions.accuracy:.1%}")
     return 0

@@ -38,7 +38,9 @@ class FolderPredictions:
         outlier_scores: float32 [Q], larger for an image of none of the classes; None where the
             export has no such output.
         outlier_threshold: above which an image counts as one of none of the classes; None where
-            no threshold was measured for as many classes and images of each.
+            no threshold was measured for as many classes, images of each, and inner steps.
+        outlier_note: for what else the model's threshold was measured; None where it holds, or
+            there is none.
     """
 
     class_names: tuple
@@ -49,6 +51,7 @@ class FolderPredictions:
     support_loss: np.ndarray
     outlier_scores: np.ndarray | None = None
     outlier_threshold: float | None = None
+    outlier_note: str | None = None
 
     @property
     def none_of_these(self) -> np.ndarray | None:
@@ -134,6 +137,7 @@ def _predict(model, support, query, inner_steps):
         _parts(model, prepare(query.images, preprocessing)),
         inner_steps,
     )
+    threshold, note = _threshold(model, support, inner_steps)
     return FolderPredictions(
         class_names=support.class_names,
         file_names=query.file_names,
@@ -142,16 +146,30 @@ def _predict(model, support, query, inner_steps):
         labels=labels,
         support_loss=losses,
         outlier_scores=scores,
-        outlier_threshold=_threshold(model, support),
+        outlier_threshold=threshold,
+        outlier_note=note,
     )
 
 
-def _threshold(model, support: ImageFolder):
-    """The model's threshold, where it was measured for such a support set; else None."""
+def _threshold(model, support: ImageFolder, inner_steps) -> tuple[float | None, str | None]:
+    """The model's threshold, where it was measured for such answers; else why it does not hold."""
     known = model.description.get("outliers") or {}
+    threshold = known.get("threshold")
+    if threshold is None:
+        return None, None
     counts = np.bincount(support.labels, minlength=len(support.class_names))
+    own_steps = model.description["inner_steps"]
+    steps = own_steps if inner_steps is None else inner_steps
+    measured_steps = own_steps if known.get("inner_steps") is None else known["inner_steps"]
     same = known.get("ways") == len(counts) and set(counts) == {known.get("shots")}
-    return known.get("threshold") if same else None
+    if same and steps == measured_steps:
+        return threshold, None
+    return None, (
+        f"The threshold of none of these was measured for {known.get('ways')} classes, "
+        f"{known.get('shots')} images of each, and {measured_steps} inner steps. Received: "
+        f"{len(counts)} classes, {' or '.join(map(str, sorted(set(counts))))} images of each, and "
+        f"{steps} inner steps. It is left out."
+    )
 
 
 class _Exported:
@@ -199,6 +217,7 @@ class _InProcess:
             "target": self.servable.target,
             "ways": self.servable.ways,
             "normalization": self.servable.normalization,
+            "inner_steps": self.servable.inner_steps,
             "outliers": self.servable.outliers,
             "preprocessing": {},
             "limits": {"max_query": IN_PROCESS_BATCH},

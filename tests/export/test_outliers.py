@@ -55,6 +55,13 @@ def test_the_metadata_say_for_what_the_threshold_holds():
     # Of other answers than those that it was measured on it holds nothing.
     other = learner.servable(outliers=rule, normalization="running").outliers
     assert other == {**rule, "threshold": None}
+    steps = learner.test_inner_steps
+    measured = {**rule, "inner_steps": steps, "test": {"auroc": 0.9}, "scores": {"energy": 0.8}}
+    assert learner.servable(outliers=measured).outliers == measured
+    for changed, mode in (({**measured, "inner_steps": steps + 45}, None), (measured, "running")):
+        left = learner.servable(outliers=changed, normalization=mode).outliers
+        kept = {name: value for name, value in changed.items() if name not in ("test", "scores")}
+        assert left == {**kept, "threshold": None}
     regression = registry.LEARNERS["maml"].compiled("regression")
     assert regression.servable().outliers is None
     with pytest.raises(ValueError, match="Outlier scores are for classifiers"):

@@ -12,6 +12,9 @@ from tfmeta.learners.core.sampled_network import SampledNetwork
 from tfmeta.learners.task_keys import answer_keys
 from tfmeta.tasks.task import Examples, unpack_tasks
 
+# What `tfmeta.evaluation.measure_outliers` found of the answers that it measured.
+_OF_THE_ANSWERS = ("threshold", "false_alarms", "scores", "test")
+
 
 def make_servable(
     learner,
@@ -198,9 +201,10 @@ def _outlier_rule(learner, kind, mode, outliers) -> dict | None:
         return None
     rule = {"score": outlier_scores.default_score(learner), "threshold": None, **(outliers or {})}
     outlier_scores.check_score(learner, rule["score"])
-    measured = rule.get("normalization")
-    if measured is not None and measured != mode:
-        # The threshold is one of other answers.
+    answers = {"normalization": mode, "inner_steps": learner.test_inner_steps}
+    if any(rule.get(name) not in (None, value) for name, value in answers.items()):
+        # The threshold, and how good it is, are of other answers.
+        rule = {name: value for name, value in rule.items() if name not in _OF_THE_ANSWERS}
         rule["threshold"] = None
     return rule
 
