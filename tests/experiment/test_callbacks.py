@@ -4,10 +4,11 @@ import csv
 import json
 
 import keras
+import numpy as np
 import pytest
 
 import gin
-from tfmeta.experiment import train
+from tfmeta.experiment import restore, train
 from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.recipe import RecipeError
 
@@ -77,9 +78,32 @@ def test_a_run_that_a_callback_ended_stays_ended(small_recipe, tmp_path):
     assert rows(tmp_path)[8]["val_loss"]  # the best is chosen of what was trained
     assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"]["step"] in (3, 6, 8)
     EVENTS.clear()
+    (tmp_path / "checkpoints" / "best.json").unlink()  # as a crash before its validation leaves it
     assert train(small_recipe(*bindings), tmp_path) == 0
+    assert Checkpoints(tmp_path / "checkpoints").best()["step"] == 8
     assert EVENTS == []
     assert max(rows(tmp_path)) == 8
+
+
+def test_the_last_checkpoint_has_the_weights_that_early_stopping_restored(small_recipe, tmp_path):
+    bindings = (
+        "run.callbacks = [@EarlyStopping]",
+        "EarlyStopping.monitor = 'val_loss'",
+        "EarlyStopping.min_delta = 1e9",  # so that the first epoch stays the best
+        "EarlyStopping.patience = 1",
+        "EarlyStopping.restore_best_weights = True",
+        "validate.every = 4",
+        "log.keep = 3",
+        "evaluate.checkpoint = 'last'",
+    )
+    assert train(small_recipe(*bindings), tmp_path) == 0
+    assert Checkpoints(tmp_path / "checkpoints").steps() == [4, 8]
+    assert Checkpoints(tmp_path / "checkpoints").best()["step"] == 4
+    first, last = restore(tmp_path, "best"), restore(tmp_path, "last")
+    for one, other in zip(first.parameter_variables, last.parameter_variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert rows(tmp_path)[4]["val_loss"] == rows(tmp_path)[8]["val_loss"]
+    assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"]["step"] == 8
 
 
 def test_a_resumed_run_tells_its_first_epoch(small_recipe, tmp_path):

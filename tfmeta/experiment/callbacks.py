@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 
 from tfmeta.recipe import RecipeError
 
@@ -86,10 +87,19 @@ class RunCallbacks:
         """Whether a callback has set the learner's `stop_training`."""
         return self.active and bool(self._learner.stop_training)
 
-    def end(self) -> None:
-        """Says that training is over; not called where a run was interrupted."""
-        if self.active:
-            self._list.on_train_end()
+    def end(self) -> bool:
+        """Says that training is over; not called where a run was interrupted.
+
+        Returns:
+            Whether that changed the learner's weights, as `EarlyStopping` does that restores the
+            best ones.
+        """
+        if not self.active:
+            return False
+        before = self._learner.get_weights()
+        self._list.on_train_end()
+        pairs = zip(before, self._learner.get_weights(), strict=True)
+        return any(not np.array_equal(old, new) for old, new in pairs)
 
 
 def _checked(callback) -> keras.callbacks.Callback:

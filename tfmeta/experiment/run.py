@@ -173,15 +173,16 @@ class _Run:
             # Before the checkpoint, which then has what callbacks change.
             if epoch and self._ends(done.step, row):
                 steps = done.step
-            if self._due(log.checkpoint_every) or done.step == steps or self.stop.agreed:
+            last = done.step == steps
+            changed = last and self.callbacks.end()
+            if self._due(log.checkpoint_every) or last or self.stop.agreed:
                 self.role.save(training)
-            if due:
+            if due and not changed:
                 self.role.keep_best(training, validation)
-            elif done.step == steps and self.settings.validate.every:
-                self.role.validate_again(training)  # ended by a callback
+            elif last and self.settings.validate.every:
+                self.role.validate_again(training)  # ended, or changed at the end, by a callback
             if self.stop.agreed:
                 raise Stopped
-        self.callbacks.end()
 
     def _ends(self, step: int, row: dict) -> bool:
         """Calls the callbacks at the end of an epoch; whether one of them ends the training."""
@@ -292,7 +293,7 @@ class _Run:
     def _validation_due(self) -> bool:
         # At the end too: a run made shorter than `every` has a best checkpoint all the same.
         every = self.settings.validate.every
-        return self._due(every) or bool(every and self.training.step == self.settings.train.steps)
+        return self._due(every) or bool(every and self.training.step == self.last_step)
 
     def _not_finite(self, step: int) -> NotFinite:
         saved = self.place.resume_step()
