@@ -39,7 +39,7 @@ _OBJECTS = ("learner", "export", "training", "evaluation", "made_with")  # JSON 
 # What zipfile and numpy raise for bytes that they were not made for.
 _NO_ZIP = (
     *(zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError),
-    *(struct.error, OverflowError, LookupError),
+    *(struct.error, OverflowError, LookupError, UnicodeError),
 )
 _NO_ARRAY = (
     *(ValueError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError),
