@@ -95,7 +95,7 @@ def _keeps_rows(tensors, others):
         return False
     (rank,) = ranks
     shapes = [np.shape(value) if value is not None else () for value in others]
-    return all(len(shape) < rank or (len(shape) == rank and shape[0] == 1) for shape in shapes)
+    return all(len(shape) < rank or (len(shape) == rank and shape[:1] == (1,)) for shape in shapes)
 
 
 def _rank(tensor):
