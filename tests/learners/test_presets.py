@@ -35,7 +35,7 @@ def maml():
     return registry.LEARNERS["maml"].compiled(dtype="float32")
 
 
-@pytest.mark.parametrize("name", registry.some(quick=("meta_sgd", "carrying_reptile")))
+@pytest.mark.parametrize("name", registry.some(quick=("meta_sgd", "carrying_reptile", "boil")))
 def test_a_learner_comes_back_with_its_weights_and_goes_on_learning_alike(name, tmp_path):
     entry = registry.LEARNERS[name]
     learner = entry.compiled(dtype="float32")
@@ -157,7 +157,7 @@ def function_of_another_module(learner):
 
 
 def frozen_parts_that_are_none(learner):
-    learner["config"]["frozen"] = {"layers": True}
+    learner["config"]["frozen_parts"] = {"layers": True}
 
 
 def argument_that_is_none(learner):

@@ -10,7 +10,7 @@ from tfmeta.learners.arguments import signature_of
 from tfmeta.learners.frozen import freeze_again, frozen_parts
 
 TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
-FROZEN = "frozen"
+FROZEN = "frozen_parts"  # no constructor has it; `BOIL` has `frozen`
 # Attributes of a learner that are attributes of its parts now.
 MOVED = {
     "adapted_indices": "task_network.adapted",
