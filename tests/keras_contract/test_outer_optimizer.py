@@ -28,7 +28,8 @@ OPTIMIZERS = {
         ema_momentum=0.5,
         ema_overwrite_frequency=3,
     ),
-    "average": lambda: keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.7),
+    # A rate at which PLATIPUS, whose likelihood is steep, stays finite.
+    "average": lambda: keras.optimizers.SGD(0.01, momentum=0.9, use_ema=True, ema_momentum=0.7),
     "accumulation": lambda: keras.optimizers.Adam(
         0.05, gradient_accumulation_steps=2, clipnorm=0.1, use_ema=True
     ),
