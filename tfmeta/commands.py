@@ -54,10 +54,10 @@ def run(main: Callable[[], int], doc: str) -> None:
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
-    """Parses flags as absl does, and says in words what is wrong with one.
+    """Parses flags as absl does; a wrong flag ends the program with a message.
 
     Returns:
-        The program's name, and what is no flag.
+        The program's name, and the arguments that are not flags.
 
     Raises:
         SystemExit: for a wrong flag, with the exit code of wrong arguments.
@@ -72,10 +72,10 @@ def parse_flags(arguments: list[str]) -> list[str]:
     sys.exit(RecipeError.exit_code)
 
 
-def _as_flags(words: list[str]) -> str:
-    """How words without dashes may be written."""
-    if "gin_file" in FLAGS and all(word.endswith(".gin") for word in words):
-        return " ".join(f"--gin_file={word}" for word in words)
+def _as_flags(arguments: list[str]) -> str:
+    """A suggestion of flags for arguments that were given without dashes."""
+    if "gin_file" in FLAGS and all(argument.endswith(".gin") for argument in arguments):
+        return " ".join(f"--gin_file={argument}" for argument in arguments)
     return "--gin_file=..., --workdir=..., and put --gin_param='name = value' in quotes"
 
 

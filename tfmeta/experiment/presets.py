@@ -37,8 +37,8 @@ def make_preset(
 ) -> Preset:
     """Writes the preset of an evaluated run.
 
-    The weights are those of the checkpoint that evaluation.json is of. A folder that was kept of a
-    run, without checkpoints, may hold weights.npz instead.
+    evaluation.json names the checkpoint whose weights are taken. A folder without checkpoints may
+    hold weights.npz instead.
 
     Args:
         workdir: a work directory, or a folder with config.gin, evaluation.json and weights.npz.

@@ -1,6 +1,6 @@
-"""What the export room is given: pure functions of one task, variables, shapes, metadata.
+"""What the export is given: pure functions of one task, variables, shapes, metadata.
 
-A learner builds a `Servable`; nothing in this room knows which learner that was.
+A learner builds a `Servable`; `tfmeta.export` does not know which learner built it.
 All callables take and return tensors without a task axis, must be traceable into a stock
 TensorFlow graph (no Python function, no `jit_compile`), and must hold no variable that is not
 listed in `parameters` or `state`. They are called inside a `tf.function`.

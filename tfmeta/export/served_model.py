@@ -69,8 +69,8 @@ class ServedModel(tf.Module):
     def sample(self, support, targets, query, seed):
         """Predictions of n weights, their mean and spread: dict of float32, and support_loss.
 
-        "samples" is [n, Q, *output_shape]; "predictions" and "predictions_std" are their mean and
-        standard deviation over n, and a classifier's "logits" those of the mean.
+        "samples" is [n, Q, *output_shape]. "predictions" and "predictions_std" are their mean and
+        standard deviation over n. A classifier's "logits" belong to the mean prediction.
         """
         examples = tf.shape(next(iter(query.values())))[0]
         query = {name: at_least_one_row(tensor) for name, tensor in query.items()}
