@@ -75,6 +75,7 @@ setup(
             *SERVING,
             "check-jsonschema>=0.29,<1",
             "hypothesis>=6,<7",
+            "keras-tuner>=1.4.7,<2",
             "kubernetes-validate>=1.34,<2",
             "mypy>=1.15,<3",
             "pytest>=8,<10",

@@ -43,6 +43,22 @@ def test_the_python_of_a_guide_runs(name, printed, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.slow
+def test_the_search_of_a_guide_runs(tmp_path, monkeypatch, capsys):
+    """The nine trials of the guide, each of a single step."""
+    pytest.importorskip("keras_tuner", reason="no keras-tuner: pip install 'tfmeta[test]'")
+    source = "\n".join(blocks("python", "search.md"))
+    long = "steps_per_epoch=200, epochs=5"
+    assert long in source
+    monkeypatch.chdir(tmp_path)
+    source = source.replace(long, "steps_per_epoch=1, epochs=1")
+    exec(compile(source.replace("count=200", "count=25"), "search.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert re.search(r"\{'inner_rate': 0\.\d+, 'inner_steps': \d\}", said)
+    assert re.search(r"'loss': \d+\.\d+", said)
+    assert len(list((tmp_path / "runs" / "search" / "sinusoid").glob("trial_*"))) == 9
+
+
+@pytest.mark.slow
 def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, capsys):
     source = "\n".join(blocks("python", "pretrained.md")).replace("224", "32")
     source = source.replace("include_top=False", "include_top=False, weights=None")
