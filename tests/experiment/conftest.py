@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.experiment.finished_runs import end_with_the_last_step
 from tfmeta import recipe
-from tfmeta.experiment import sinusoids, train
+from tfmeta.experiment import finish, sinusoids, train
 
 SMALL = (
     "mlp.hidden = (8,)",
@@ -29,6 +30,18 @@ def short_pictures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sinusoids, "_PICTURE_STEPS", (0, 1, 2))
         yield
+
+
+@pytest.fixture
+def no_pictures_of_tasks(monkeypatch):
+    """Adaptation is not drawn: that traces it once more, for other sizes."""
+    monkeypatch.delitem(finish._DRAWN, "sinusoid")
+
+
+@pytest.fixture
+def training_alone(monkeypatch):
+    """Runs end with their last step."""
+    end_with_the_last_step(monkeypatch)
 
 
 @pytest.fixture(scope="session")

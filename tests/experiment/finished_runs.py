@@ -1,12 +1,18 @@
-"""What tests compare of two runs that must be the same."""
+"""Runs whose end is not looked at, and what tests compare of two runs that must be the same."""
 
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.experiment import finish
 from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.experiment.metrics_log import read_rows
+
+
+def end_with_the_last_step(patch) -> None:
+    """Has runs evaluate, draw and export nothing, by a `pytest.MonkeyPatch`."""
+    patch.setattr(finish, "finish", lambda settings, place, training, stop: None)
 
 
 def tensors(workdir: Path, step: int) -> dict[str, np.ndarray]:

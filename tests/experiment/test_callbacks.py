@@ -2,12 +2,15 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import gin
+from tests.experiment.finished_runs import end_with_the_last_step
 from tfmeta.experiment import restore, train
 from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.recipe import RecipeError
@@ -52,24 +55,51 @@ def rows(workdir):
         return {int(row["step"]): row for row in csv.DictReader(file)}
 
 
-def test_an_epoch_is_from_checkpoint_to_checkpoint_and_its_logs_are_the_row(small_recipe, tmp_path):
-    bindings = ("run.callbacks = [@Recorder]", "train.steps = 10", "log.every = 3")
-    bindings += ("validate.every = 8",)
-    assert train(small_recipe(*bindings), tmp_path) == 0
-    named = [event[:2] for event in EVENTS]
+@pytest.fixture(scope="module")
+def recorded(small_recipe, tmp_path_factory):
+    """The recipe of a run with a recorder, its work directory, and its events."""
+    asked = small_recipe(
+        *("run.callbacks = [@Recorder]", "train.steps = 10", "log.every = 3"),
+        *("validate.every = 8", "log.keep = 3"),
+    )
+    workdir = tmp_path_factory.mktemp("recorded")
+    EVENTS.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        end_with_the_last_step(patch)
+        assert train(asked, workdir) == 0
+    return asked, workdir, tuple(EVENTS)
+
+
+def test_an_epoch_is_from_checkpoint_to_checkpoint_and_its_logs_are_the_row(recorded):
+    _, workdir, events = recorded
+    named = [event[:2] for event in events]
     epochs = [(kind, epoch) for epoch in (0, 1, 2) for kind in ("begin", "end")]
     assert named == [("train", 3), *epochs, ("trained",)]
-    written = rows(tmp_path)
-    for step, event in zip((4, 8, 10), [e for e in EVENTS if e[0] == "end"], strict=True):
+    written = rows(workdir)
+    for step, event in zip((4, 8, 10), [e for e in events if e[0] == "end"], strict=True):
         logs = {name: str(value) for name, value in event[2].items()}
         row = {name: value for name, value in written[step].items() if value}
         assert logs["loss"] == row["loss"]
         assert logs.keys() == row.keys()
         assert logs.get("val_loss") == row.get("val_loss")
-    assert "val_loss" in EVENTS[4][2]
+    assert "val_loss" in events[4][2]
 
 
-def test_a_run_that_a_callback_ended_stays_ended(small_recipe, tmp_path):
+def test_a_resumed_run_tells_its_first_epoch(recorded, tmp_path, training_alone):
+    asked, finished, _ = recorded
+    workdir = Path(shutil.copytree(finished, tmp_path / "run"))
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    for step in checkpoints.steps():
+        if step > 4:
+            shutil.rmtree(checkpoints.path(step))
+    (workdir / "checkpoints" / "best.json").unlink()
+    assert train(asked, workdir) == 0
+    assert EVENTS[:2] == [("train", 3, 1), ("begin", 1)]
+
+
+def test_a_run_that_a_callback_ended_stays_ended(
+    small_recipe, tmp_path, no_pictures_of_tasks, request
+):
     bindings = ("run.callbacks = [@Recorder]", "Recorder.last_epoch = 1", "validate.every = 3")
     bindings += ("evaluate.checkpoint = 'best'",)
     assert train(small_recipe(*bindings), tmp_path) == 0
@@ -79,13 +109,16 @@ def test_a_run_that_a_callback_ended_stays_ended(small_recipe, tmp_path):
     assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"]["step"] in (3, 6, 8)
     EVENTS.clear()
     (tmp_path / "checkpoints" / "best.json").unlink()  # as a crash before its validation leaves it
+    request.getfixturevalue("training_alone")
     assert train(small_recipe(*bindings), tmp_path) == 0
     assert Checkpoints(tmp_path / "checkpoints").best()["step"] == 8
     assert EVENTS == []
     assert max(rows(tmp_path)) == 8
 
 
-def test_the_last_checkpoint_has_the_weights_that_early_stopping_restored(small_recipe, tmp_path):
+def test_the_last_checkpoint_has_the_weights_that_early_stopping_restored(
+    small_recipe, tmp_path, no_pictures_of_tasks
+):
     bindings = (
         "run.callbacks = [@EarlyStopping]",
         "EarlyStopping.monitor = 'val_loss'",
@@ -106,22 +139,9 @@ def test_the_last_checkpoint_has_the_weights_that_early_stopping_restored(small_
     assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"]["step"] == 8
 
 
-def test_a_resumed_run_tells_its_first_epoch(small_recipe, tmp_path):
-    import shutil
-
-    bindings = ("run.callbacks = [@Recorder]",)
-    assert train(small_recipe(*bindings), tmp_path) == 0
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
-    for step in checkpoints.steps():
-        if step > 4:
-            shutil.rmtree(checkpoints.path(step))
-    (tmp_path / "checkpoints" / "best.json").unlink()
-    EVENTS.clear()
-    assert train(small_recipe(*bindings), tmp_path) == 0
-    assert EVENTS[:2] == [("train", 3, 1), ("begin", 1)]
-
-
-def test_keras_own_callbacks_reach_the_learner_and_its_optimizer(small_recipe, tmp_path):
+def test_keras_own_callbacks_reach_the_learner_and_its_optimizer(
+    small_recipe, tmp_path, training_alone
+):
     log = tmp_path / "epochs.csv"
     bindings = (
         "run.callbacks = [@ReduceLROnPlateau, @EarlyStopping, @CSVLogger]",
@@ -187,7 +207,7 @@ def test_callbacks_of_several_workers_are_refused(small_recipe, tmp_path):
         )
 
 
-def test_hyperparameters_are_written_once_a_run(small_recipe, tmp_path):
+def test_hyperparameters_are_written_once_a_run(small_recipe, tmp_path, training_alone):
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.plugins.hparams import plugin_data_pb2
 

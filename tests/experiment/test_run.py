@@ -1,9 +1,12 @@
 """A run in one process: what it writes, refuses, and how it stops."""
 
+import contextlib
+import io
 import json
 import math
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ import tensorflow as tf
 import tfmeta
 from tests.experiment.finished_runs import tensors
 from tfmeta import recipe
-from tfmeta.experiment import building, evaluate, export, opened, restore, train
+from tfmeta.experiment import building, evaluate, export, finish, opened, restore, train
 from tfmeta.experiment.metrics_log import read_rows
+from tfmeta.export import read_description
 from tfmeta.learners import ways
 from tfmeta.recipe import RecipeError
 from tfmeta.tasks import TaskStream
@@ -21,12 +25,24 @@ from tfmeta.tasks import TaskStream
 # Of the tasks of each split; `small_recipe` leaves them as they are.
 SEEDS = {"train": 0, "validation": 2_000_003, "test": 1_000_003}
 SHOTS = {"validation": 10, "test": 5}
+WRITING = ("log.tensorboard = True", "log.keep = 2")
+
+
+class FinishedRun(NamedTuple):
+    """A run: its work directory, (split, seed) of each stream that it read, what it printed."""
+
+    workdir: Path
+    code: int
+    read: list
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="module")
-def finished_and_read(tmp_path_factory, small_recipe):
-    """The work directory of a small run, and (split, seed) of each stream that it read."""
+def finished_run(tmp_path_factory, small_recipe):
+    """A small run with all that it writes, to its end."""
     workdir, read = tmp_path_factory.mktemp("finished") / "run", []
+    out, err = io.StringIO(), io.StringIO()
 
     def recording(method):
         def recorded(stream, *arguments, **options):
@@ -38,23 +54,24 @@ def finished_and_read(tmp_path_factory, small_recipe):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("batch", "batch_parts", "sample", "take"):
             patch.setattr(TaskStream, name, recording(getattr(TaskStream, name)))
-        train(small_recipe(), workdir)
-    return workdir, read
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = train(small_recipe(*WRITING), workdir)
+    return FinishedRun(workdir, code, read, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
-def finished(finished_and_read):
+def finished(finished_run):
     """The work directory of a small run, for tests that only read it."""
-    return finished_and_read[0]
+    return finished_run.workdir
 
 
 def tasks_of(workdir, name):
     return json.loads((workdir / name).read_text())["protocol"]["tasks"]
 
 
-def test_a_run_leaves_the_files_of_the_design(small_run, capsys):
-    workdir, code = small_run("log.tensorboard = True", "log.keep = 2")
-    assert code == 0
+def test_a_run_leaves_the_files_of_the_design(finished_run):
+    workdir = finished_run.workdir
+    assert finished_run.code == 0
     names = {str(path.relative_to(workdir)) for path in workdir.rglob("*")}
     wanted = {"config.gin", "run.json", "metrics.csv", "evaluation.json", "evaluation.png"}
     wanted |= {"learning_curve.png", "adaptation.png", "events"}
@@ -70,15 +87,14 @@ def test_a_run_leaves_the_files_of_the_design(small_run, capsys):
     assert [row["step"] for row in rows] == ["4", "8", "12"]
     assert list(rows[0]) == ["step", "loss", "tasks_per_second", "seconds", "val_loss"]
     assert [row["val_loss"] == "" for row in rows] == [True, True, False]
-    said = capsys.readouterr()
-    assert f"Everything is in {workdir}" in said.out
-    assert "step 12/12, loss" in said.err
-    assert "tasks/s" in said.err
+    assert f"Everything is in {workdir}" in finished_run.out
+    assert "step 12/12, loss" in finished_run.err
+    assert "tasks/s" in finished_run.err
 
 
-def test_training_validation_and_evaluation_read_their_own_split_and_seed(finished_and_read):
-    workdir, read = finished_and_read
-    assert set(read) == set(SEEDS.items())
+def test_training_validation_and_evaluation_read_their_own_split_and_seed(finished_run):
+    workdir = finished_run.workdir
+    assert set(finished_run.read) == set(SEEDS.items())
     learner = restore(workdir)
     for split, found in (
         ("validation", float(read_rows(workdir / "metrics.csv")[-1]["val_loss"])),
@@ -94,10 +110,12 @@ def result_of(workdir):
     return report["results"]["transductive"]["mean_squared_error"]["mean"][-1]
 
 
-def test_a_finished_run_is_not_trained_again(finished, small_recipe, tmp_path):
+def test_a_finished_run_is_not_trained_again(
+    finished, small_recipe, tmp_path, no_pictures_of_tasks
+):
     workdir = Path(shutil.copytree(finished, tmp_path / "run"))
     before = (workdir / "metrics.csv").read_text()
-    train(small_recipe("evaluate.tasks = 6"), workdir)
+    train(small_recipe(*WRITING, "evaluate.tasks = 6"), workdir)
     assert (workdir / "metrics.csv").read_text() == before
     assert tasks_of(workdir, "evaluation.json") == 6
     assert tasks_of(workdir, "evaluation-tasks=4.json") == 4
@@ -135,7 +153,7 @@ def test_a_recipe_whose_objects_refuse_is_said_in_words(small_run):
 
 
 def test_large_tasks_are_computed_each_by_itself_and_a_run_goes_on_with_it(
-    small_run, small_recipe, monkeypatch
+    small_run, small_recipe, monkeypatch, training_alone
 ):
     monkeypatch.setattr(ways, "LARGE", 1)
     workdir, _ = small_run()
@@ -153,7 +171,7 @@ def test_large_tasks_are_computed_each_by_itself_and_a_run_goes_on_with_it(
         np.testing.assert_array_equal(value, again[name], err_msg=name)
 
 
-def test_the_best_checkpoint_is_kept_and_used(small_run):
+def test_the_best_checkpoint_is_kept_and_used(small_run, no_pictures_of_tasks):
     workdir, _ = small_run(
         "validate.every = 4", "validate.tasks = 4", "evaluate.checkpoint = 'best'", "log.keep = 1"
     )
@@ -167,7 +185,7 @@ def test_the_best_checkpoint_is_kept_and_used(small_run):
     assert (protocol["checkpoint"], protocol["step"]) == ("best", best["step"])
 
 
-def test_a_run_shorter_than_its_validations_is_validated_at_its_end(small_run):
+def test_a_run_shorter_than_its_validations_is_validated_at_its_end(small_run, training_alone):
     workdir, _ = small_run(
         "validate.every = 500", "validate.tasks = 4", "evaluate.checkpoint = 'best'"
     )
@@ -191,14 +209,16 @@ def test_a_directory_without_a_run_cannot_be_restored(tmp_path):
         restore(tmp_path)
 
 
-def test_evaluating_again_gives_the_same_numbers(finished, capsys):
+def test_evaluating_again_gives_the_same_numbers(finished, capsys, no_pictures_of_tasks):
     first = (finished / "evaluation.json").read_text()
     evaluate(finished)
     assert (finished / "evaluation.json").read_text() == first
     assert "mean_squared_error" in capsys.readouterr().out
 
 
-def test_another_protocol_is_written_beside_the_recipes_result(finished, small_recipe, tmp_path):
+def test_another_protocol_is_written_beside_the_recipes_result(finished, tmp_path, monkeypatch):
+    # Which pictures there are is looked at, and no picture.
+    monkeypatch.setitem(finish._DRAWN, "sinusoid", (lambda _, path, __: path.touch(), "adaptation"))
     workdir = Path(shutil.copytree(finished, tmp_path / "run"))
     before = {path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file()}
     evaluate(workdir, ["evaluate.shots = (3,)", "evaluate.inner_steps = 2"])  # the recipe's steps
@@ -238,6 +258,7 @@ def test_evaluation_may_not_change_what_was_trained(finished):
 def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
     directory = export(finished, tmp_path / "exported")
     assert directory == tmp_path / "exported" / "1"
+    assert read_description(directory)["preprocessing"] == {}  # a regression has no pictures
     served = tf.saved_model.load(str(directory)).signatures["adapt_and_predict"]
     stream = tfmeta.tasks.sinusoid("test", shots=5, seed=1, count=1).batch(1)
     (support_x, support_y, query_x), _ = next(iter(stream))
@@ -254,7 +275,11 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
     [
         (
             "glyphs_5way_1shot_maml.gin",
-            ["conv4.filters = 4", "evaluate.normalizations = ('transductive',)"],
+            [
+                "conv4.filters = 4",
+                "MAML.test_inner_steps = 1",
+                "evaluate.normalizations = ('transductive',)",
+            ],
         ),
         (
             "omniglot_5way_1shot_reptile.gin",
@@ -265,7 +290,8 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
                 "train/glyphs.queries = 0",
                 "evaluate.stream = @glyphs",
                 "glyphs.queries = 1",
-                "conv4.filters = 4",
+                "Reptile.network = @nonconv()",  # the recipe before it has the convolutions
+                "nonconv.hidden = (8,)",
                 "Reptile.inner_steps = 2",
                 "Reptile.test_inner_steps = 2",
                 "evaluate.normalizations = ('inductive',)",
@@ -282,7 +308,7 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
         ),
     ],
 )
-def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params):
+def test_one_recipe_of_each_family_runs_two_steps(tmp_path, gin_file, params, no_pictures_of_tasks):
     small = [
         "train.tasks_per_step = 2",
         "validate.tasks = 2",
@@ -326,12 +352,11 @@ def test_threads_are_the_recipes_unless_it_is_too_late_or_the_environment_has_so
 
 
 def test_a_run_begun_with_other_threads_goes_on_only_when_told_to(
-    finished, small_recipe, tmp_path, monkeypatch
+    finished, small_recipe, tmp_path, monkeypatch, training_alone
 ):
     workdir = Path(shutil.copytree(finished, tmp_path / "run"))
-    # As if it had been killed after the first checkpoint, on a machine with other threads.
-    for step in (8, 12):
-        shutil.rmtree(workdir / "checkpoints" / f"step_{step:09d}")
+    # As if it had been killed after the second checkpoint, on a machine with other threads.
+    shutil.rmtree(workdir / "checkpoints" / "step_000000012")
     written = json.loads((workdir / "run.json").read_text())
     written["threads"]["intra_op"] += 1
     written["deterministic"] = True
@@ -339,7 +364,7 @@ def test_a_run_begun_with_other_threads_goes_on_only_when_told_to(
     # Determinism itself would stay on for the other tests of this process.
     monkeypatch.setattr(building, "set_determinism", lambda wanted: True)
     with pytest.raises(RecipeError, match="intra-op threads"):
-        train(small_recipe(), workdir)
-    assert train(small_recipe(), workdir, continue_anyway=True) == 0
+        train(small_recipe(*WRITING), workdir)
+    assert train(small_recipe(*WRITING), workdir, continue_anyway=True) == 0
     steps = [row["step"] for row in read_rows(workdir / "metrics.csv")]
     assert steps == ["4", "8", "12"]

@@ -130,6 +130,8 @@ def adaptation_curve(
     batch_checks.check_tasks(learner, task)
     if normalization is not None:
         checks.check_options(normalization=normalization)
+    if normalization == learner.task_network.normalization:
+        normalization = None  # one trace, whether the learner's own mode is named or not
     first = tf.constant(first_task, tf.int64)
     most = any_ways.ways_of(learner, task.support)
     curve = compiled(learner, "curve", _curve, steps, normalization, most, ways=most)
