@@ -16,8 +16,8 @@ from tfmeta.inner.gradients import (
     hessian_vector_product,
 )
 from tfmeta.inner.inexact import check_exactness
+from tfmeta.inner.keras_internals import is_seed
 from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
-from tfmeta.inner.layer_study import is_seed
 from tfmeta.inner.loop import run_steps
 from tfmeta.inner.loss_kinds import LossKind, kind_of
 from tfmeta.inner.losses import (

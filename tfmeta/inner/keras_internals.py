@@ -3,6 +3,8 @@
 `tests/test_private_names.py` names what a version of Keras lacks.
 """
 
+from typing import Any
+
 import keras
 from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional, operation_fn
@@ -12,6 +14,7 @@ __all__ = [
     "functional_graph",
     "global_seed_generator",
     "graph_nodes",
+    "is_seed",
     "operation_fn",
     "renormalises",
     "running_layers",
@@ -32,6 +35,11 @@ def running_layers() -> list[keras.layers.Layer]:
 def renormalises(layer: keras.layers.BatchNormalization) -> bool:
     """Whether a batch normalisation renormalises; a Keras without `renorm` never does."""
     return getattr(layer, "renorm", False)
+
+
+def is_seed(variable: Any) -> bool:
+    """Whether a variable is the state of a `keras.random.SeedGenerator`."""
+    return variable.path.split("/")[-1] == "seed_generator_state"
 
 
 def functional_graph(operation) -> keras.Model | None:

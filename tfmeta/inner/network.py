@@ -17,9 +17,9 @@ from tfmeta.inner.batch_dependence import (
 )
 from tfmeta.inner.exact import exact_derivatives
 from tfmeta.inner.input_specs import input_specs, specs_like
-from tfmeta.inner.keras_internals import global_seed_generator
+from tfmeta.inner.keras_internals import global_seed_generator, is_seed
 from tfmeta.inner.layer_settings import layer_settings
-from tfmeta.inner.layer_study import is_seed, known_study, study_layers
+from tfmeta.inner.layer_study import known_study, study_layers
 from tfmeta.inner.losses import mask_of, with_mask
 
 

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.inner.graph_cut import GraphCut
-from tfmeta.inner.layer_study import is_seed
+from tfmeta.inner.keras_internals import is_seed
 from tfmeta.inner.losses import mask_of, with_mask
 
 
