@@ -13,8 +13,27 @@ from tfmeta.inner.keras_internals import is_seed
 from tfmeta.inner.layer_settings import layer_settings
 from tfmeta.inner.traced_layers import TracedLayers, called_nodes, library_of
 
+# Random operations that do not say so by their name.
+_DRAWS = {
+    "Multinomial",
+    "StatelessMultinomial",
+    "TruncatedNormal",
+    "ParameterizedTruncatedNormal",
+    "StatelessTruncatedNormal",
+    "StatelessTruncatedNormalV2",
+    "StatelessParameterizedTruncatedNormal",
+    "StatefulStandardNormalV2",
+    "StatefulTruncatedNormal",
+    "StatefulUniform",
+    "StatefulUniformFullInt",
+    "StatefulUniformInt",
+    "StatelessShuffle",
+    "SampleDistortedBoundingBoxV2",
+    "StatelessSampleDistortedBoundingBox",
+}
 
-class _Trace:
+
+class CallTrace:
     """One traced call: random operations that count, assigned variables, outputs."""
 
     def __init__(self, network, specs, *, training, noisy=(), kept=()):
@@ -130,25 +149,6 @@ class _Recording(keras.StatelessScope):
 
 def _is_random(name):
     return ("Random" in name and "GetKey" not in name and "GetAlg" not in name) or name in _DRAWS
-
-
-_DRAWS = {
-    "Multinomial",
-    "StatelessMultinomial",
-    "TruncatedNormal",
-    "ParameterizedTruncatedNormal",
-    "StatelessTruncatedNormal",
-    "StatelessTruncatedNormalV2",
-    "StatelessParameterizedTruncatedNormal",
-    "StatefulStandardNormalV2",
-    "StatefulTruncatedNormal",
-    "StatefulUniform",
-    "StatefulUniformFullInt",
-    "StatefulUniformInt",
-    "StatelessShuffle",
-    "SampleDistortedBoundingBoxV2",
-    "StatelessSampleDistortedBoundingBox",
-}
 
 
 def _variables(network):

@@ -14,7 +14,7 @@ import weakref
 import keras
 import tensorflow as tf
 
-from tfmeta.inner.call_trace import _Trace
+from tfmeta.inner.call_trace import CallTrace
 from tfmeta.inner.keras_internals import global_seed_generator, is_seed, renormalises
 
 _KERAS = ("keras.src.layers.", "keras.src.models.")
@@ -117,12 +117,12 @@ def _averages(network):
 
 def _traced_study(network, specs):
     global_seed_generator()  # Made here, not while a graph is traced.
-    training = _Trace(network, specs, training=True)
+    training = CallTrace(network, specs, training=True)
     problems = [*_output_problems(network, training), *_assignment_problems(network, training)]
     draws = training.draws
     if draws and not training.unsettled >= set(draws):
         # Numbers of a fixed seed that inference draws too are part of the network.
-        settled = _Trace(network, specs, training=False).draws
+        settled = CallTrace(network, specs, training=False).draws
         draws = {layer: n for layer, n in draws.items() if n > settled[layer]}
     noisy = list(dict.fromkeys([*draws, *training.unsettled, *_with_seeds(network)]))
     kept, moved = (), training.moved
@@ -148,12 +148,12 @@ def _silenced(network, specs, noisy, training):
     """(layers to keep in training mode, problems) where the noisy ones run in inference mode."""
     kept = ()
     takes = [layer for layer in noisy if takes_training(layer)]
-    silent = _Trace(network, specs, training=True, noisy=takes) if takes else training
+    silent = CallTrace(network, specs, training=True, noisy=takes) if takes else training
     lost = set(training.moved) - set(silent.moved)
     if lost:
         owners = _owners(network, lost)
         kept = [layer for layer in owners if layer not in noisy and takes_training(layer)]
-        silent = _Trace(network, specs, training=True, noisy=takes, kept=kept)
+        silent = CallTrace(network, specs, training=True, noisy=takes, kept=kept)
     problems = [
         f"{_name(layer)} draws random numbers outside training too, so no answer would be "
         "reproducible. Draw only where `training` is true."
