@@ -14,6 +14,7 @@ from PIL import Image
 
 import tfmeta
 from tfmeta import folder_prediction
+from tfmeta.folder_prediction import predicting
 
 WAYS = 3
 SIZE = 8
@@ -240,7 +241,7 @@ def test_deep_images_of_both_folders_have_one_scale(tmp_path):
 
     def brightest(preprocessing):
         model = types.SimpleNamespace(description={"preprocessing": preprocessing})
-        both = folder_prediction._on_one_scale(model, *folders, (4, 4, 1))
+        both = predicting._on_one_scale(model, *folders, (4, 4, 1))
         return [int(each.images.max()) for each in both]
 
     assert brightest({}) == [249, 12]  # of 4,095
@@ -249,9 +250,9 @@ def test_deep_images_of_both_folders_have_one_scale(tmp_path):
 
 def test_images_are_prepared_as_the_export_says():
     pixels = np.array([[[0], [255], [51]]], np.uint8)
-    plain = folder_prediction.prepare(pixels, {})
+    plain = predicting.prepare(pixels, {})
     np.testing.assert_allclose(plain.ravel(), [0, 1, 0.2], rtol=1e-6)
-    inverted = folder_prediction.prepare(pixels, {"invert": True})
+    inverted = predicting.prepare(pixels, {"invert": True})
     np.testing.assert_allclose(inverted.ravel(), [1, 0, 0.8], rtol=1e-6, atol=1e-7)
-    unscaled = folder_prediction.prepare(pixels, {"scale": 1.0})
+    unscaled = predicting.prepare(pixels, {"scale": 1.0})
     np.testing.assert_array_equal(unscaled.ravel(), [0, 255, 51])
