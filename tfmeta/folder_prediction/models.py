@@ -8,8 +8,8 @@ from tfmeta.export import ExportedModel
 IN_PROCESS_BATCH = 32  # queries at a time
 
 
-class _Exported:
-    """An exported model, as `_predict` asks it."""
+class ExportedClassifier:
+    """An exported model, as `predicting.py` asks it."""
 
     def __init__(self, export_dir):
         self.model = ExportedModel(export_dir)
@@ -37,8 +37,8 @@ class _Exported:
         return joined["logits"], found[0]["support_loss"], joined.get("outlier_score")
 
 
-class _InProcess:
-    """A learner in this process, as `_predict` asks it: by the functions that it exports."""
+class ClassifierInProcess:
+    """A learner in this process, as `predicting.py` asks it: by the functions that it exports."""
 
     def __init__(self, learner):
         self.servable = learner.servable()

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from tfmeta.folder_prediction.models import _Exported, _InProcess
+from tfmeta.folder_prediction.models import ClassifierInProcess, ExportedClassifier
 from tfmeta.folder_prediction.predictions import FolderPredictions
 from tfmeta.tasks.brightness import Levels
 from tfmeta.tasks.image_files import list_image_files
@@ -34,7 +34,7 @@ def predict_folder(export_dir, support, query, inner_steps=None) -> FolderPredic
         FileNotFoundError: if the model, a folder, or the images in it are missing.
         ValueError: if the model is no image classifier, or cannot take so many classes or images.
     """
-    return _predict(_Exported(export_dir), support, query, inner_steps)
+    return _predict(ExportedClassifier(export_dir), support, query, inner_steps)
 
 
 def predict_folder_with(learner, support, query, inner_steps=None) -> FolderPredictions:
@@ -56,7 +56,7 @@ def predict_folder_with(learner, support, query, inner_steps=None) -> FolderPred
         FileNotFoundError: if a folder, or the images in it, are missing.
         ValueError: if the learner is no image classifier, or of fewer classes than the folder.
     """
-    return _predict(_InProcess(learner), support, query, inner_steps)
+    return _predict(ClassifierInProcess(learner), support, query, inner_steps)
 
 
 def class_folders(path) -> tuple[str, ...]:
