@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfmeta.experiment import building
-from tfmeta.experiment.finish import named_inputs, preprocessing_of, present
+from tfmeta.experiment.exporting import named_inputs, preprocessing_of, present
 from tfmeta.export import export_litert, read_description
 from tfmeta.export.version_directory import LITERT_FILE
 from tfmeta.learners.core.meta_learner import MetaLearner

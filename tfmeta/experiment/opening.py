@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import config
-from tfmeta.experiment import building, finish, litert, results
+from tfmeta.experiment import building, evaluating, exporting, litert, results
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.files import disk_errors
 from tfmeta.experiment.workdir import WorkDir
@@ -62,7 +62,7 @@ def evaluate(workdir, params: Sequence[str] = ()) -> list[dict]:
             return config.configured(_with_params(place.recipe(), run.settings.recipe, ()))
 
         with disk_errors(place.path):
-            paths = finish.evaluate(
+            paths = evaluating.evaluate(
                 run.settings, place, run.learner, run.step, recorded=recorded if params else None
             )
         print(f"\nwritten: {', '.join(map(str, paths))}")
@@ -83,8 +83,8 @@ def export(workdir, export_dir, normalization: str | None = None, params: Sequen
     """
     with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
         found = results.outliers_of(WorkDir(workdir).path, run.step)
-        directory = finish.export(run.settings, run.learner, export_dir, normalization, found)
-        print(finish.check_export(run.settings, run.learner, directory))
+        directory = exporting.export(run.settings, run.learner, export_dir, normalization, found)
+        print(exporting.check_export(run.settings, run.learner, directory))
         return directory
 
 

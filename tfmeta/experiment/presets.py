@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta import config
-from tfmeta.experiment import building, finish, record
+from tfmeta.experiment import building, exporting, record
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.workdir import EVALUATION, WorkDir
 from tfmeta.learners import MetaLearner
@@ -77,7 +77,7 @@ def make_preset(
             "seed": settings.train.seed,
             "config": settings.config,
         }
-        export = finish.export_options(settings)
+        export = exporting.export_options(settings)
     info = {
         "name": name or protocol["recipe"],
         "learner": preset_config(learner),

@@ -1,7 +1,7 @@
 """What the export of a run says of itself."""
 
 from tfmeta import config, recipe
-from tfmeta.experiment import building, finish
+from tfmeta.experiment import building, exporting
 from tfmeta.export import read_description
 
 SMALL = ("MAML.network = @nonconv()", "nonconv.ways = 5", "nonconv.hidden = (4,)")
@@ -10,7 +10,7 @@ SMALL = ("MAML.network = @nonconv()", "nonconv.ways = 5", "nonconv.hidden = (4,)
 def exported(tmp_path, gin_file, *params):
     with config.configured(recipe.read_recipe([gin_file], params)) as settings:
         learner = building.build_learner(settings, building.make_strategy("one_device"))
-        return finish.export(settings, learner, tmp_path)
+        return exporting.export(settings, learner, tmp_path)
 
 
 def test_an_export_says_how_pictures_become_inputs(tmp_path):
@@ -31,6 +31,6 @@ def test_an_export_says_how_pictures_become_inputs(tmp_path):
 
 
 def test_the_usual_request_is_as_large_as_a_held_out_task():
-    assert finish.usual_size({"shots": 5, "queries": 10}) == (5, 10)
-    assert finish.usual_size({"ways": 20, "shots": 5, "queries": 1}) == (100, 20)
-    assert finish.usual_size({"ways": 5, "shots": 1, "queries": 0}) == (5, 1)
+    assert exporting.usual_size({"shots": 5, "queries": 10}) == (5, 10)
+    assert exporting.usual_size({"ways": 20, "shots": 5, "queries": 1}) == (100, 20)
+    assert exporting.usual_size({"ways": 5, "shots": 1, "queries": 0}) == (5, 1)
