@@ -6,7 +6,7 @@ from tfmeta import evaluation
 from tfmeta.evaluation import calibration, outliers
 from tfmeta.experiment import building, pictures, policies, results, sinusoids
 from tfmeta.experiment.ensemble import Ensemble
-from tfmeta.experiment.signals import Stopped, StopRequest
+from tfmeta.experiment.signals import leave_if
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.learners.contracts import SamplesAnswers
 from tfmeta.recipe import RecipeError
@@ -128,7 +128,7 @@ def _report(settings, place, learner, step, shots, stop) -> dict:
     how = {
         "inner_steps": asked["inner_steps"],
         "tasks_per_batch": options.tasks_per_batch,
-        "report": lambda done: _leave_if(stop),
+        "report": lambda done: leave_if(stop),
     }
     found = evaluation.evaluate_learner(
         answering, stream, options.tasks, normalizations=options.normalizations, **how
@@ -190,11 +190,6 @@ def _calibration_line(found: dict) -> str:
         f"negative log-likelihood a query {likelihood['mean']:.3f}{spread} nats, calibration error "
         f"{100 * found['calibration_error']:.2f} %, diverged: {found['diverged']}"
     )
-
-
-def _leave_if(stop: StopRequest | None) -> None:
-    if stop:
-        raise Stopped
 
 
 def _headline(report: dict) -> str:

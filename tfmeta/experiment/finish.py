@@ -6,11 +6,11 @@ import tensorflow as tf
 
 from tfmeta.experiment import building, pictures, results
 from tfmeta.experiment.checkpoints import state_of
-from tfmeta.experiment.evaluating import _leave_if, evaluate
+from tfmeta.experiment.evaluating import evaluate
 from tfmeta.experiment.exporting import check_export, export
 from tfmeta.experiment.metrics_log import NAME as METRICS
 from tfmeta.experiment.metrics_log import read_rows
-from tfmeta.experiment.signals import StopRequest
+from tfmeta.experiment.signals import StopRequest, leave_if
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.export import versions
 from tfmeta.settings import Settings
@@ -33,7 +33,7 @@ def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> N
     draw_learning_curve(settings, place)
     folder = place.path / "export"
     if settings.export.enabled and (training.began < training.step or not versions(folder)):
-        _leave_if(stop)
+        leave_if(stop)
         print(f"exporting to {folder}", flush=True)
         stop.now("exporting", "it ends when the export is written")
         found = results.outliers_of(place.path, chosen)

@@ -62,6 +62,16 @@ class Stopped(Exception):
     """Raised to leave work that a later call does again."""
 
 
+def leave_if(stop: StopRequest | None) -> None:
+    """Ends the work under way where a stop was asked for.
+
+    Raises:
+        Stopped: if a stop was asked for.
+    """
+    if stop:
+        raise Stopped
+
+
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """Notes the first SIGTERM or SIGINT, and says so at once; the second ends the process."""
