@@ -11,6 +11,7 @@ from tfmeta import inner
 from tfmeta.learners import any_ways, batch_checks, checks, outlier_scores, task_keys
 from tfmeta.learners.adapted_model import AdaptedModel
 from tfmeta.learners.arrays import batch_tensors, support_examples
+from tfmeta.learners.core import known_features
 from tfmeta.learners.meta_steps import batch_gradient, compiled, map_adapted, task_count
 from tfmeta.learners.task_weights import split_weights
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
@@ -142,7 +143,8 @@ def adaptation_curve(
 def _curve(learner, steps, mode, ways, task, first_task):
     def observer(parameters, state, one):
         inputs, query_weights = one.query.inputs, one.query.weights
-        network = learner.task_network.knowing_queries(
+        network = known_features.knowing_queries(
+            learner.task_network,
             learner.initial_weights(parameters),
             learner.network_state_of(state),
             inputs,

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners import checks
+from tfmeta.learners.core import known_features
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import (
@@ -93,7 +94,9 @@ class ImplicitGradient(GradientRule):
 
     def _solve(self, context, weights, direct):
         network = context.network
-        features = network.support_features(weights, context.state.network, context.support)
+        features = known_features.support_features(
+            network, weights, context.state.network, context.support
+        )
         if features is not None:
             context = context.replaced(network=network.knowing(features))
         hessian = inner.hessian_operator(

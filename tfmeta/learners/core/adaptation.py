@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.core import known_features
 from tfmeta.learners.core.parts import Part
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.tasks.task import Examples
@@ -150,8 +151,8 @@ def adapt(
         rematerialize: recompute each step in the backward pass instead of keeping its tensors.
     """
     network = context.network
-    features = network.support_features(
-        context.parameters.network, context.state.network, context.support
+    features = known_features.support_features(
+        network, context.parameters.network, context.state.network, context.support
     )
     if features is not None:
         context = context.replaced(network=network.knowing(features))

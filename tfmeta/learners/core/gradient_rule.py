@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.core import known_features
 from tfmeta.learners.core.adaptation import Adaptation, Adapted, TaskContext, adapt
 from tfmeta.learners.core.parts import Part
 from tfmeta.learners.core.task_network import TaskNetwork
@@ -95,7 +96,7 @@ class TaskFunctions:
             state: named tuple of lists of tensors.
             task: support and query set.
         """
-        network = self.network.knowing_task(parameters.network, state.network, task)
+        network = known_features.knowing_task(self.network, parameters.network, state.network, task)
         return dataclasses.replace(self, network=network)
 
     def starting_from(self, initial: Part) -> "TaskFunctions":

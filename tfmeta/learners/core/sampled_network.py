@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import checks
+from tfmeta.learners.core import known_features
 from tfmeta.learners.core.task_network import Answers, TaskNetwork
 from tfmeta.learners.core.variables import mean_over_tasks
 from tfmeta.learners.likelihood import Likelihood
@@ -102,7 +103,7 @@ class SampledNetwork(TaskNetwork):
     ) -> tf.Tensor:
         """Raw outputs [n, Q, ...] of each of n weights; arguments as of `answers`."""
         given = (network_state, query_inputs, support, query_weights, mode)
-        known: Any = self.knowing_queries(weights, *given)
+        known: Any = known_features.knowing_queries(self, weights, *given)
         single = super(SampledNetwork, known).answers
 
         def one(sample):
@@ -131,7 +132,7 @@ class SampledNetwork(TaskNetwork):
         """
         query = task.query
         given = (network_state, query.inputs, task.support, query.weights)
-        known: Any = self.knowing_queries(weights, *given)
+        known: Any = known_features.knowing_queries(self, weights, *given)
         single = super(SampledNetwork, known).answers
 
         def one(sample):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import normalization as modes
+from tfmeta.learners.core import known_features
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.tasks.task import Examples, Task
 
@@ -73,113 +74,6 @@ class TaskNetwork:
     def with_samples(self, samples: int | None) -> "TaskNetwork":
         """The same network; only a `SampledNetwork` has a number of samples to set."""
         return self
-
-    def support_features(
-        self, weights: Sequence[tf.Tensor], network_state: list[tf.Tensor], support: Examples
-    ) -> inner.Features | None:
-        """What the trunk makes of a support set; None where there is no trunk.
-
-        A network that knows them (`knowing`) does not run the trunk again for losses and
-        gradients of the set at weights that differ in what adapts alone. A derivative by other
-        weights, taken by a tape that is opened later, would miss the trunk.
-
-        Args:
-            weights: list of tensors, as `set_loss` will get them, but for those that adapt.
-            network_state: list of tensors, as `set_loss` will get them.
-            support: the set, as `set_loss` will get it.
-        """
-        if self.trunk is None:
-            return None
-        given = (support.inputs, weights, network_state)
-        of = {
-            "batch_statistics": self.batch_statistics,
-            "example_weights": support.weights,
-        }
-        features: Any
-        for features in self.pure.known:
-            if features.are_of(*given, **of):
-                return features
-        return self.trunk.features(self.pure, weights, network_state, support.inputs, **of)
-
-    def knowing_task(
-        self, weights: Sequence[tf.Tensor], network_state: list[tf.Tensor], task: Task
-    ) -> "TaskNetwork":
-        """The same network, for which the trunk has run on both sets of a task at once.
-
-        Where the trunk is not known to answer each example by itself, or examples of the two sets
-        may differ in size (sequences of any length), the network as it is.
-
-        Args:
-            weights: as of `support_features`.
-            network_state: as of `support_features`.
-            task: support and query set.
-        """
-        sets, statistics = (task.support, task.query), self.batch_statistics
-        if self.trunk is None or not self.trunk.answers_alone(batch_statistics=statistics):
-            return self
-        if self.normalization == "inductive" and self.pure.depends_on_batch(task.query.inputs):
-            return self  # Each query goes with the support set.
-        parts = [tf.nest.flatten(examples.inputs) for examples in sets]
-        pairs = list(zip(*parts, strict=True))
-        if not all(_one_kind(a, b) for a, b in pairs):
-            return self
-        both = tf.nest.pack_sequence_as(task.support.inputs, [tf.concat(p, 0) for p in pairs])
-        features = self.trunk.features(
-            self.pure, weights, network_state, both, batch_statistics=statistics
-        )
-        sizes = [tf.shape(tensor)[0] for tensor in pairs[0]]
-        divided = [tf.split(leaf, sizes) for leaf in features.leaves]
-        return self.knowing(
-            *(
-                features.replaced(
-                    [_sized(parts[position], examples.inputs) for parts in divided],
-                    inputs=examples.inputs,
-                    example_weights=examples.weights,
-                )
-                for position, examples in enumerate(sets)
-            )
-        )
-
-    def knowing_queries(
-        self,
-        weights: Sequence[tf.Tensor],
-        network_state: list[tf.Tensor],
-        query_inputs: Any,
-        support: Any,
-        query_weights: tf.Tensor | None = None,
-        mode: str | None = None,
-    ) -> "TaskNetwork":
-        """The same network, for which the trunk has run on a query set.
-
-        Answers by weights that differ in what adapts alone do not run the trunk again.
-
-        Args:
-            weights: as of `answers`.
-            network_state: as of `answers`.
-            query_inputs: as of `answers`.
-            support: as of `answers`.
-            query_weights: as of `answers`.
-            mode: as of `answers`.
-        """
-        if self.trunk is None:
-            return self
-        features = modes.query_features(
-            self.pure,
-            self.trunk,
-            mode or self.normalization,
-            weights,
-            network_state,
-            query_inputs,
-            support,
-            query_weights,
-            parallel=self.parallel,
-        )
-        return self.knowing(features)
-
-    @property
-    def _joins_features(self):
-        """Whether features of support set and queries can be joined, in place of their inputs."""
-        return self.trunk is not None and self.trunk.answers_alone(batch_statistics=True)
 
     def with_traced_trunk(self) -> "TaskNetwork":
         """The same network with its trunk as one `tf.function`, for graphs of signatures.
@@ -352,9 +246,9 @@ class TaskNetwork:
         """
         mode = mode or self.normalization
         pure = self.pure
-        if mode == "inductive" and self._joins_features:
+        if mode == "inductive" and known_features.joins_features(self):
             given = (weights, network_state, query_inputs, support, query_weights, mode)
-            pure = self.knowing_queries(*given).pure
+            pure = known_features.knowing_queries(self, *given).pure
         return modes.query_outputs(
             pure,
             mode,
@@ -376,15 +270,3 @@ class TaskNetwork:
         )
         loss = self.loss(query.targets, outputs, query.weights)
         return Answers(outputs, inner.with_own_losses(loss, own_losses), network_state)
-
-
-def _sized(tensor, inputs):
-    """The tensor, with the number of examples of inputs, where that is known."""
-    count = tf.nest.flatten(inputs)[0].shape[0]
-    return tf.ensure_shape(tensor, [count, *tensor.shape[1:]])
-
-
-def _one_kind(one, other):
-    """Whether examples of two sets are of one type and one known shape: they can be joined."""
-    shape = one.shape[1:]
-    return one.dtype == other.dtype and shape.is_fully_defined() and shape == other.shape[1:]
