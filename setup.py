@@ -10,7 +10,8 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(
-    r'__version__ = "(.+)"', (ROOT / "tfmeta" / "version.py").read_text(encoding="utf-8")
+    r'__version__ = "(.+)"',
+    (ROOT / "tfmeta" / "process" / "version.py").read_text(encoding="utf-8"),
 )[1]
 # The recipes are a folder of files, no package: `gin/` with an `__init__.py` would shadow
 # gin-config. They are installed as data of `tfmeta`, under `tfmeta/recipes`.

@@ -20,12 +20,12 @@ FLOORS = (
     ("parallel",),
     ("presets",),
     ("tasks", "networks"),
-    ("ground",),
+    ("process",),
 )
 # Modules whose room is not the name after "tfmeta.".
 ROOM_OF = {
     "tfmeta.__main__": "commands",
-    "tfmeta": "ground",  # the lazy names: nothing is imported until one is used
+    "tfmeta": "process",  # the lazy names: nothing is imported until one is used
     "tfmeta.adapt": "commands",
     "tfmeta.calibration": "evaluation",  # its earlier place, for one release
     "tfmeta.evaluate": "commands",
@@ -36,16 +36,10 @@ ROOM_OF = {
     "tfmeta.config": "runs",
     "tfmeta.experiment": "runs",
     "tfmeta.recipe": "runs",
-    "tfmeta.interrupts": "ground",
-    "tfmeta.lazy_names": "ground",
-    "tfmeta.quiet_start": "ground",
     "tfmeta.parts": "learners",
     "tfmeta.presets.__main__": "commands",
     "tfmeta.settings": "runs",
     "tfmeta.unknown_flags": "runs",
-    "tfmeta.user_cache": "ground",
-    "tfmeta.version": "ground",
-    "tfmeta.xla_cache": "ground",
 }
 # Beside all floors: a server knows an exported directory, and nothing of what wrote it.
 SERVE = "serve"
@@ -100,7 +94,7 @@ def floor_of(room):
 
 def may_import(importer, target):
     """Whether a module of one room may import from another."""
-    if importer == target or target == "ground":
+    if importer == target or target == "process":
         return True
     if SERVE in (importer, target):
         return importer == "commands"
@@ -161,7 +155,7 @@ def test_a_wrong_import_is_found(module, source, said):
         ("tfmeta.learners.maml", "from tfmeta import export, inner, parallel"),
         ("tfmeta.learners.maml", "from tfmeta.tasks.task import Task"),
         ("tfmeta.export.__main__", "from tfmeta import commands, experiment"),
-        ("tfmeta.serve.http", "from tfmeta.version import __version__"),
+        ("tfmeta.serve.http", "from tfmeta.process.version import __version__"),
     ],
 )
 def test_an_import_from_below_is_allowed(module, source):

@@ -1,7 +1,7 @@
 """Meta-learning for Keras models, with exact derivatives, served by stock TF Serving."""
 
-from tfmeta.lazy_names import lazy_names
-from tfmeta.quiet_start import watch_imports
+from tfmeta.process.lazy_names import lazy_names
+from tfmeta.process.quiet_start import watch_imports
 
 # Names load when first used, so that a server imports neither Keras nor learners, and
 # `import tfmeta` is quick.
@@ -30,7 +30,7 @@ MODULES = {
     "Reptile": "tfmeta.learners",
     "TaskGradient": "tfmeta.parts",
     "UnicornMAML": "tfmeta.learners",
-    "__version__": "tfmeta.version",
+    "__version__": "tfmeta.process.version",
     "export": "tfmeta.export",
     "head_learner": "tfmeta.learners",
     "inner": "tfmeta.inner",

@@ -4,8 +4,8 @@ import os
 import runpy
 import sys
 
+from tfmeta.process.version import __version__
 from tfmeta.recipe import nearest
-from tfmeta.version import __version__
 
 COMMANDS = {
     "train": "trains a recipe, or goes on with a run; evaluates and exports it",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from absl import app, flags, logging
 
 from tfmeta import unknown_flags
-from tfmeta.interrupts import Interrupts
-from tfmeta.quiet_start import import_tensorflow
+from tfmeta.process.interrupts import Interrupts
+from tfmeta.process.quiet_start import import_tensorflow
 from tfmeta.recipe import RecipeError
 
 __all__ = ["as_recipe_errors", "define_recipe_params", "import_tensorflow", "parse_flags", "run"]

@@ -7,7 +7,7 @@ import time
 
 PROGRAM = """
 import hashlib, signal
-from tfmeta.interrupts import Interrupts
+from tfmeta.process.interrupts import Interrupts
 seen = []
 signal.signal(signal.SIGINT, lambda *_: seen.append(1))
 with Interrupts("computing", "it ends with what is under way") as interrupts:
@@ -38,7 +38,7 @@ def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process():
 
 
 def test_who_listened_to_signals_before_listens_again():
-    from tfmeta.interrupts import Interrupts
+    from tfmeta.process.interrupts import Interrupts
 
     with Interrupts():
         pass

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tfmeta.quiet_start import quiet_start
+from tfmeta.process.quiet_start import quiet_start
 
 NOISE = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
@@ -22,7 +22,7 @@ def printed(capfd):
 
 
 def test_lines_of_tensorflow_are_kept_off_and_others_printed(capfd, monkeypatch):
-    monkeypatch.setattr("tfmeta.quiet_start.Path.exists", lambda path: False)
+    monkeypatch.setattr("tfmeta.process.quiet_start.Path.exists", lambda path: False)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     assert printed(capfd) == WORDS
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.experiment.finished_runs import tensors
-from tfmeta import xla_cache
+from tfmeta.process import xla_cache
 
 RUN = ["train.steps = 3", "run.jit_compile = True", "evaluate.tasks = 2", "evaluate.shots = None"]
 RUN += ["validate.every = 0", "evaluate.checkpoint = 'last'", "export.enabled = False"]

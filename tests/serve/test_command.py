@@ -310,5 +310,7 @@ def test_a_server_loads_neither_keras_nor_learners(tmp_path, half_plus_two):
     # TensorFlow itself loads parts of keras; the server adds none.
     assert not [name for name in loaded if name.split(".")[0] in ("keras", "gin", "matplotlib")]
     rooms = {name.split(".")[1] for name in loaded if name.startswith("tfmeta.")}
+    assert rooms <= {"serve", "process"}
     # Beside the server: lazy names, and what watches TensorFlow's and Keras' start.
-    assert rooms <= {"serve", "version", "lazy_names", "quiet_start", "xla_cache"}
+    of_process = {name.split(".")[2] for name in loaded if name.startswith("tfmeta.process.")}
+    assert of_process <= {"version", "lazy_names", "quiet_start", "xla_cache"}

@@ -18,9 +18,9 @@ from tfmeta.learners.core.variables import changed_groups
 from tfmeta.learners.preset_learner import learner_of, preset_arrays, preset_config
 from tfmeta.presets import Preset, open_preset, read_preset, write_preset
 from tfmeta.presets.card import DATA_TERMS, usual_limits
+from tfmeta.process.user_cache import cache_directory
+from tfmeta.process.version import __version__
 from tfmeta.recipe import RecipeError
-from tfmeta.user_cache import cache_directory
-from tfmeta.version import __version__
 
 WEIGHTS = "weights.npz"
 _VARIABLE = "model/{group}/{index}/.ATTRIBUTES/VARIABLE_VALUE"

@@ -4,7 +4,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-from tfmeta.interrupts import Interrupts
+from tfmeta.process.interrupts import Interrupts
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

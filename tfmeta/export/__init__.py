@@ -1,6 +1,6 @@
 """Export: pure functions, shapes and metadata become a SavedModel that adapts by itself."""
 
-from tfmeta.lazy_names import lazy_names
+from tfmeta.process.lazy_names import lazy_names
 
 # Lazy, since `python -m tfmeta.export` runs this file before it can read its flags.
 _MODULES = {

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmeta.user_cache import write_atomically
+from tfmeta.process.user_cache import write_atomically
 
 SCHEMA_VERSION = 1
 SUFFIX = ".npz"

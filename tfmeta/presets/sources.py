@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from tfmeta.presets.archive import SUFFIX, Preset, read_preset, wrong_hash
-from tfmeta.user_cache import cache_directory, write_atomically
+from tfmeta.process.user_cache import cache_directory, write_atomically
 
 IN_FOLDER = f"preset{SUFFIX}"  # of a folder such as results/RECIPE
 MOST_BYTES = 2 * 2**30

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfmeta.xla_cache import use_xla_cache
+from tfmeta.process.xla_cache import use_xla_cache
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # TensorFlow's log lines, of which errors that don't speak of CUDA are kept, and what goes on over

@@ -1,6 +1,6 @@
 """Reinforcement learning: policies that adapt by policy gradients, and environments to do it in."""
 
-from tfmeta.lazy_names import lazy_names
+from tfmeta.process.lazy_names import lazy_names
 
 # Loaded when first used: a simulation process, which lives in this package, needs no TensorFlow.
 _MODULES = {

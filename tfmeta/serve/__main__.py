@@ -9,9 +9,9 @@ import sys
 
 from absl import app, flags, logging
 
-from tfmeta.quiet_start import import_tensorflow
+from tfmeta.process.quiet_start import import_tensorflow
+from tfmeta.process.version import __version__
 from tfmeta.serve import command_flags, tf_serving_flags
-from tfmeta.version import __version__
 
 _DOC = """Serves exported models as TF Serving does, for development, tests and demos.
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmeta.process.user_cache import cache_directory, write_atomically
 from tfmeta.tasks.pool import Pool
-from tfmeta.user_cache import cache_directory, write_atomically
 
 SCHEMA_VERSION = 1
 CHECKED_BYTES = 64 * 2**20  # of a larger file only the size is checked, so that starting is quick

@@ -1,0 +1,1 @@
+"""What concerns the whole process: start, signals, caches, lazy names, the version."""
