@@ -21,9 +21,10 @@ from absl import app, flags
 
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tfmeta import config, recipe
+from tfmeta import recipe
 from tfmeta.experiment import building
 from tfmeta.experiment.choices import Way, choose
+from tfmeta.recipe import config
 
 RECIPES = (
     "sinusoid_maml.gin",

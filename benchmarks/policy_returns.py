@@ -20,8 +20,9 @@ import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
 
-from tfmeta import config, evaluation, recipe, rl
+from tfmeta import evaluation, recipe, rl
 from tfmeta.experiment import building, opened
+from tfmeta.recipe import config
 from tfmeta.rl.navigation import best_return
 
 _MAML = flags.DEFINE_string("maml", None, "Work directory of rl_*_maml.gin.", required=True)

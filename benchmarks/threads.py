@@ -22,8 +22,9 @@ from absl import app, flags
 
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tfmeta import config, recipe
+from tfmeta import recipe
 from tfmeta.experiment import building
+from tfmeta.recipe import config
 
 RECIPES = (
     "sinusoid_maml.gin",

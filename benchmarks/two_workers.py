@@ -47,9 +47,10 @@ def contestant(workload, name):
     """Trains for a few steps; prints what they took, and on two workers the all-reduce alone."""
     import tensorflow as tf
 
-    from tfmeta import config, recipe
+    from tfmeta import recipe
     from tfmeta.experiment import building
     from tfmeta.experiment.training import Training
+    from tfmeta.recipe import config
 
     gin_file, bindings, tasks, steps = WORKLOADS[workload]
     if name == DEVICES:

@@ -22,9 +22,10 @@ from absl import app, flags
 
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tfmeta import config, recipe
+from tfmeta import recipe
 from tfmeta.experiment import building
 from tfmeta.experiment.choices import choose
+from tfmeta.recipe import config
 
 # Recipes, with a number of steps that takes some 20 seconds.
 STEPS = {

@@ -33,13 +33,10 @@ ROOM_OF = {
     "tfmeta.table": "commands",
     "tfmeta.train": "commands",
     "tfmeta.comparison": "runs",
-    "tfmeta.config": "runs",
     "tfmeta.experiment": "runs",
     "tfmeta.recipe": "runs",
     "tfmeta.parts": "learners",
     "tfmeta.presets.__main__": "commands",
-    "tfmeta.settings": "runs",
-    "tfmeta.unknown_flags": "runs",
 }
 # Beside all floors: a server knows an exported directory, and nothing of what wrote it.
 SERVE = "serve"

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from tfmeta import config, recipe
+from tfmeta import recipe
 from tfmeta.experiment import building
+from tfmeta.recipe import config
 
 NAMES = recipe.recipe_names()
 NEEDS = {"images_5way_1shot_maml.gin": ["from_directory.path = 'images'"]}

@@ -6,13 +6,13 @@ import threading
 import pytest
 
 import gin
-from tfmeta.config import configured
 from tfmeta.experiment.signals import stop_on_signals
 from tfmeta.inner import exact, exact_derivatives
 from tfmeta.inner.exact import portable_operations
 from tfmeta.parallel import registry
 from tfmeta.parallel.map_tasks import _noted, noting_refusals
 from tfmeta.recipe import read_recipe
+from tfmeta.recipe.config import configured
 
 # A scope, and what it changes for as long as it lasts.
 SCOPES = {

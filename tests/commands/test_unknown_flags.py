@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from tfmeta import config, recipe, unknown_flags
+from tfmeta import recipe
+from tfmeta.commands import unknown_flags
+from tfmeta.recipe import config
 
 TRAIN = ["gin_file", "gin_param", "workdir", "continue_anyway"]
 SINUSOID = "--gin_file=sinusoid_maml.gin"

@@ -1,8 +1,9 @@
 """What the export of a run says of itself."""
 
-from tfmeta import config, recipe
+from tfmeta import recipe
 from tfmeta.experiment import building, exporting
 from tfmeta.export import read_description
+from tfmeta.recipe import config
 
 SMALL = ("MAML.network = @nonconv()", "nonconv.ways = 5", "nonconv.hidden = (4,)")
 

@@ -9,10 +9,9 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta import config
 from tfmeta.experiment import building, restore
 from tfmeta.experiment.presets import cached_export, export_preset, make_preset
-from tfmeta.recipe import RecipeError, read_recipe
+from tfmeta.recipe import RecipeError, config, read_recipe
 
 
 @pytest.fixture(scope="module")

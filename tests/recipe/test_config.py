@@ -7,9 +7,9 @@ import keras
 import pytest
 
 import gin
-from tfmeta import config, learners, networks, recipe, tasks
+from tfmeta import learners, networks, recipe, tasks
 from tfmeta.experiment.workdir import WorkDir
-from tfmeta.recipe import RecipeError
+from tfmeta.recipe import RecipeError, config
 
 RECIPE = "sinusoid_maml.gin"
 

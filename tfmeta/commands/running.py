@@ -1,4 +1,4 @@
-"""What the commands share: flags for a recipe, and errors that a user can read."""
+"""Running a command: its flags, its answer to signals, and errors that a user can read."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from absl import app, flags, logging
 
-from tfmeta import unknown_flags
+from tfmeta.commands import unknown_flags
 from tfmeta.process.interrupts import Interrupts
 from tfmeta.process.quiet_start import import_tensorflow
 from tfmeta.recipe import RecipeError

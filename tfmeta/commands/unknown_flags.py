@@ -110,7 +110,7 @@ def _value(name: str, arguments: Sequence[str]) -> str | None:
 
 def _settings() -> list[str]:
     """Names such as "train.steps", read from the source: importing it takes seconds."""
-    source = Path(__file__).with_name("settings.py").read_text(encoding="utf-8")
+    source = Path(recipe.__file__).with_name("settings.py").read_text(encoding="utf-8")
     found = []
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfmeta.experiment.cluster import MULTI_WORKER
 from tfmeta.experiment.training import Training
 from tfmeta.recipe import RecipeError, RunError, explained
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 
 _logger = logging.getLogger("tfmeta")
 

@@ -12,7 +12,7 @@ from tfmeta.experiment.signals import StopRequest
 from tfmeta.experiment.training import Progressed, Training
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.recipe import bound_values, parse_recipe
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 
 
 class Validation(NamedTuple):

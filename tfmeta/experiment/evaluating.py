@@ -10,7 +10,7 @@ from tfmeta.experiment.signals import leave_if
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.learners.contracts import SamplesAnswers
 from tfmeta.recipe import RecipeError
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 
 # What is drawn of adaptation, by the name of the tasks, and the name of the picture.
 _DRAWN = {

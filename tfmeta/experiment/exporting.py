@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfmeta import evaluation
 from tfmeta.experiment import building, policies
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 from tfmeta.tasks.episodes import SCALE
 from tfmeta.tasks.image_folder import RESIZE_FILTER
 from tfmeta.tasks.task import Examples, unpack_tasks

@@ -13,7 +13,7 @@ from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.experiment.signals import StopRequest, leave_if
 from tfmeta.experiment.workdir import WorkDir
 from tfmeta.export import versions
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 
 
 def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> None:

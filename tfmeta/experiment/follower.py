@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tfmeta.experiment.signals import StopRequest
 from tfmeta.experiment.training import Progressed, Training
 from tfmeta.experiment.workdir import WorkDir
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 
 _SECONDS_TO_SEE = 60.0  # what a network file system may take to show a new file elsewhere
 _PAUSE = 0.1

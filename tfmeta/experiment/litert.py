@@ -8,7 +8,7 @@ from tfmeta.export import export_litert, read_description
 from tfmeta.export.version_directory import LITERT_FILE
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.recipe import RecipeError
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 from tfmeta.tasks.task import unpack_tasks
 
 _TRIED_TASKS = 4

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfmeta import config
 from tfmeta.experiment import building, evaluating, exporting, litert, results
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.files import disk_errors
 from tfmeta.experiment.workdir import WorkDir
-from tfmeta.recipe import Recipe, RecipeError, Source, differences, explained, parse_recipe
-from tfmeta.settings import Settings
+from tfmeta.recipe import Recipe, RecipeError, Source, config, differences, explained, parse_recipe
+from tfmeta.recipe.settings import Settings
 
 
 class Opened(NamedTuple):

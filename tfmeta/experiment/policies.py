@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.experiment import building, pictures
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 
 _PICTURE_TASKS = 3
 _PICTURE_TRAJECTORIES = 10

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfmeta import config
 from tfmeta.experiment import building, exporting, record
 from tfmeta.experiment.checkpoints import state_of
 from tfmeta.experiment.workdir import EVALUATION, WorkDir
@@ -20,7 +19,7 @@ from tfmeta.presets import Preset, open_preset, read_preset, write_preset
 from tfmeta.presets.card import DATA_TERMS, usual_limits
 from tfmeta.process.user_cache import cache_directory
 from tfmeta.process.version import __version__
-from tfmeta.recipe import RecipeError
+from tfmeta.recipe import RecipeError, config
 
 WEIGHTS = "weights.npz"
 _VARIABLE = "model/{group}/{index}/.ATTRIBUTES/VARIABLE_VALUE"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfmeta import config
 from tfmeta.experiment import building, record
 from tfmeta.experiment.agreement import Agreement
 from tfmeta.experiment.callbacks import RunCallbacks
@@ -19,8 +18,8 @@ from tfmeta.experiment.signals import Stopped, StopRequest, stop_on_signals
 from tfmeta.experiment.training import Training
 from tfmeta.experiment.workdir import CONFIG, WorkDir
 from tfmeta.experiment.workers import ALONE, check_agreement, gathering, loss_of_workers
-from tfmeta.recipe import Recipe, RecipeError, RunError
-from tfmeta.settings import Settings
+from tfmeta.recipe import Recipe, RecipeError, RunError, config
+from tfmeta.recipe.settings import Settings
 
 _SECONDS_PER_CALL = 1.0  # how long a signal may wait for the steps under way
 _RECORDED = ("versions", "machine", "threads", "onednn", "deterministic", "replicas")

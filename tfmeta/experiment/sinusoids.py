@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfmeta.experiment import building, pictures
 from tfmeta.learners.contracts import SamplesAnswers
-from tfmeta.settings import Settings
+from tfmeta.recipe.settings import Settings
 from tfmeta.tasks.sinusoid import sinusoid_curve, sinusoid_parameters
 
 _PICTURE_TASKS = 3

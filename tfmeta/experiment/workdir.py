@@ -7,7 +7,7 @@ from tfmeta.experiment import record
 from tfmeta.experiment.checkpoints import Checkpoints
 from tfmeta.experiment.files import write_text
 from tfmeta.recipe import Recipe, RecipeError, differences, parse_recipe
-from tfmeta.settings import CHECKPOINTS, Settings
+from tfmeta.recipe.settings import CHECKPOINTS, Settings
 
 CONFIG = "config.gin"
 EVALUATION = "evaluation.json"

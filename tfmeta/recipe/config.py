@@ -19,7 +19,6 @@ import keras
 
 import gin
 from tfmeta import learners, networks, rl, tasks
-from tfmeta import settings as names
 from tfmeta.learners.arguments import signature_of
 from tfmeta.recipe import (
     Binding,
@@ -31,6 +30,7 @@ from tfmeta.recipe import (
     iterate_values,
     nearest,
 )
+from tfmeta.recipe import settings as names
 
 _MODULE = "tfmeta"
 _SETTINGS = {

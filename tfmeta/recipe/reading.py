@@ -102,7 +102,7 @@ class _Collector(config_parser.ParserDelegate):
 
 def recipe_folder() -> Path:
     """The folder of the installed recipes (in a source tree, `gin/` beside the package)."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parent / "gin"
 
