@@ -4,26 +4,28 @@ What is imported here knows neither TensorFlow nor gin's registry, so that a com
 recipes or refuse a flag at once; `config.py` and `settings.py` are imported by name.
 """
 
-from tfmeta.recipe.reading import (
+from tfmeta.recipe.comparing import (
     FREE_TO_CHANGE,
+    bound_values,
+    differences,
+    iterate_values,
+)
+from tfmeta.recipe.errors import RecipeError, RunError, explained
+from tfmeta.recipe.finding import (
+    describe_recipes,
+    find_recipe,
+    nearest,
+    recipe_folder,
+    recipe_names,
+)
+from tfmeta.recipe.reading import (
     Binding,
     Macro,
     Recipe,
-    RecipeError,
     Reference,
-    RunError,
     Source,
-    bound_values,
-    describe_recipes,
-    differences,
-    explained,
-    find_recipe,
-    iterate_values,
-    nearest,
     parse_recipe,
     read_recipe,
-    recipe_folder,
-    recipe_names,
 )
 
 __all__ = [

@@ -1,12 +1,10 @@
-"""A recipe: where its gin files are found, what they say, and how two of them differ.
+"""A recipe as it was asked for: the texts of its gin files, and their bindings.
 
 Knows neither TensorFlow nor what the names in a recipe stand for (`config.py` does), so that a
 command can list recipes or refuse a flag at once.
 """
 
-import contextlib
 import dataclasses
-import difflib
 import importlib.util  # noqa: F401  (gin uses it without importing it)
 import re
 import tokenize
@@ -15,22 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gin import config_parser
+from tfmeta.recipe.errors import RecipeError
+from tfmeta.recipe.finding import find_recipe, recipe_folder
 
 _UNREAD_WORD = re.compile(r"Failed to parse token '([^']+)'")
-# Bindings that may change from one session of a run to the next: they leave the weights alone.
-FREE_TO_CHANGE = ("evaluate", "export", "log", "validate")
-
-
-class RecipeError(ValueError):
-    """A recipe or flag that is wrong: the message is what the user should read."""
-
-    exit_code = 2  # of shells and argparse for wrong arguments
-
-
-class RunError(RecipeError):
-    """A run that could not go on, through no fault of its recipe's words."""
-
-    exit_code = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,66 +84,6 @@ class _Collector(config_parser.ParserDelegate):
 
     def macro(self, macro_name):
         return Macro(macro_name)
-
-
-def recipe_folder() -> Path:
-    """The folder of the installed recipes (in a source tree, `gin/` beside the package)."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "recipes"
-    return installed if installed.is_dir() else package.parent / "gin"
-
-
-def recipe_names() -> list[str]:
-    """File names of the recipes that come with tfmeta, sorted."""
-    return sorted(path.name for path in recipe_folder().glob("*.gin") if path.name != "run.gin")
-
-
-def describe_recipes() -> str:
-    """A text that lists each recipe with the first line of its comment."""
-    lines = []
-    for name in recipe_names():
-        first = (recipe_folder() / name).read_text(encoding="utf-8").split("\n", 1)[0]
-        lines.append(f"  {name}\n      {first.lstrip('# ').strip()}")
-    return "Recipes that come with tfmeta (--gin_file=NAME):\n" + "\n".join(lines)
-
-
-def nearest(name: str, names) -> str:
-    """Returns " Did you mean ...?" for a misspelt name, or an empty text."""
-    close = difflib.get_close_matches(name, sorted(set(names)), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
-def find_recipe(name: str, including: Path | None = None) -> Path:
-    """Finds a gin file: as given, in the including file's folder, among the installed recipes.
-
-    Raises:
-        RecipeError: if there is none; the message lists all, the nearest names first.
-    """
-    folders = [Path(), *([including.parent] if including else []), recipe_folder()]
-    for candidate in (folder / name for folder in folders):
-        if candidate.is_file():
-            return candidate
-    # A path into the source tree, given where only the package is installed.
-    fallback = recipe_folder() / Path(name).name
-    if Path(name).parent.name == "gin" and fallback.is_file():
-        return fallback
-    place = f" (included by {including})" if including else ""
-    close = nearest(_with_ending(Path(name).name), recipe_names())
-    raise RecipeError(
-        f"A recipe must be a gin file, or the name of one that comes with tfmeta. Received: "
-        f"{name!r}{place}, which is not there.{close} `python -m tfmeta.train --help` says what "
-        f"each of them is: {', '.join(_nearest_first(name, recipe_names()))}."
-    )
-
-
-def _with_ending(name: str) -> str:
-    return name if name.endswith(".gin") else f"{name}.gin"
-
-
-def _nearest_first(name: str, names: Sequence[str]) -> list[str]:
-    wanted = _with_ending(Path(name).name)
-    close = difflib.get_close_matches(wanted, names, n=len(names), cutoff=0.6)
-    return [*close, *(other for other in names if other not in close)]
 
 
 def read_recipe(files: Sequence[str], params: Sequence[str] = ()) -> Recipe:
@@ -246,63 +172,3 @@ def _meant(binding: str, word: str) -> str:
         f"did you mean {name.strip()} ={value.replace(whole, repr(whole), 1)}? Write @{last} for a "
         f"class or function, @{last}() for what it gives, %{last} for a macro"
     )
-
-
-def differences(old: Recipe, new: Recipe) -> list[str]:
-    """Says in lines what a new recipe changes, apart from what may change (`FREE_TO_CHANGE`)."""
-    before, after = _compared(old), _compared(new)
-    return [
-        f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-
-
-def bound_values(recipe: Recipe) -> dict[str, Any]:
-    """What each argument is bound to, by key ("train.steps"), with macros replaced by values."""
-    macros = {b.key: b.value for b in recipe.bindings if not b.argument}
-    return {b.key: _without_macros(b.value, macros) for b in recipe.bindings if b.argument}
-
-
-def _compared(recipe: Recipe) -> dict[str, str]:
-    """The bindings that make the weights, as texts, with macros replaced by their values."""
-    values, compared = bound_values(recipe), {}
-    for binding in recipe.bindings:
-        owner = binding.scope.split("/")[0] or re.split(r"\W", binding.selector)[-1]
-        if binding.argument and owner not in FREE_TO_CHANGE:
-            compared[binding.key] = repr(values[binding.key])
-    return compared
-
-
-def _without_macros(value, macros):
-    if isinstance(value, Macro) and value.name in macros:
-        return _without_macros(macros[value.name], macros)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_macros(item, macros) for item in value)
-    if isinstance(value, dict):
-        return {key: _without_macros(item, macros) for key, item in value.items()}
-    return value
-
-
-def iterate_values(value) -> Iterator[Any]:
-    """Yields the leaves of a binding's value: literals, references, macros."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from iterate_values(item)
-    elif isinstance(value, dict):
-        yield from iterate_values([*value.keys(), *value.values()])
-    else:
-        yield value
-
-
-@contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turns an error in what a recipe builds into a `RecipeError` in the user's words."""
-    try:
-        yield
-    except RecipeError:
-        raise
-    except (ValueError, TypeError, OSError, LookupError, RuntimeError, ImportError) as error:
-        text, *calls = str(error).split("\n  In call to configurable ")
-        inside = f" (in {', '.join(call.split()[0] for call in calls)})" if calls else ""
-        raise RecipeError(f"{what}: {text.strip() or type(error).__name__}{inside}") from error

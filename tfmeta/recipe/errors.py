@@ -1,0 +1,29 @@
+"""Errors in a recipe or a run, in the words that the user reads."""
+
+import contextlib
+from collections.abc import Iterator
+
+
+class RecipeError(ValueError):
+    """A recipe or flag that is wrong: the message is what the user should read."""
+
+    exit_code = 2  # of shells and argparse for wrong arguments
+
+
+class RunError(RecipeError):
+    """A run that could not go on, through no fault of its recipe's words."""
+
+    exit_code = 1
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turns an error in what a recipe builds into a `RecipeError` in the user's words."""
+    try:
+        yield
+    except RecipeError:
+        raise
+    except (ValueError, TypeError, OSError, LookupError, RuntimeError, ImportError) as error:
+        text, *calls = str(error).split("\n  In call to configurable ")
+        inside = f" (in {', '.join(call.split()[0] for call in calls)})" if calls else ""
+        raise RecipeError(f"{what}: {text.strip() or type(error).__name__}{inside}") from error
