@@ -1,7 +1,6 @@
 """Learners to presets and back; what a stranger's preset may not make a process do."""
 
 import copy
-import json
 
 import keras
 import numpy as np
@@ -9,25 +8,10 @@ import pytest
 
 import tfmeta
 from tests.conformance import registry
+from tests.presets.small_preset import preset_of
 from tfmeta.learners.frozen import frozen_parts
-from tfmeta.learners.preset_learner import learner_of, preset_arrays, preset_config
+from tfmeta.learners.preset_learner import learner_of, preset_config
 from tfmeta.presets import Preset, write_preset
-
-REST = {
-    "export": {},
-    "training": {},
-    "evaluation": {},
-    "made_with": {},
-    "license": "MIT",
-    "data_license": None,
-    "limits": [],
-}
-
-
-def preset_of(learner, **changes):
-    config = json.loads(json.dumps(preset_config(learner)))
-    info = {"schema_version": 1, "name": "small", "learner": config, **REST, **changes}
-    return Preset(info, preset_arrays(learner))
 
 
 @pytest.fixture(scope="module")

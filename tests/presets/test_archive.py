@@ -10,20 +10,9 @@ import zlib
 import numpy as np
 import pytest
 
+from tests.presets.small_preset import INFO
 from tfmeta.presets import Preset, card, read_preset, write_preset
 
-INFO = {
-    "schema_version": 1,
-    "name": "small",
-    "learner": {},
-    "export": {},
-    "training": {},
-    "evaluation": {},
-    "made_with": {},
-    "license": "MIT",
-    "data_license": None,
-    "limits": [],
-}
 ARRAYS = {
     "parameters/head/kernel": np.float32([[1.5, -2.0], [0.25, 3.0]]),
     "parameters/head/bias": np.float64([1.0]),
