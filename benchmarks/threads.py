@@ -6,7 +6,8 @@ Each by vectorised tasks and, where tasks do not depend on each other, by tasks 
 
 The two are processes, which take turns of a few seconds; operations at once are as many as cores
 in both. `--write` keeps each recipe's row in results/benchmarks/threads.json, beside those of
-earlier calls: milliseconds, and the ratio of the faster way with one thread to that with all.
+earlier calls: milliseconds, and the ratio of the fastest execution with one thread to the fastest
+with all.
 """
 
 import collections
@@ -46,20 +47,27 @@ _WRITE = flags.DEFINE_bool("write", False, "Store in results/benchmarks/.")
 
 
 def work(name):
-    """Answers each line of standard input with the median milliseconds of a turn of each way."""
+    """Answers each line of standard input with median milliseconds by execution."""
     tf.config.threading.set_intra_op_parallelism_threads(_WORKER.value)
     tf.config.threading.set_inter_op_parallelism_threads(os.cpu_count())
     with config.configured(recipe.read_recipe([name], [])) as settings:
         building.set_determinism(None)
         strategy = building.make_strategy(None)
-        ways = {"vectorized": building.build_training(settings, strategy, False)}
-        if not ways["vectorized"].learner.chains_state:
-            ways["sequential"] = building.build_training(settings, strategy, False, "sequential")
+        executions = {"vectorized": building.build_training(settings, strategy, False)}
+        if not executions["vectorized"].learner.chains_state:
+            executions["sequential"] = building.build_training(
+                settings, strategy, False, "sequential"
+            )
         batch = next(iter(building.train_stream(settings).batch(settings.train.tasks_per_step)))
-    for training in ways.values():
+    for training in executions.values():
         training.meta_gradient(batch)
     for _ in sys.stdin:
-        print(json.dumps({way: _median(ways[way], batch) for way in ways}), flush=True)
+        print(
+            json.dumps(
+                {execution: _median(executions[execution], batch) for execution in executions}
+            ),
+            flush=True,
+        )
 
 
 def _median(training, batch) -> float:
@@ -72,21 +80,21 @@ def _median(training, batch) -> float:
 
 
 def measure(name) -> dict:
-    """Milliseconds with one thread and with all, in turns, and the ratio of the faster ways."""
+    """Milliseconds with one thread and with all, in turns, and the ratio of the fastest ones."""
     workers = {threads: _worker(name, threads) for threads in (1, os.cpu_count())}
     times = {threads: collections.defaultdict(list) for threads in workers}
     for _ in range(_ROUNDS.value):
         for threads, process in workers.items():
             process.stdin.write("turn\n")
             process.stdin.flush()
-            for way, milliseconds in json.loads(process.stdout.readline()).items():
-                times[threads][way].append(round(milliseconds, 3))
+            for execution, milliseconds in json.loads(process.stdout.readline()).items():
+                times[threads][execution].append(round(milliseconds, 3))
     for process in workers.values():
         process.stdin.close()
         process.wait()
-    one, all_ = (min(map(np.median, ways.values())) for ways in times.values())
+    one, all_ = (min(map(np.median, executions.values())) for executions in times.values())
     return {
-        "milliseconds": {str(threads): ways for threads, ways in times.items()},
+        "milliseconds": {str(threads): executions for threads, executions in times.items()},
         "ratio_of_one_thread": round(float(one / all_), 3),
     }
 

@@ -2,10 +2,10 @@
 
 On a CPU, large tasks run each by itself, several at a time (`learners/ways.py`): there nothing else
 was faster, and to try it would take minutes and gigabytes. For small ones vectorised tasks on
-TensorFlow's executor are the way to begin with; XLA may shorten the step of a small network and
-lengthens that of a convolutional one, whose tasks may run faster each by itself too. So a run that
-is long enough times the ways on its own tasks, in turns. What it chose is kept in run.json: the
-ways differ by rounding, and a run must not change its own.
+TensorFlow's executor come first; XLA may shorten the step of a small network and lengthens that of
+a convolutional one, whose tasks may run faster each by itself too. So a run that is long enough
+times the executions on its own tasks, in turns. What it chose is kept in run.json: executions
+differ by rounding, and a run must not change its own.
 """
 
 import functools
@@ -26,17 +26,17 @@ _SHARE, _SHARE_OF_TINY = 0.05, 0.2
 _XLA_COST = 3
 _ROUNDS = 3
 _SECONDS_A_TURN = 0.1
-# Meta-gradients that a trial of two ways computes at the least.
+# Meta-gradients that a trial of two executions computes at the least.
 _LEAST_STEPS = 2 * (1 + _ROUNDS)
-# Another way must be so much faster: below it lies the noise of a machine that others share.
+# Another execution must be so much faster: below it lies the noise of a machine that others share.
 _MARGIN = 1.05
 # Where one is no faster, it must take at most so much of the processors' time: what it leaves draws
 # tasks meanwhile, and does not slow down when another program wants a core.
 _THRIFT = 0.8
 
 
-class Way(NamedTuple):
-    """A way to compute the meta-gradient.
+class Execution(NamedTuple):
+    """How the meta-gradient is computed.
 
     Attributes:
         jit_compile: whether XLA compiles it.
@@ -55,12 +55,12 @@ class Chosen(NamedTuple):
 
     Attributes:
         training: built, with every variable as before the first step.
-        way: of computing.
+        execution: of the meta-gradient.
         reason: a sentence for the log, with the times measured.
     """
 
     training: Training
-    way: Way
+    execution: Execution
     reason: str
 
 
@@ -78,7 +78,7 @@ def choose(settings, strategy, say=lambda text: None) -> Chosen:
         training = build_training(settings, strategy, bool(fixed))
     seconds = time.perf_counter() - began
     learner, others = training.learner, []
-    first = Way(bool(fixed), training.parallel)
+    first = Execution(bool(fixed), training.parallel)
     if training.parallel != learner.parallel:
         return Chosen(training, first, "its tasks are large")
     if training.parallel == "auto":
@@ -95,24 +95,24 @@ def choose(settings, strategy, say=lambda text: None) -> Chosen:
     share = _SHARE_OF_TINY if learner.has_tiny_tasks(batches.element_spec) else _SHARE
     if settings.train.steps * share < _LEAST_STEPS:
         return Chosen(training, first, f"no trial for a run of {settings.train.steps} steps")
-    say("timing ways to compute a step, to keep the fastest")
+    say("timing executions of a step, to keep the fastest")
     batch = next(iter(batches))
     built = {first: training}
 
-    def build(way):
-        built[way] = build_training(settings, strategy, *way)
-        return functools.partial(built[way].meta_gradient, batch)
+    def build(execution):
+        built[execution] = build_training(settings, strategy, *execution)
+        return functools.partial(built[execution].meta_gradient, batch)
 
     trial = Trial(settings.train.steps, share)
     trial.begin(first, functools.partial(training.meta_gradient, batch), seconds)
-    for way in others:
-        trial.add(way, build)
+    for execution in others:
+        trial.add(execution, build)
     best, reason = trial.result()
     return Chosen(built[best], best, reason)
 
 
 class Trial:
-    """Ways to compute the same in competition, at no more than a share of what is to be computed.
+    """A competition of executions, which costs at most a share of what is to be computed.
 
     Args:
         repetitions: how often the best of them will be called.
@@ -123,52 +123,57 @@ class Trial:
         self._repetitions, self._share = repetitions, share
         self._functions, self._notes = {}, []
 
-    def begin(self, way: Way, function, seconds_to_build: float):
-        """Takes the way that is there already, and that the others must beat.
+    def begin(self, execution: Execution, function, seconds_to_build: float):
+        """Takes the execution that is built already, which the others must beat.
 
         Args:
-            way: to compute.
-            function: of nothing, that computes by it.
+            execution: that is built.
+            function: zero-argument function that computes by it.
             seconds_to_build: what building it took.
         """
-        self._first, self._functions[way] = way, function
+        self._first, self._functions[execution] = execution, function
         self._build = seconds_to_build + _seconds(function)
         self._once = _seconds(function)
         self._left = self._share * self._repetitions * self._once
 
-    def add(self, way: Way, build):
-        """Takes another way, if there is time for it and TensorFlow can go it.
+    def add(self, execution: Execution, build):
+        """Takes another execution, if there is time for it and TensorFlow can run it.
 
         Args:
-            way: to compute.
-            build: takes `way` and returns a function without arguments that runs it.
+            execution: to try.
+            build: takes `execution` and returns a zero-argument function that runs it.
         """
-        cost = self._build * (_XLA_COST if way.jit_compile else 1) + _LEAST_STEPS * self._once
+        cost = self._build * (_XLA_COST if execution.jit_compile else 1) + _LEAST_STEPS * self._once
         if cost > self._left:
-            self._notes.append(f"{way} not tried: that may take {cost:.0f} s")
+            self._notes.append(f"{execution} not tried: that may take {cost:.0f} s")
             return
         began = time.perf_counter()
         try:
-            function = build(way)
+            function = build(execution)
             _seconds(function)
-            self._functions[way] = function
+            self._functions[execution] = function
         except (tf.errors.OpError, NotImplementedError, ValueError) as error:
             lines = str(getattr(error, "message", None) or error).splitlines()
-            self._notes.append(f"{way} refused: {lines[0][:200] if lines else type(error)}")
+            self._notes.append(f"{execution} refused: {lines[0][:200] if lines else type(error)}")
         self._left -= max(time.perf_counter() - began, _LEAST_STEPS * self._once)
 
-    def result(self) -> tuple[Way, str]:
-        """The fastest way, or the first where none is faster by a clear margin; and why.
+    def result(self) -> tuple[Execution, str]:
+        """The fastest execution, or the first where none is faster by a clear margin; and why.
 
-        Among ways that take as long, one that takes clearly less of the processors' time.
+        Among executions that take as long, one that takes clearly less of the processors' time.
         """
         if len(self._functions) == 1:
             return self._first, "; ".join(self._notes)
         seconds, processor = self._medians()
-        best = min(seconds, key=lambda way: seconds[way] * (1 if way == self._first else _MARGIN))
-        near = [way for way in seconds if seconds[way] <= _MARGIN * seconds[best]]
+        best = min(
+            seconds,
+            key=lambda execution: seconds[execution] * (1 if execution == self._first else _MARGIN),
+        )
+        near = [execution for execution in seconds if seconds[execution] <= _MARGIN * seconds[best]]
         thrifty = min(near, key=processor.get)
-        reasons = [", ".join(f"{way} {1e3 * seconds[way]:.3g} ms" for way in seconds)]
+        reasons = [
+            ", ".join(f"{execution} {1e3 * seconds[execution]:.3g} ms" for execution in seconds)
+        ]
         if processor[thrifty] <= _THRIFT * processor[best]:
             share = processor[thrifty] / processor[best]
             reasons.append(f"{thrifty} takes {share:.2f} of the processor time of {best}")
@@ -176,16 +181,18 @@ class Trial:
         return best, "; ".join([f"a meta-gradient takes {reasons[0]}", *reasons[1:], *self._notes])
 
     def _medians(self) -> tuple[dict, dict]:
-        """Seconds of a call by way, and seconds of the processors."""
-        turns = {way: [] for way in self._functions}
+        """Seconds of a call by execution, and seconds of the processors."""
+        turns = {execution: [] for execution in self._functions}
         times = max(1, round(_SECONDS_A_TURN / self._once))
         for _ in range(_ROUNDS):
-            for way, function in self._functions.items():
+            for execution, function in self._functions.items():
                 before = time.process_time()
                 wall = _seconds(function, times)
-                turns[way].append((wall, (time.process_time() - before) / times))
-        medians = {way: np.median(found, axis=0).tolist() for way, found in turns.items()}
-        return tuple({way: found[i] for way, found in medians.items()} for i in (0, 1))
+                turns[execution].append((wall, (time.process_time() - before) / times))
+        medians = {
+            execution: np.median(found, axis=0).tolist() for execution, found in turns.items()
+        }
+        return tuple({execution: found[i] for execution, found in medians.items()} for i in (0, 1))
 
 
 def _seconds(function, times=1) -> float:

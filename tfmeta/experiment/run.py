@@ -246,10 +246,10 @@ class _Run:
     def _choose(self) -> tuple[Training, dict]:
         """How the run computes, from now on."""
         with building.operation_errors():
-            training, way, reason = choose(self.settings, self.strategy, self.progress.say)
-        self.progress.say(f"computes tasks {way} ({reason})")
+            training, execution, reason = choose(self.settings, self.strategy, self.progress.say)
+        self.progress.say(f"computes tasks {execution} ({reason})")
         per_pass = training.learner.tasks_per_pass
-        return training, {**way._asdict(), "tasks_per_pass": per_pass, "reason": reason}
+        return training, {**execution._asdict(), "tasks_per_pass": per_pass, "reason": reason}
 
     def _check_same(self, old: dict, new: dict, continue_anyway: bool) -> None:
         changed = record.changes(old, new)

@@ -50,8 +50,8 @@ class RunSettings:
         deterministic: operations with the same result on every run; None: on for a CPU, off for a
             GPU (where some operations have no deterministic kernel, and TensorFlow names them).
         jit_compile: XLA for the meta-gradient; None: chosen once before step 1 and kept in
-            run.json, like a learner's `parallel="auto"`: a run that is long enough times the ways.
-            They differ by rounding: set both where two runs must have the same bits.
+            run.json, like a learner's `parallel="auto"`: a run that is long enough times the
+            executions. They differ by rounding: set both where two runs must have the same bits.
         intra_op_threads: threads of one operation; None: TensorFlow's choice, all cores. One is
             faster where operations are small: they then run side by side instead.
             TF_NUM_INTRAOP_THREADS in the environment comes first.

@@ -7,17 +7,17 @@ import time
 from benchmarks.algorithms import Adaptation
 from benchmarks.contestants.tfmeta.learners import make_network
 from benchmarks.entries import Runner
-from tfmeta.experiment.choices import Trial, Way
+from tfmeta.experiment.choices import Execution, Trial
 from tfmeta.learners import ways
 from tfmeta.tasks.task import unpack_tasks
 
 _STEPS = 60_000  # of a recipe
-_FIRST = Way(False, "vectorized")
-_OTHERS = (Way(False, "sequential"), Way(True, "vectorized"))
+_FIRST = Execution(False, "vectorized")
+_OTHERS = (Execution(False, "sequential"), Execution(True, "vectorized"))
 
 
 def build(workload) -> Runner:
-    """The workload's `Runner`; which way it goes is said on standard error."""
+    """The workload's `Runner`; which execution it takes is said on standard error."""
     module = importlib.import_module(f"benchmarks.contestants.tfmeta.{workload.algorithm.name}")
     began = time.perf_counter()
     if isinstance(workload.algorithm, Adaptation):  # as an exported graph, which has no choice
@@ -31,12 +31,12 @@ def build(workload) -> Runner:
     trial = Trial(_STEPS)
     trial.begin(_FIRST, runners[_FIRST].answer, time.perf_counter() - began)
 
-    def another(way):
-        runners[way] = module.build(workload, way.parallel, way.jit_compile)
-        return runners[way].answer
+    def another(execution):
+        runners[execution] = module.build(workload, execution.parallel, execution.jit_compile)
+        return runners[execution].answer
 
-    for way in _OTHERS:
-        trial.add(way, another)
+    for execution in _OTHERS:
+        trial.add(execution, another)
     best, reason = trial.result()
     print(f"tfmeta computes tasks {best} ({reason})", file=sys.stderr, flush=True)
     return runners[best]
