@@ -45,11 +45,13 @@ def test_who_draws_by_a_pointer_reads_which_class_it_is(page, pointer):
 
     page.draw(page.pads()[-1], "corner", pointer=pointer, size=0.6)
 
-    page.until(lambda: page.winner() == "B", "the class that was drawn again")
+    # What was asked in the middle of the stroke may be answered first.
+    page.until(
+        lambda: page.winner() == "B" and page.shares()["B"] > 80, "the class that was drawn again"
+    )
     shares = page.shares()
     assert list(shares) == ["A", "B", "C"]
     assert sum(shares.values()) in (99, 100, 101)
-    assert shares["B"] > 80
 
 
 def test_probabilities_change_while_the_pen_is_down(page, stand_in):
@@ -155,8 +157,9 @@ def test_a_class_without_an_example_is_left_out(page, stand_in):
     page.draw(page.pads()[-1], "slope")
 
     page.until(lambda: page.winner() == "C", "the third class, the second of those drawn")
-    assert page.shares()["B"] is None
-    assert page.shares()["A"] + page.shares()["C"] in (99, 100, 101)
+    shares = page.shares()  # once: the next answer may come between two looks
+    assert shares["B"] is None
+    assert shares["A"] + shares["C"] in (99, 100, 101)
     assert len(stand_in.requests[-1]["inputs"]["support_inputs"]) == 2
 
 
