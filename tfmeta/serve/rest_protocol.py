@@ -39,18 +39,20 @@ def impatient_protocol(seconds, most_connections, answer_seconds):
         _read_timer = None
         _answer_timer = None
         _idle_since = _begun = 0.0
+        _held = False  # neither turned away nor cut off
         _timed = None  # the cycle that `_begun` is of
 
         def connection_made(self, transport):
             if len(self.connections) >= most_connections and not self._make_room():
                 self._turn_away(transport)
                 return
+            self._held = True
             super().connection_made(_LingeringTransport(transport, self))
             self.app = self._closing(self.app)
             self._watch_head()
 
         def data_received(self, data):
-            if self in turned_away or self.transport.lingers:
+            if not self._held or self.transport.lingers:
                 return
             super().data_received(data)
             self._watch_head()
@@ -73,9 +75,8 @@ def impatient_protocol(seconds, most_connections, answer_seconds):
             self._head_timer = _cancelled(self._head_timer)
             self._read_timer = _cancelled(self._read_timer)
             self._answer_timer = _cancelled(self._answer_timer)
-            if self in turned_away:
-                turned_away.discard(self)
-            else:
+            turned_away.discard(self)
+            if self._held:
                 super().connection_lost(error)
 
         def _unsupported_upgrade_warning(self):
