@@ -52,17 +52,18 @@ def batch_of_one(structure):
 
 
 KINDS = {
-    "inductive": lambda: (tfmeta.MAML(network(), 0.1, 2, normalization="inductive"), None),
-    "dict of inputs": lambda: (tfmeta.MAML(network_of_two_inputs(dict), 0.1), dict),
+    "dict of inputs, inductive": lambda: (
+        tfmeta.MAML(network_of_two_inputs(dict), 0.1, 2, normalization="inductive"),
+        dict,
+    ),
     "samples": lambda: (tfmeta.BMAML(network(), 0.1, particles=2, normalization="running"), None),
 }
 OTHERS = {
-    "transductive": lambda: (tfmeta.MAML(network(), 0.1, 2), None),
-    "comparison": lambda: (tfmeta.MatchingNetwork(network()), None),
-    "list, inductive": lambda: (
-        tfmeta.MAML(network_of_two_inputs(list), 0.1, normalization="inductive"),
+    "list of inputs, transductive": lambda: (
+        tfmeta.MAML(network_of_two_inputs(list), 0.1, 2),
         list,
     ),
+    "comparison": lambda: (tfmeta.MatchingNetwork(network()), None),
     "PLATIPUS": lambda: (tfmeta.PLATIPUS(network(), 0.1, samples=2), None),
     "MAML++": lambda: (
         tfmeta.MAMLPlusPlus(network(), 0.1, 2, normalization="running", per_step_statistics=True),
