@@ -1,7 +1,7 @@
 """Every learner's meta-gradient through every layer equals the learner's oracle.
 
-Each pair runs once, on one small task, eagerly: tracing would cost more than running. Pairs over
-batches of tasks, traced, are `benchmarks/conformance_matrix.py`.
+Each pair runs once, on one small task, eagerly: tracing would cost more than running. All pairs,
+some of them also over batches of tasks, traced, are `benchmarks/conformance_matrix.py`.
 """
 
 import functools
@@ -115,21 +115,21 @@ ORACLES = {
 }
 LEARNERS = [name for name, entry in registry.LEARNERS.items() if entry.oracle in ORACLES]
 
-# The others' derivatives go the ways of these; layers of one kind tell them nothing new.
-OF_THEIR_OWN = ("maml", "imaml")
 # Trained as another is, on their own comparison.
 LIKE_ANOTHER = ("matching_network", "nearest_neighbor")
-PAIRS = [
-    pytest.param(
-        layer,
-        learner,
-        marks=()
-        if learner in OF_THEIR_OWN or (layer in zoo.KINDS and learner not in LIKE_ANOTHER)
-        else pytest.mark.slow,
-    )
-    for layer in zoo.LAYERS
-    for learner in LEARNERS
-]
+# One learner of each way to a gradient sees every layer, and MAML among the quick tests; the others
+# see the kinds. `benchmarks/conformance_matrix.py` has every pair.
+EVERY_LAYER = ("maml", "imaml", "reptile", "prototypical_network")
+
+
+def pairs():
+    """(layer, learner) of the tests, some of them marked slow."""
+    for layer in zoo.LAYERS:
+        for learner in LEARNERS:
+            kind = layer in zoo.KINDS
+            quick = learner == "maml" or (kind and learner not in LIKE_ANOTHER)
+            if quick or kind or learner in EVERY_LAYER:
+                yield pytest.param(layer, learner, marks=() if quick else pytest.mark.slow)
 
 
 def error(entry, layer):
@@ -157,7 +157,7 @@ def _with_classes(examples):
     return examples._replace(targets=tf.one_hot(classes, zoo.OUTPUTS, dtype="float64"))
 
 
-@pytest.mark.parametrize(("layer", "learner"), PAIRS)
+@pytest.mark.parametrize(("layer", "learner"), pairs())
 def test_meta_gradient_equals_its_oracle(layer, learner, monkeypatch):
     # The layer's own check is the next test, once a layer.
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)
