@@ -1,4 +1,8 @@
-"""Every feature of Keras for every learner; the quick tests run one representative of each kind."""
+"""Every feature of Keras; the quick tests run one representative of each kind.
+
+A feature is tried with a learner of each way to answer, and compiled with one; all pairs of
+learners and features are `benchmarks.keras_contract`.
+"""
 
 import pytest
 
@@ -12,11 +16,13 @@ QUICK = {
     ("loss: ignored class", "first_order_maml"),
     ("metrics: accuracy, F1, AUC of all queries", "matching_network"),
 }
+# Gradient steps, comparison, samples, a head in closed form.
+EVERY_FEATURE = ("maml", "prototypical_network", "bfa", "r2d2")
 PAIRS = [
     (name, learner)
     for name, chosen in TABLE.items()
     for learner, entry in registry.LEARNERS.items()
-    if chosen.applies(entry)
+    if chosen.applies(entry) and (learner in EVERY_FEATURE or features.is_traced(name, learner))
 ]
 
 
