@@ -69,20 +69,16 @@ LARGE_OR_ALIKE = (
 OPTIONS = {"maml_plus_plus": {"first_order_steps": 5}, "reptile": {"batch_size": 2}}
 
 
-@pytest.mark.parametrize(
-    ("name", "parallel"),
-    [
-        pytest.param(
-            name,
-            parallel,
-            marks=pytest.mark.slow
-            if name in LARGE_OR_ALIKE or (parallel == "sequential" and name not in BOTH_WAYS)
-            else (),
-        )
-        for name in registry.LEARNERS
-        for parallel in ("vectorized", "sequential")
-    ],
-)
+def learners_and_ways():
+    """Every learner vectorised, and those of `BOTH_WAYS` sequentially."""
+    for name in registry.LEARNERS:
+        marks = pytest.mark.slow if name in LARGE_OR_ALIKE else ()
+        yield pytest.param(name, "vectorized", marks=marks)
+        if name in BOTH_WAYS:
+            yield pytest.param(name, "sequential")
+
+
+@pytest.mark.parametrize(("name", "parallel"), learners_and_ways())
 def test_steps_that_change_weights_trace_once(name, parallel):
     network = tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2, activation="tanh")
     entry = registry.LEARNERS[name]
