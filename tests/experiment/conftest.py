@@ -4,7 +4,7 @@ import pytest
 
 from tests.experiment.finished_runs import end_with_the_last_step
 from tfmeta import recipe
-from tfmeta.experiment import finish, sinusoids, train
+from tfmeta.experiment import evaluating, sinusoids, train
 
 SMALL = (
     "mlp.hidden = (8,)",
@@ -35,7 +35,7 @@ def short_pictures():
 @pytest.fixture
 def no_pictures_of_tasks(monkeypatch):
     """Adaptation is not drawn: that traces it once more, for other sizes."""
-    monkeypatch.delitem(finish._DRAWN, "sinusoid")
+    monkeypatch.delitem(evaluating._DRAWN, "sinusoid")
 
 
 @pytest.fixture

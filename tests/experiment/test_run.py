@@ -15,7 +15,7 @@ import tensorflow as tf
 import tfmeta
 from tests.experiment.finished_runs import tensors
 from tfmeta import recipe
-from tfmeta.experiment import building, evaluate, export, finish, opened, restore, train
+from tfmeta.experiment import building, evaluate, evaluating, export, opened, restore, train
 from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.export import read_description
 from tfmeta.learners import ways
@@ -218,7 +218,9 @@ def test_evaluating_again_gives_the_same_numbers(finished, capsys, no_pictures_o
 
 def test_another_protocol_is_written_beside_the_recipes_result(finished, tmp_path, monkeypatch):
     # Which pictures there are is looked at, and no picture.
-    monkeypatch.setitem(finish._DRAWN, "sinusoid", (lambda _, path, __: path.touch(), "adaptation"))
+    monkeypatch.setitem(
+        evaluating._DRAWN, "sinusoid", (lambda _, path, __: path.touch(), "adaptation")
+    )
     workdir = Path(shutil.copytree(finished, tmp_path / "run"))
     before = {path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file()}
     evaluate(workdir, ["evaluate.shots = (3,)", "evaluate.inner_steps = 2"])  # the recipe's steps
