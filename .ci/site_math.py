@@ -8,6 +8,7 @@ import html
 import re
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 
 INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.S)
 BLOCK = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.S)
@@ -21,4 +22,7 @@ def on_page_content(content, page, config, files):
 
 def mathml(latex, display):
     """An equation as MathML; `display` is "block" or "inline"."""
-    return convert(html.unescape(latex).strip(), display=display)
+    converted = convert(html.unescape(latex).strip(), display=display)
+    if unknown := re.search(r"<mi>(&|\\\w+)</mi>", converted):
+        raise PluginError(f"Write the equation without {unknown[1]}, or in lines: {latex.strip()}")
+    return converted

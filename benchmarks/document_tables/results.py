@@ -56,6 +56,11 @@ OMNIGLOT = {
 }
 
 
+def linked(words, run):
+    """The name of a run's learner, with its recipe and its figures."""
+    return f"{words} ([recipe](../gin/{run}.gin), [figures](../results/{run}/evaluation.json))"
+
+
 def omniglot_paper(learner):
     """The published accuracies beside a recipe of Omniglot, 5-way 1-shot."""
     figure = published("omniglot", *OMNIGLOT[learner])
@@ -67,7 +72,7 @@ def omniglot_paper(learner):
 
 def omniglot():
     """Accuracies of learners with an inner loop."""
-    heads = ["recipe and figures", "meta-steps", "inner steps", "transductive", "inductive"]
+    heads = ["learner", "meta-steps", "inner steps", "transductive", "inductive"]
     rows = [[*heads, "the paper's"]]
     for learner in OMNIGLOT:
         run, papers = f"omniglot_5way_1shot_{learner}", omniglot_paper(learner)
@@ -77,7 +82,7 @@ def omniglot():
             papers += ", transductive"
         rows.append(
             [
-                f"[`{run}`](../gin/{run}.gin), [figures](../results/{run}/)",
+                linked(OMNIGLOT[learner][0].replace("no conv", "no convolutions"), run),
                 steps(run),
                 str(read(f"{run}/evaluation.json")["protocol"]["inner_steps"]),
                 accuracy(run, "transductive"),
@@ -114,7 +119,7 @@ def baselines_omniglot():
     for name, words in BASELINES.items():
         run = f"omniglot_5way_1shot_{name}"
         cell = accuracy(run, read(f"{run}/evaluation.json")["protocol"]["trained_normalization"])
-        rows.append([f"[{words}](../results/{run}/)", steps(run), cell])
+        rows.append([linked(words, run), steps(run), cell])
     return rows
 
 
@@ -129,7 +134,7 @@ def baselines_mini_imagenet():
         else:
             papers = published("mini_imagenet", words, "running" if name == "prototypical" else "")
         cells = [steps(run), accuracy(run, mode), papers]
-        rows.append([f"[{words}](../results/{run}/)", *cells])
+        rows.append([linked(words, run), *cells])
     return rows
 
 
