@@ -31,6 +31,8 @@ _ORACLE = flags.DEFINE_string("oracle", None, "Of rl_*_oracle.gin.")
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures under results/.")
 RESULTS = Path(__file__).parents[1] / "results"
 TASKS, SEED = 40, 1_000_003
+# Colours that colour-blind readers tell apart (Okabe and Ito), for each row.
+COLOURS = ("#0072B2", "#E69F00", "black", "#D55E00", "#777777")
 # Of the environment, that all runs must have in common.
 _SAME = ("name", "horizon", "shots")
 
@@ -84,12 +86,13 @@ def draw(rows: list[dict], title: str, path: Path) -> None:
     for number, row in enumerate(rows):
         mean, interval = np.array(row["mean"]), np.array(row["interval95"])
         label = row["policy"] + (f", step {row['step']}" if "step" in row else "")
-        colour = f"C{number}"
+        colour, marker = COLOURS[number], "osD^v"[number]
         if len(mean) == 1:
-            axes.axhline(mean[0], color=colour, linestyle="--", label=label)
+            style = ":" if row["policy"] == "oracle" else "--"
+            axes.axhline(mean[0], color=colour, linestyle=style, label=label)
             continue
         axes.errorbar(
-            range(len(mean)), mean, interval, color=colour, marker="o", capsize=3, label=label
+            range(len(mean)), mean, interval, color=colour, marker=marker, capsize=3, label=label
         )
     axes.set(title=title, xlabel="updates", ylabel="return")
     axes.set_xticks(range(max(len(row["mean"]) for row in rows)))

@@ -9,6 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from tfmeta.experiment.files import sync
 
 _WIDTH, _HEIGHT = 6.4, 4.0  # inches
+# Colours that colour-blind readers tell apart (Okabe and Ito).
+_BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
 _SMOOTHED_ROWS = 50  # a learning curve shows about this many points of the running mean
 
 
@@ -135,23 +137,24 @@ def sinusoid_adaptation(curves: dict, path: Path) -> Path:
         path: of the PNG.
     """
     tasks = len(curves["truth"])
-    figure = Figure(figsize=(_WIDTH * 0.65 * tasks, _HEIGHT * 0.9), layout="constrained")
-    styles = {0: ("tab:gray", ":"), 1: ("tab:orange", "--")}
-    for task, axes in enumerate(figure.subplots(1, tasks, squeeze=False)[0]):
-        axes.plot(curves["x"], curves["truth"][task], color="tab:red", label="truth")
+    figure = Figure(figsize=(2.6 * tasks, 3.2), layout="constrained")
+    styles = {0: (_GREY, ":"), 1: (_ORANGE, "--")}
+    for task, axes in enumerate(figure.subplots(1, tasks, squeeze=False, sharey=True)[0]):
+        axes.plot(curves["x"], curves["truth"][task], color="black", label="truth")
         if curves["bands"]:
             _draw_band(axes, curves, task)
         for steps, predictions in curves["predictions"].items():
-            colour, style = styles.get(steps, ("tab:green", "-"))
+            colour, style = styles.get(steps, (_BLUE, "-"))
             label = "before" if steps == 0 else f"after {steps} step{'s' if steps > 1 else ''}"
             axes.plot(curves["x"], predictions[task], color=colour, linestyle=style, label=label)
         points = curves["support_x"][task][:, 0], curves["support_y"][task][:, 0]
-        axes.plot(*points, "^", color="tab:purple", label=f"{len(points[0])} support points")
-        axes.set(xlabel="x", ylabel="y" if task == 0 else "", title=f"held-out task {task}")
+        label = f"{len(points[0])} support points"
+        axes.plot(*points, "o", color=_RED, markersize=6, label=label)
+        axes.set(xlabel="x", ylabel="y" if task == 0 else "", title=f"test task {task + 1}")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return _save(figure, path)
 
 
@@ -163,12 +166,12 @@ def _draw_band(axes, curves: dict, task: int) -> None:
         curves["x"],
         mean - width,
         mean + width,
-        color="tab:green",
+        color=_BLUE,
         alpha=0.2,
         label="2 std, with noise",
     )
     for sample in curves["bands"]["samples"][task]:
-        axes.plot(curves["x"], sample, color="tab:green", linewidth=0.5, alpha=0.4)
+        axes.plot(curves["x"], sample, color=_BLUE, linewidth=0.5, alpha=0.4)
 
 
 def paths(positions: list, goals: np.ndarray, best: np.ndarray, path: Path) -> Path:
@@ -191,13 +194,13 @@ def paths(positions: list, goals: np.ndarray, best: np.ndarray, path: Path) -> P
         for task, axes in enumerate(axes_of_row):
             for number, one in enumerate(of_tasks[task]):
                 label = "trajectories" if number == 0 else None
-                axes.plot(*one.T, color="#0072B2", alpha=0.3, linewidth=0.7, label=label)
+                axes.plot(*one.T, color=_BLUE, alpha=0.3, linewidth=0.7, label=label)
             for number, one in enumerate(of_tasks[task]):
                 label = "end of a trajectory" if number == 0 else None
                 axes.plot(*one[-1], ".", color="black", markersize=3, label=label)
-            axes.plot(*best[task].T, "--", color="#E69F00", linewidth=2, label="best path")
+            axes.plot(*best[task].T, "--", color=_ORANGE, linewidth=2, label="best path")
             axes.plot(0, 0, "sk", markersize=5, label="start")
-            axes.plot(*goals[task], "*", color="#D55E00", markersize=13, label="goal")
+            axes.plot(*goals[task], "*", color=_RED, markersize=13, label="goal")
             if row == 0:
                 axes.set_title(f"test task {task + 1}")
             if task == 0:
