@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from tfmeta.experiment.checkpoints import Checkpoints
 
 STEPS = 1200
 EVERY = 50  # steps to a checkpoint
-KILLS = 3
-PATIENCE = 300.0  # seconds that a process may take on a busy machine
+KILLS = 2
+PATIENCE = 600.0  # seconds that a process may take on a busy machine
 BINDINGS = (
     "mlp.hidden = (8,)",
     # A picture of one-dimensional sinusoids takes longer than the rest of the evaluation.
@@ -41,13 +42,29 @@ BINDINGS = (
 )
 
 
+# An interpreter that trains in several work directories, in turn.
+IN_TURN = """
+import sys
+from tfmeta import recipe
+from tfmeta.experiment import train
+
+workdirs, bindings = sys.argv[1].split(":"), sys.argv[2:]
+for workdir in workdirs:
+    assert train(recipe.read_recipe(["sinusoid_maml.gin"], bindings), workdir) == 0
+"""
+
+
 def _start(workdir: Path) -> subprocess.Popen:
     params = [f"--gin_param={binding}" for binding in BINDINGS]
-    command = [sys.executable, "-m", "tfmeta.train", "--gin_file=sinusoid_maml.gin", *params]
+    command = ["-m", "tfmeta.train", "--gin_file=sinusoid_maml.gin", *params]
+    return _interpreter(workdir, *command, f"--workdir={workdir}")
+
+
+def _interpreter(workdir: Path, *arguments: str) -> subprocess.Popen:
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
     with open(workdir.with_suffix(".log"), "ab") as log:
         return subprocess.Popen(
-            [*command, f"--workdir={workdir}"], stdout=log, stderr=log, env=environment
+            [sys.executable, *arguments], stdout=log, stderr=log, env=environment
         )
 
 
@@ -61,7 +78,7 @@ def _wait_for_step(process: subprocess.Popen, workdir: Path, step: int) -> None:
     while _last_step(workdir) < step:
         assert process.poll() is None, workdir.with_suffix(".log").read_text()
         assert time.monotonic() < deadline
-        time.sleep(1e-3)
+        time.sleep(0.01)
 
 
 def _finish(process: subprocess.Popen, workdir: Path) -> int:
@@ -70,16 +87,19 @@ def _finish(process: subprocess.Popen, workdir: Path) -> int:
     return code
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("whole") / "run"
-    _finish(_start(workdir), workdir)
-    return workdir
+class Runs(NamedTuple):
+    """A run left alone, and one that was stopped at a step and killed at several."""
+
+    uninterrupted: Path
+    interrupted: Path
+    asked: int
+    killed: list[int]
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory):
-    """A run that was asked to stop once and killed several times, and at which steps."""
+def runs(tmp_path_factory):
+    """Both runs, to their end."""
+    whole = tmp_path_factory.mktemp("whole") / "run"
     workdir = tmp_path_factory.mktemp("interrupted") / "run"
     chance = random.Random(0)
     process = _start(workdir)
@@ -97,36 +117,37 @@ def interrupted(tmp_path_factory):
         process.kill()
         assert process.wait(PATIENCE) == -signal.SIGKILL
         killed.append(_last_step(workdir))
-    _finish(_start(workdir), workdir)
-    return workdir, asked, killed
+    both = _interpreter(workdir, "-c", IN_TURN, f"{whole}:{workdir}", *BINDINGS)
+    _finish(both, workdir)
+    return Runs(whole, workdir, asked, killed)
 
 
-def test_each_kill_fell_after_a_checkpoint_and_before_the_end(interrupted):
-    _, asked, killed = interrupted
+def test_each_kill_fell_after_a_checkpoint_and_before_the_end(runs):
+    asked, killed = runs.asked, runs.killed
     assert 0 < asked < STEPS
     assert all(asked < step < STEPS for step in killed)
     assert killed == sorted(set(killed))
 
 
-def test_a_run_that_was_killed_ends_bit_for_bit_as_one_left_alone(uninterrupted, interrupted):
-    workdir = interrupted[0]
-    whole, resumed = tensors(uninterrupted, STEPS), tensors(workdir, STEPS)
+def test_a_run_that_was_killed_ends_bit_for_bit_as_one_left_alone(runs):
+    whole, resumed = tensors(runs.uninterrupted, STEPS), tensors(runs.interrupted, STEPS)
     assert any("optimizer" in name for name in whole)
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         np.testing.assert_array_equal(value, resumed[name], err_msg=name)
 
 
-def test_its_rows_and_its_evaluation_are_those_of_one_left_alone(uninterrupted, interrupted):
-    workdir = interrupted[0]
-    assert losses(workdir) == losses(uninterrupted)
-    assert sum(bool(value) for _, _, value in losses(workdir)) > STEPS // EVERY
-    ours, theirs = ((w / "evaluation.json").read_text() for w in (workdir, uninterrupted))
+def test_its_rows_and_its_evaluation_are_those_of_one_left_alone(runs):
+    both = runs[:2]
+    ours, theirs = map(losses, both)
+    assert ours == theirs
+    assert sum(bool(value) for _, _, value in ours) > STEPS // EVERY
+    ours, theirs = ((workdir / "evaluation.json").read_text() for workdir in both)
     assert ours == theirs
 
 
-def test_sigterm_says_where_it_stopped_and_that_the_same_command_goes_on(interrupted):
-    workdir, asked, _ = interrupted
-    said = workdir.with_suffix(".log").read_text()
+def test_sigterm_says_where_it_stopped_and_that_the_same_command_goes_on(runs):
+    asked = runs.asked
+    said = runs.interrupted.with_suffix(".log").read_text()
     assert f"Stopped by SIGTERM at step {asked} of {STEPS}" in said
     assert f"goes on from step {asked}" in said
