@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from tfmeta import commands, recipe
+from tfmeta import commands, presets, recipe
 from tfmeta.experiment import pretrained
 
 _DOC = """Adapts a model to your own images and predicts others: no training.
@@ -38,6 +38,9 @@ def main() -> int:
             f"{' and '.join(f'--{name}' for name in models)} each name a model. Received: "
             f"{'both' if len(models) == 2 else 'all'}. Leave all but one out."
         )
+    if values.preset:
+        with commands.as_recipe_errors():
+            presets.find_preset(values.preset, values.sha256)  # a wrong name is said at once
     commands.import_tensorflow()
     from tfmeta import folder_prediction
 

@@ -24,6 +24,7 @@ def main() -> int:
     if not values.workdir:
         raise recipe.RecipeError("An evaluation needs the --workdir of a run. Received: none.")
     workdir = Path(values.workdir)
+    record.read_recipe(workdir)  # that there is no run is said at once
     record.adopt_environment(workdir)
     commands.import_tensorflow()
     from tfmeta import experiment

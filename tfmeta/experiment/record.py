@@ -15,6 +15,7 @@ from pathlib import Path
 from tfmeta.recipe import RecipeError
 
 NAME = "run.json"
+CONFIG = "config.gin"
 _PACKAGES = ("tfmeta", "tensorflow", "keras", "numpy", "tensorflow-datasets", "gin-config")
 # What the weights depend on, bit for bit, besides the recipe.
 _DECISIVE = ("tensorflow", "keras")
@@ -35,6 +36,26 @@ def read(workdir: Path) -> dict | None:
         raise RecipeError(
             f"run.json must be the record of a run. Received: {workdir / NAME}: {error}. Choose "
             "another --workdir."
+        ) from error
+
+
+def read_recipe(workdir: Path) -> str:
+    """The text of a run's recipe.
+
+    Raises:
+        RecipeError: if there is none.
+    """
+    config = workdir / CONFIG
+    try:
+        return config.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise RecipeError(
+            f"A work directory of `python -m tfmeta.train` has a {CONFIG}. Received: "
+            f"{workdir}, which has none. Give the --workdir of a run."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"A recipe is text. Received: {config}: {error}. Choose another --workdir."
         ) from error
 
 

@@ -9,7 +9,7 @@ from tfmeta.experiment.files import write_text
 from tfmeta.recipe import Recipe, RecipeError, differences, parse_recipe
 from tfmeta.recipe.settings import CHECKPOINTS, Settings
 
-CONFIG = "config.gin"
+CONFIG = record.CONFIG
 EVALUATION = "evaluation.json"
 
 
@@ -32,18 +32,7 @@ class WorkDir:
         Raises:
             RecipeError: if there is none.
         """
-        try:
-            text = self.config.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            raise RecipeError(
-                f"A work directory of `python -m tfmeta.train` has a {CONFIG}. Received: "
-                f"{self.path}, which has none. Give the --workdir of a run."
-            ) from None
-        except UnicodeDecodeError as error:
-            raise RecipeError(
-                f"A recipe is text. Received: {self.config}: {error}. Choose another --workdir."
-            ) from error
-        recipe = parse_recipe(text, self.path.name)
+        recipe = parse_recipe(record.read_recipe(self.path), self.path.name)
         if not recipe.imports:
             return recipe
         found = record.read(self.path) or {}

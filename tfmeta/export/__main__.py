@@ -42,6 +42,7 @@ def main() -> int:
         return _export_pretrained(values)
     options = _litert_options(values)
     workdir = Path(values.workdir)
+    record.read_recipe(workdir)  # that there is no run is said at once
     record.adopt_environment(workdir)
     commands.import_tensorflow()
     from tfmeta import experiment

@@ -42,6 +42,7 @@ def _list() -> int:
 
 
 def _show(values) -> int:
+    presets.find_preset(values.preset, values.sha256)  # a wrong name is said at once
     if values.cached_export:
         commands.import_tensorflow()
         from tfmeta.experiment.presets import cached_export
