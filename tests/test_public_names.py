@@ -36,8 +36,10 @@ def test_importing_tfmeta_imports_neither_tensorflow_nor_keras():
     assert not {"tensorflow", "keras", "gin", "numpy"} & set(loaded)
 
 
-def test_a_name_that_needs_keras_loads_it():
-    assert "keras" in modules_after("import tfmeta; tfmeta.networks")
+def test_a_name_that_needs_keras_loads_it_and_tasks_leave_their_data_sets_alone():
+    loaded = modules_after("import tfmeta; tfmeta.networks, tfmeta.tasks")
+    assert "keras" in loaded
+    assert "tensorflow_datasets" not in loaded
 
 
 @pytest.mark.parametrize(
