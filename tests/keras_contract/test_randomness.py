@@ -18,6 +18,7 @@ from tfmeta.learners.task_keys import (
     task_keys,
 )
 
+RATE = 2.0**-10  # at which every learner stays finite
 DRAWING = registry.some(quick=("mt_net",), random=True)
 
 
@@ -105,7 +106,7 @@ def test_fit_counts_tasks_over_short_batches_accumulation_and_resumption(name, t
 
     def made():
         # Rates of 0 show what is drawn alone; accumulation holds `iterations` back.
-        return keras.optimizers.SGD(0.0625, gradient_accumulation_steps=3)
+        return keras.optimizers.SGD(RATE, gradient_accumulation_steps=3)
 
     parts = [slice(0, 2), slice(2, 4), slice(4, 5)]
     batches = stream([((sx[part], sy[part], qx[part]), qy[part]) for part in parts])
@@ -125,7 +126,7 @@ def test_fit_counts_tasks_over_short_batches_accumulation_and_resumption(name, t
             data = tf.nest.map_structure(tf.constant, ((sx[part], sy[part], qx[part]), qy[part]))
             means.append(gradient(data, tf.constant(5 * epoch + part.start, tf.int64)))
         for variable, *found in zip(learner.parameter_variables, *means, strict=True):
-            variable.assign_sub(0.0625 * tf.add_n(found) / 3)
+            variable.assign_sub(RATE * tf.add_n(found) / 3)
     ours, theirs = (values(each.parameter_variables) for each in (whole, learner))
     assert largest_difference(ours, theirs) < 1e-12
     # Saved after an epoch and loaded, it goes on with the next tasks' draws.
