@@ -18,7 +18,7 @@ from tfmeta import recipe
 from tfmeta.experiment import building, evaluate, evaluating, export, opened, restore, train
 from tfmeta.experiment.metrics_log import read_rows
 from tfmeta.export import read_description
-from tfmeta.learners import ways
+from tfmeta.learners import execution
 from tfmeta.recipe import RecipeError
 from tfmeta.tasks import TaskStream
 
@@ -155,7 +155,7 @@ def test_a_recipe_whose_objects_refuse_is_said_in_words(small_run):
 def test_large_tasks_are_computed_each_by_itself_and_a_run_goes_on_with_it(
     small_run, small_recipe, monkeypatch, training_alone
 ):
-    monkeypatch.setattr(ways, "LARGE", 1)
+    monkeypatch.setattr(execution, "LARGE", 1)
     workdir, _ = small_run()
     choices = json.loads((workdir / "run.json").read_text())["choices"]
     assert choices["parallel"] == "sequential"

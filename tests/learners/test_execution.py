@@ -1,4 +1,4 @@
-"""Which way `parallel="auto"` computes tasks of a size, and that none of them changes an answer."""
+"""The execution that `parallel="auto"` chooses by size, and that none changes an answer."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta.learners import ways
+from tfmeta.learners import execution
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -31,11 +31,16 @@ def conv4():
 
 
 @pytest.mark.parametrize(
-    ("support", "queries", "way"),
+    ("support", "queries", "expected"),
     [(5, 5, "auto"), (10, 10, "auto"), (5, 75, "sequential"), (20, 5, "sequential")],
 )
-def test_large_tasks_are_computed_each_by_itself(conv4, support, queries, way):
-    assert conv4.way_of(specs((28, 28, 1), support, queries)) == way
+def test_large_tasks_are_computed_each_by_itself(conv4, support, queries, expected):
+    assert conv4.execution_of(specs((28, 28, 1), support, queries)) == expected
+
+
+def test_the_earlier_name_of_the_method_warns(conv4):
+    with pytest.warns(DeprecationWarning, match=r"`learner\.execution_of` now"):
+        assert conv4.way_of(specs((28, 28, 1), 5, 75)) == "sequential"
 
 
 def test_tasks_of_dense_layers_are_tiny_and_those_of_images_not(conv4):
@@ -49,21 +54,21 @@ def test_tasks_of_dense_layers_are_tiny_and_those_of_images_not(conv4):
 def test_a_parallel_of_the_users_own_or_xla_holds_whatever_the_size():
     network = tfmeta.networks.conv4(ways=5)
     large = specs((28, 28, 1), 5, 75)
-    assert learner_of(network, parallel="vectorized").way_of(large) == "vectorized"
+    assert learner_of(network, parallel="vectorized").execution_of(large) == "vectorized"
     compiled = learner_of(network)
     compiled.compile("adam", LOSS, jit_compile=True)
-    assert compiled.way_of(large) == "auto"
+    assert compiled.execution_of(large) == "auto"
 
 
 def test_a_gpu_is_left_with_all_tasks_together(conv4, monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["one"])
-    assert conv4.way_of(specs((28, 28, 1), 5, 75)) == "auto"
+    assert conv4.execution_of(specs((28, 28, 1), 5, 75)) == "auto"
 
 
 def test_what_is_not_known_counts_as_small(conv4):
-    assert conv4.way_of(specs((28, 28, 1), None, None)) == "auto"
+    assert conv4.execution_of(specs((28, 28, 1), None, None)) == "auto"
     images = np.zeros((2, 75, 28, 28, 1), "float32")  # arrays count as tensors do
-    assert conv4.way_of(((images, np.zeros((2, 75)), images), None)) == "sequential"
+    assert conv4.execution_of(((images, np.zeros((2, 75)), images), None)) == "sequential"
 
     class Own(keras.Model):
         def __init__(self):
@@ -75,17 +80,17 @@ def test_what_is_not_known_counts_as_small(conv4):
 
     own = Own()
     own(tf.zeros([1, 3]))
-    assert not ways.are_large(own, 10**9)
+    assert not execution.are_large(own, 10**9)
 
 
 def test_outputs_of_layers_within_models_count():
     inner = keras.Sequential([keras.Input([4]), keras.layers.Dense(1000), keras.layers.Dense(2)])
     outer = keras.Sequential([keras.Input([4]), inner])
-    assert ways.are_large(outer, 132)
-    assert not ways.are_large(outer, 131)
+    assert execution.are_large(outer, 132)
+    assert not execution.are_large(outer, 131)
 
 
-def test_the_way_changes_no_more_than_rounding(monkeypatch):
+def test_the_execution_changes_no_more_than_rounding(monkeypatch):
     keras.utils.set_random_seed(0)
     options = {"dtype": "float64"}
     network = keras.Sequential(
@@ -103,9 +108,9 @@ def test_the_way_changes_no_more_than_rounding(monkeypatch):
     x = (tf.constant(random.random((2, 3, 12, 12, 1))), labels)
     queries = tf.constant(random.random((2, 3, 12, 12, 1)))
     together = learner.meta_gradient((*x, queries), labels)
-    monkeypatch.setattr(ways, "LARGE", 1)
+    monkeypatch.setattr(execution, "LARGE", 1)
     learner = learner_of(network, normalization="inductive")
-    assert learner.way_of(((*x, queries), labels)) == "sequential"
+    assert learner.execution_of(((*x, queries), labels)) == "sequential"
     for one, other in zip(
         together[0], learner.meta_gradient((*x, queries), labels)[0], strict=True
     ):

@@ -94,10 +94,10 @@ FAULTS.add(
 )
 FAULTS.add(
     "small tasks are computed each by itself",
-    "tfmeta/learners/ways.py",
+    "tfmeta/learners/execution.py",
     ">= LARGE",
     ">= TINY",
-    "tests/learners/test_ways.py",
+    "tests/learners/test_execution.py",
 )
 FAULTS.add(
     "a product of vectors divides by their length",

@@ -78,7 +78,7 @@ class Training:
         """Compiles the step for a stream's shapes; afterwards `names` and `state` are known."""
         spec = stream.batch(self.tasks_per_step // self.strategy.num_replicas_in_sync)
         if self.parallel == "auto":
-            self.parallel = self.learner.way_of(spec.element_spec)
+            self.parallel = self.learner.execution_of(spec.element_spec)
         with self.strategy.scope():
             self.learner.build_metrics(spec.element_spec)
         gradient = tf.function(self._gradient, jit_compile=self.jit_compile, autograph=False)

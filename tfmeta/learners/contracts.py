@@ -38,7 +38,7 @@ class Trainable(Protocol):
     @property
     def state_variables(self) -> list: ...
 
-    def way_of(self, data: Any) -> str:
+    def execution_of(self, data: Any) -> str:
         """How the tasks of a batch, or of its `element_spec`, are computed."""
         ...
 

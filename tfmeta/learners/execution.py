@@ -1,9 +1,11 @@
-"""Whether tasks gain by being computed together, where `parallel="auto"` leaves it open."""
+"""How tasks are executed where `parallel="auto"` leaves it open: together, or each by itself."""
 
 import math
 
 import keras
 import tensorflow as tf
+
+from tfmeta.tasks.task import Task
 
 # Numbers that one operation of one task works on. What an operation costs beside its work is paid
 # once for all tasks of a vectorised pass, so small tasks gain by it. From about here on each task
@@ -13,6 +15,23 @@ LARGE = 2**17
 # Below it what operations cost beside their work is most of a step, which XLA takes a half or a
 # third of.
 TINY = 2**14
+
+
+def execution_of(learner, task: Task) -> str:
+    """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
+
+    Args:
+        learner: a `MetaLearner`.
+        task: a `Task` of tensors, arrays or specs.
+
+    Returns:
+        "vectorized", "sequential", or "auto": vectorised if that can be.
+    """
+    xla = learner.task_network.pure.xla
+    if learner.parallel != "auto" or xla or not has_cores_of_its_own():
+        return learner.parallel
+    large = are_large(learner.network, examples_of(task))
+    return "sequential" if large else "auto"
 
 
 def are_large(network, examples: int) -> bool:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import absence, batch_checks, checks, replicas, task_keys, ways
+from tfmeta.learners import absence, batch_checks, checks, execution, replicas, task_keys
 from tfmeta.learners.batch_forms import plain_batch
 from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
@@ -158,23 +158,6 @@ def compiled(
     return learner.compiled_functions[key]
 
 
-def execution_of(learner, task: Task) -> str:
-    """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
-
-    Args:
-        learner: a `MetaLearner`.
-        task: a `Task` of tensors, arrays or specs.
-
-    Returns:
-        "vectorized", "sequential", or "auto": vectorised if that can be.
-    """
-    xla = learner.task_network.pure.xla
-    if learner.parallel != "auto" or xla or not ways.has_cores_of_its_own():
-        return learner.parallel
-    large = ways.are_large(learner.network, ways.examples_of(task))
-    return "sequential" if large else "auto"
-
-
 def unpacked(data):
     """The `Task` of a batch as Keras gives it: numpy arrays where steps run eagerly."""
     data = plain_batch(data) if isinstance(data, Task) else data
@@ -202,7 +185,7 @@ def _assertions(learner, task, ways, *, trains=False):
 
 def _map(learner, function, tasks):
     options = {
-        "parallel": execution_of(learner, tasks[0]),
+        "parallel": execution.execution_of(learner, tasks[0]),
         "tasks_per_pass": learner.tasks_per_pass,
     }
     return replicas.with_a_task(lambda every: map_tasks(function, every, **options), tasks)

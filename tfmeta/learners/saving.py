@@ -11,13 +11,14 @@ from tfmeta.learners.frozen import freeze_again, frozen_parts
 
 TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
 FROZEN = "frozen_parts"  # no constructor has it; `BOIL` has `frozen`
-# Attributes of a learner that are attributes of its parts now.
+# Attributes of a learner that have another name now, or are attributes of its parts.
 MOVED = {
     "adapted_indices": "task_network.adapted",
     "adapted_shapes": "task_network.adapted_shapes",
     "learns_from_queries": "gradient_rule.learns_from_queries",
     "network_paths": "task_network.paths",
     "second_order": "gradient_rule.second_order",
+    "way_of": "execution_of",
 }
 
 

@@ -7,7 +7,7 @@ import os
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import ways
+from tfmeta.learners import execution
 from tfmeta.tasks.task import unpack_tasks
 
 _VARIABLE = "TF_NUM_INTRAOP_THREADS"
@@ -30,11 +30,11 @@ def advise(learner, x) -> None:
     if tf.config.threading.get_intra_op_parallelism_threads():
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if cores == 1 or not ways.has_cores_of_its_own():
+    if cores == 1 or not execution.has_cores_of_its_own():
         return
     data = keras.tree.map_structure(lambda leaf: leaf if hasattr(leaf, "shape") else None, data)
-    examples = ways.examples_of(unpack_tasks(data[0]))
-    if examples and not ways.are_large(learner.network, examples):
+    examples = execution.examples_of(unpack_tasks(data[0]))
+    if examples and not execution.are_large(learner.network, examples):
         _say(cores)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -283,9 +284,18 @@ class PolicyMAML(keras.Model):
             )
         return export_policy(self.servable(), export_dir, version, **options)
 
-    def way_of(self, data: Any) -> str:
-        """How tasks are computed, whatever their size; as `MetaLearner.way_of`."""
+    def execution_of(self, data: Any) -> str:
+        """How tasks are computed, whatever their size; as `MetaLearner.execution_of`."""
         return self.parallel
+
+    def way_of(self, data: Any) -> str:
+        """The earlier name of `execution_of`, for one release."""
+        warnings.warn(
+            "`learner.way_of` is `learner.execution_of` now, and goes in the next release.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.execution_of(data)
 
     def has_tiny_tasks(self, data: Any) -> bool:
         """No: most of a step is the environment's, whatever the policy's size."""

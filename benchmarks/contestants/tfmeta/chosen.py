@@ -8,7 +8,7 @@ from benchmarks.algorithms import Adaptation
 from benchmarks.contestants.tfmeta.learners import make_network
 from benchmarks.entries import Runner
 from tfmeta.experiment.choices import Execution, Trial
-from tfmeta.learners import ways
+from tfmeta.learners import execution
 from tfmeta.tasks.task import unpack_tasks
 
 _STEPS = 60_000  # of a recipe
@@ -31,12 +31,12 @@ def build(workload) -> Runner:
     trial = Trial(_STEPS)
     trial.begin(_FIRST, runners[_FIRST].answer, time.perf_counter() - began)
 
-    def another(execution):
-        runners[execution] = module.build(workload, execution.parallel, execution.jit_compile)
-        return runners[execution].answer
+    def another(tried):
+        runners[tried] = module.build(workload, tried.parallel, tried.jit_compile)
+        return runners[tried].answer
 
-    for execution in _OTHERS:
-        trial.add(execution, another)
+    for tried in _OTHERS:
+        trial.add(tried, another)
     best, reason = trial.result()
     print(f"tfmeta computes tasks {best} ({reason})", file=sys.stderr, flush=True)
     return runners[best]
@@ -44,4 +44,6 @@ def build(workload) -> Runner:
 
 def _tasks_are_large(workload) -> bool:
     *x, query_y = workload.problem.batch()
-    return ways.are_large(make_network(workload), ways.examples_of(unpack_tasks(x, query_y)))
+    return execution.are_large(
+        make_network(workload), execution.examples_of(unpack_tasks(x, query_y))
+    )

@@ -18,12 +18,12 @@ from tfmeta.learners import (
     checks,
     compiling,
     diverged,
+    execution,
     fitting,
     keras_steps,
     outlier_scores,
     saving,
     task_keys,
-    ways,
 )
 from tfmeta.learners.adapted_model import AdaptedModel
 from tfmeta.learners.arguments import check_arguments
@@ -50,7 +50,6 @@ from tfmeta.learners.core.parts import only_adapted, parts_of
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.core.variables import make_groups, without
 from tfmeta.learners.errors import in_words
-from tfmeta.learners.meta_steps import execution_of
 from tfmeta.learners.unmerged_weights import UnmergedWeights, low_rank_layers
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
@@ -843,7 +842,7 @@ class MetaLearner(keras.Model):
         """Whether tasks of a batch pass state on, one to the next."""
         return any(part.chains_state for part in self.parts)
 
-    def way_of(self, data: Any) -> str:
+    def execution_of(self, data: Any) -> str:
         """How the tasks of a batch are computed: `parallel`, or what "auto" makes of their size.
 
         Args:
@@ -852,11 +851,11 @@ class MetaLearner(keras.Model):
         Returns:
             "vectorized", "sequential", or "auto": vectorised if that can be.
         """
-        return execution_of(self, unpack_tasks(*data))
+        return execution.execution_of(self, unpack_tasks(*data))
 
     def has_tiny_tasks(self, data: Any) -> bool:
         """Whether the tasks of a batch, or of its `element_spec`, are of few numbers."""
-        return ways.are_tiny(self.network, ways.examples_of(unpack_tasks(*data)))
+        return execution.are_tiny(self.network, execution.examples_of(unpack_tasks(*data)))
 
     def build_metrics(self, element_spec: Any) -> None:
         """Makes the metrics' variables for batches of this spec.
