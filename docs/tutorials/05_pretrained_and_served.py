@@ -20,7 +20,7 @@ import numpy as np
 
 keras.utils.set_random_seed(0)
 WEIGHTS = None  # on your machine: "imagenet", which Keras downloads once
-STEPS = 60  # seconds to wait for the server
+SECONDS = 300  # to wait for the server at most
 
 # %% [markdown]
 # ## The network
@@ -80,7 +80,7 @@ command = [sys.executable, "-m", "tfmeta.serve", "--model_base_path=exported/pho
 command += ["--model_name=photos", f"--rest_api_port={port}", "--port=0"]
 server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 address = f"http://127.0.0.1:{port}/v1/models/photos"
-for _ in range(max(STEPS, 60)):
+for _ in range(SECONDS):
     try:
         with urllib.request.urlopen(address) as answer:
             state = json.load(answer)["model_version_status"][0]["state"]

@@ -159,11 +159,13 @@ def batch(kind="regression", tasks=3, seed=0, dtype="float64", classes=OUTPUTS):
     return (support_x, support_y, query_x), query_y
 
 
-def some(quick=None, **traits):
+def some(quick=None, slow=None, **traits):
     """Names of learners for `pytest.mark.parametrize`.
 
     Args:
-        quick: names that the quick tests run; the others are marked slow. None: all are quick.
+        quick: names that the quick tests run. None: all are quick.
+        slow: names that are marked slow, and the others are marked product. None: all but the
+            quick ones are slow.
         **traits: only learners with these, as `samples=True` or `variant=False`.
     """
     names = [
@@ -171,13 +173,29 @@ def some(quick=None, **traits):
         for name, entry in LEARNERS.items()
         if all(getattr(entry, trait) == value for trait, value in traits.items())
     ]
-    unknown = set(quick or ()) - set(names)
+    unknown = {*(quick or ()), *(slow or ())} - set(names)
     if unknown:
-        raise ValueError(f"quick must be names of learners here. Received: {sorted(unknown)}.")
-    return [
-        name if quick is None or name in quick else pytest.param(name, marks=pytest.mark.slow)
-        for name in names
-    ]
+        raise ValueError(
+            f"quick and slow must be names of learners here. Received: {sorted(unknown)}."
+        )
+    return names if quick is None else marked(names, quick, slow)
+
+
+def marked(cases, quick, slow=None):
+    """Cases for `pytest.mark.parametrize`: quick ones as they are, the others with a mark.
+
+    Args:
+        cases: values, or tuples of values.
+        quick: cases that the quick tests run.
+        slow: cases that are marked slow, and the others are marked product. None: all but the
+            quick ones are slow.
+    """
+    found = []
+    for case in cases:
+        mark = pytest.mark.slow if slow is None or case in slow else pytest.mark.product
+        values = case if isinstance(case, tuple) else (case,)
+        found.append(case if case in quick else pytest.param(*values, marks=mark))
+    return found
 
 
 def register(name, cls, settings, **traits):

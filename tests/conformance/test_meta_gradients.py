@@ -118,18 +118,13 @@ LEARNERS = [name for name, entry in registry.LEARNERS.items() if entry.oracle in
 # Trained as another is, on their own comparison.
 LIKE_ANOTHER = ("matching_network", "nearest_neighbor")
 # One learner of each way to a gradient sees every layer, and MAML among the quick tests; the others
-# see the kinds. `benchmarks/conformance_matrix.py` has every pair.
+# see the kinds. `benchmarks/conformance_matrix.py` stores every pair.
 EVERY_LAYER = ("maml", "imaml", "reptile", "prototypical_network")
 
 
-def pairs():
-    """(layer, learner) of the tests, some of them marked slow."""
-    for layer in zoo.LAYERS:
-        for learner in LEARNERS:
-            kind = layer in zoo.KINDS
-            quick = learner == "maml" or (kind and learner not in LIKE_ANOTHER)
-            if quick or kind or learner in EVERY_LAYER:
-                yield pytest.param(layer, learner, marks=() if quick else pytest.mark.slow)
+PAIRS = [(layer, learner) for layer in zoo.LAYERS for learner in LEARNERS]
+QUICK = [p for p in PAIRS if p[1] == "maml" or (p[0] in zoo.KINDS and p[1] not in LIKE_ANOTHER)]
+SLOW = [p for p in PAIRS if p[1] in EVERY_LAYER or p[0] in zoo.KINDS]
 
 
 def error(entry, layer):
@@ -157,7 +152,7 @@ def _with_classes(examples):
     return examples._replace(targets=tf.one_hot(classes, zoo.OUTPUTS, dtype="float64"))
 
 
-@pytest.mark.parametrize(("layer", "learner"), pairs())
+@pytest.mark.parametrize(("layer", "learner"), registry.marked(PAIRS, QUICK, SLOW))
 def test_meta_gradient_equals_its_oracle(layer, learner, monkeypatch):
     # The layer's own check is the next test, once a layer.
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)

@@ -26,13 +26,15 @@ QUICK = {
 LEFT_OUT = ("matching_network", "nearest_neighbor", "mt_net")
 NAMES = [*registry.some(samples=False, variant=False), "warped_mt_net"]
 PAIRS = [
-    pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
+    (name, kind)
     for name in NAMES
     if name not in LEFT_OUT
     for kind in registry.LEARNERS[name].kinds
     # The network's batch normalization takes away what a context adds to all examples alike.
     if (name, kind) != ("cavia", "classification")
 ]
+# Each other learner in the first of its kinds.
+SLOW = [pair for pair in PAIRS if pair[1] == registry.LEARNERS[pair[0]].kinds[0]]
 
 
 def options_of(name, rate):
@@ -105,7 +107,7 @@ def answered_curve(learner, request, steps):
     return found.records.numpy(), found.support_losses.numpy()
 
 
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
+@pytest.mark.parametrize(("name", "kind"), registry.marked(PAIRS, QUICK, SLOW))
 def test_an_export_adapts_as_its_learner_does_for_every_step_count(
     name, kind, tmp_path, start_process
 ):

@@ -30,7 +30,7 @@ def learner_of(name, kind):
     [
         pytest.param("bmaml", "classification", marks=pytest.mark.slow),
         ("platipus", "regression"),
-        pytest.param("llama", "regression", marks=pytest.mark.slow),
+        pytest.param("llama", "regression", marks=pytest.mark.product),
     ],
 )
 def test_the_signature_samples_as_the_learner_does(name, kind, tmp_path, start_process):

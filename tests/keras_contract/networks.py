@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tests.conformance import registry
@@ -22,16 +21,6 @@ def around(*layers, dtype="float64", seed=3):
     for index, weight in enumerate(network.trainable_variables):
         weight.assign(np.random.default_rng(seed + index).normal(size=weight.shape))
     return network
-
-
-def quick_of(cases, quick):
-    """Cases for `pytest.mark.parametrize`, all but the quick ones marked slow."""
-    return [
-        case
-        if case in quick
-        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
-        for case in cases
-    ]
 
 
 def fitted(entry, network, *, steps=1, tasks=3, compile_options=None, **options):

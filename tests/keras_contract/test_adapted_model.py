@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
+from tests.conformance import registry
 
 S, Q = 6, 40  # more queries than Keras puts into a batch
 RNG = np.random.default_rng(0)
@@ -72,13 +73,12 @@ OTHERS = {
     "MT-net": lambda: (tfmeta.MTNet(network(), 0.1, 2), None),
     "FineTuning": lambda: (tfmeta.FineTuning(network(), classes=5), None),
 }
+SLOW = ("list of inputs, transductive", "comparison", "MAML++")
 # Learners that draw while they adapt.
 DRAWING = ("PLATIPUS", "MT-net")
 
 
-@pytest.mark.parametrize(
-    "name", [*KINDS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
-)
+@pytest.mark.parametrize("name", registry.marked([*KINDS, *OTHERS], KINDS, SLOW))
 def test_an_adapted_model_is_kept_in_every_way_of_keras_with_equal_answers(name, tmp_path):
     learner, kind = (KINDS | OTHERS)[name]()
     learner.compile("adam", LOSS, metrics=["accuracy"])

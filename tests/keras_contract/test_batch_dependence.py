@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import tfmeta
 from tests.conformance import registry
-from tests.keras_contract.networks import around, fitted, quick_of
+from tests.keras_contract.networks import around, fitted
 
 
 class Ranked(layers.Layer):
@@ -81,7 +81,7 @@ def test_inputs_of_any_kind_are_tried():
     assert not tfmeta.inner.PureNetwork(network).depends_on_batch()
 
 
-NAMES = [n.values[0] for n in registry.some(quick=(), warp=None)]
+NAMES = registry.some(warp=None)
 # MAML with every layer, and every learner with one, in turn: what a layer does and what a learner
 # does with its answer do not depend on each other.
 PAIRS = [
@@ -92,7 +92,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "layer"), quick_of(PAIRS, [("maml", "softmax")]))
+@pytest.mark.parametrize(("name", "layer"), registry.marked(PAIRS, [("maml", "softmax")]))
 def test_an_inductive_answer_leaks_nothing_of_other_queries(name, layer):
     entry = registry.LEARNERS[name]
     learner, (x, _) = fitted(entry, around(DEPENDENT[layer]()), steps=0, normalization="inductive")

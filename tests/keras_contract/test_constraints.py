@@ -8,7 +8,6 @@ from keras import constraints, layers
 
 import tfmeta
 from tests.conformance import registry
-from tests.keras_contract.networks import quick_of
 
 RATE = 0.3
 
@@ -60,7 +59,7 @@ def compiled(network, **options):
     return learner
 
 
-@pytest.mark.parametrize("name", quick_of(CONSTRAINTS, ["max_norm"]))
+@pytest.mark.parametrize("name", registry.marked(CONSTRAINTS, ["max_norm"]))
 def test_adapted_weights_are_those_of_keras_own_optimizer(name):
     (sx, sy, _), _ = registry.batch(tasks=2)
     network = constrained(CONSTRAINTS[name])

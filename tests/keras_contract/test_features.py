@@ -1,7 +1,7 @@
 """Every feature of Keras; the quick tests run one representative of each kind.
 
-A feature is tried with a learner of each way to answer, and compiled with one; all pairs of
-learners and features are `benchmarks.keras_contract`.
+The slow part tries a feature with a learner of each way to answer, and compiled with one;
+`benchmarks.keras_contract` stores the pairs of all features and learners.
 """
 
 import pytest
@@ -22,7 +22,7 @@ PAIRS = [
     (name, learner)
     for name, chosen in TABLE.items()
     for learner, entry in registry.LEARNERS.items()
-    if chosen.applies(entry) and (learner in EVERY_FEATURE or features.is_traced(name, learner))
+    if chosen.applies(entry)
 ]
 
 
@@ -34,7 +34,9 @@ def test_every_feature_is_traced_for_a_learner():
 
 @pytest.mark.parametrize(
     ("name", "learner"),
-    [pytest.param(*p, marks=() if p in QUICK else pytest.mark.slow, id="-".join(p)) for p in PAIRS],
+    registry.marked(
+        PAIRS, QUICK, [p for p in PAIRS if p[1] in EVERY_FEATURE or p in features.TRACED]
+    ),
 )
 def test_a_learner_gives_what_keras_gives_or_refuses(name, learner):
     features.check(name, learner)

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import tfmeta
+from tests.conformance import registry
 from tests.keras_contract.serving import LABELS, assert_served_as_trained, learner_of
 
 EXAMPLES = np.random.default_rng(0).normal(size=(1, 6, 7)).astype("float32")
@@ -37,7 +38,7 @@ def examples_of(structure, examples):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) for name in STRUCTURES]
+    "name", registry.marked(STRUCTURES, [], ["dict", "nested", "list of dicts"])
 )
 def test_a_structure_of_inputs_is_served_as_trained(name, tmp_path):
     parts = [examples_of(STRUCTURES[name], part) for part in (EXAMPLES[:, :3], EXAMPLES[:, 3:])]

@@ -12,7 +12,7 @@ from keras import layers, ops
 import tfmeta
 from tests.conformance import registry
 from tests.keras_contract.eagerly import eagerly
-from tests.keras_contract.networks import MODES, around, fitted, quick_of
+from tests.keras_contract.networks import MODES, around, fitted
 from tfmeta.learners.embedding.training import EpisodicGradient
 
 STEPS = 2
@@ -83,16 +83,18 @@ def first_track():
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        (name, mode) if (name, mode) in (("maml", "inductive"),) else value
-        for mode in MODES
-        for value in registry.some(quick=(), warp=None)
-        for name in [value.values[0]]
-        for value in [pytest.param(name, mode, marks=pytest.mark.slow)]
-    ],
-)
+NAMES = registry.some(warp=None)
+PAIRS = [(name, mode) for name in NAMES for mode in MODES]
+# Every learner in a mode, in turn, and MAML in each.
+SOME = [
+    (name, mode)
+    for i, name in enumerate(NAMES)
+    for j, mode in enumerate(MODES)
+    if name == "maml" or i % len(MODES) == j or (name, mode) in TRACED
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), registry.marked(PAIRS, [("maml", "inductive")], SOME))
 def test_state_moves_as_keras_moves_it_on_the_queries_of_a_task(name, mode):
     entry = registry.LEARNERS[name]
     network = first_track()
@@ -125,7 +127,7 @@ def test_state_moves_as_keras_moves_it_on_the_queries_of_a_task(name, mode):
     "renorm" not in inspect.signature(layers.BatchNormalization).parameters,
     reason="this Keras has no batch renormalisation",
 )
-@pytest.mark.parametrize("mode", quick_of(MODES, ["transductive"]))
+@pytest.mark.parametrize("mode", registry.marked(MODES, ["transductive"]))
 def test_a_renormalised_batch_moves_its_averages(mode):
     network = around(layers.BatchNormalization(renorm=True, dtype="float64"))
     before = tracked(network)

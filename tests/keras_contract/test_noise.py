@@ -9,7 +9,7 @@ from keras import layers, ops, random
 
 import tfmeta
 from tests.conformance import registry
-from tests.keras_contract.networks import MODES, around, fitted, quick_of
+from tests.keras_contract.networks import MODES, around, fitted
 
 OUTSIDE = random.SeedGenerator(11)
 
@@ -127,7 +127,7 @@ def test_a_silent_network_is_found_by_what_its_layers_draw(name):
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    quick_of(
+    registry.marked(
         dict.fromkeys(
             [
                 *(("global generator", mode) for mode in MODES),
@@ -157,7 +157,7 @@ CALLING = [
 ]
 
 
-@pytest.mark.parametrize("name", quick_of(["maml", *CALLING], ["maml"]))
+@pytest.mark.parametrize("name", registry.marked(["maml", *CALLING], ["maml"]))
 def test_every_learner_trains_as_without_noise(name):
     entry = registry.LEARNERS[name]
     quicker = {"parallel": "sequential", "compile_options": {"run_eagerly": True}}
@@ -205,7 +205,9 @@ def test_numbers_of_a_fixed_seed_that_inference_draws_too_are_no_noise():
 
 @pytest.mark.parametrize(
     "name",
-    quick_of([name for name in NOISE if name != "TensorFlow's generator"], ["global generator"]),
+    registry.marked(
+        [name for name in NOISE if name != "TensorFlow's generator"], ["global generator"]
+    ),
 )
 def test_masks_are_functions_of_the_seed_and_alike_for_answers(name):
     (sx, sy, _), _ = registry.batch(tasks=1)

@@ -36,6 +36,7 @@ OPTIMIZERS = {
     "clip_by_value": lambda: keras.optimizers.SGD(0.1, clipvalue=0.01, weight_decay=0.1),
     "scaled_loss": lambda: keras.optimizers.SGD(0.1, loss_scale_factor=64.0, clipnorm=0.1),
 }
+SLOW = ("maml_plus_plus", "platipus", "bmaml", "fine_tuning")
 HALVES = slice(0, 2), slice(2, 4)
 # The optimizer divides what it accumulates by this, and so does the reference.
 _SCALED = "scaled_loss"
@@ -50,6 +51,8 @@ PAIRS = [
     *(("maml", kind) for kind in OPTIMIZERS),
     *zip(OF_THEIR_OWN, itertools.cycle(OPTIMIZERS), strict=False),
 ]
+# Each kind of optimizer once, and parameters beside the weights, in place of them, and of a head.
+SOME = [p for p in PAIRS if p[0] in ("maml", "meta_sgd", "bmaml", "fine_tuning", "maml_plus_plus")]
 
 
 def differing(name, kind, count=4, *, eagerly=False):
@@ -71,8 +74,7 @@ def test_learned_rates_get_the_step_of_stock_keras(kind):
     assert differing("meta_sgd", kind) < 1e-12
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
+@pytest.mark.parametrize(("name", "kind"), registry.marked(PAIRS, [], SOME))
 def test_every_learner_gets_the_step_of_stock_keras(name, kind):
     assert differing(name, kind, eagerly=True) < 1e-12
 
@@ -129,7 +131,7 @@ def test_averages_are_swapped_in_for_an_evaluation_and_kept_at_the_end(tmp_path)
     assert int(loaded.trained_tasks.numpy()) == int(learner.trained_tasks.numpy()) == 12
 
 
-@pytest.mark.parametrize("name", registry.some(quick=("meta_sgd",), variant=False))
+@pytest.mark.parametrize("name", registry.some(quick=("meta_sgd",), slow=SLOW, variant=False))
 def test_nothing_moves_at_an_outer_rate_of_0(name):
     entry = registry.LEARNERS[name]
     optimizer = keras.optimizers.Adam(0.0, use_ema=True, ema_momentum=0.9)
@@ -144,7 +146,7 @@ def test_nothing_moves_at_an_outer_rate_of_0(name):
 
 # Moments that go on from task to task (carrying_reptile) are others after other batches.
 @pytest.mark.parametrize(
-    "name", ["meta_sgd", *(pytest.param(n, marks=pytest.mark.slow) for n in ACCUMULATING)]
+    "name", registry.marked(["meta_sgd", *ACCUMULATING], ["meta_sgd"], ["maml_plus_plus", "bmaml"])
 )
 def test_small_batches_accumulated_are_one_large_batch(name):
     entry = registry.LEARNERS[name]

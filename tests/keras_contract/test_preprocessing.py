@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 import tfmeta
-from tests.keras_contract.networks import quick_of
+from tests.conformance import registry
 from tests.keras_contract.serving import assert_served_as_trained, learner_of
 
 WORDS = np.array(["red blue", "blue green red", "cat dog", "dog cat cat", "one two", "two three"])
@@ -70,13 +70,15 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", quick_of(NETWORKS, []))
+@pytest.mark.parametrize(
+    "name", registry.marked(NETWORKS, [], ["text", "own table", "normalization"])
+)
 def test_a_network_that_preprocesses_is_served_as_trained(name, tmp_path):
     network, support, query = NETWORKS[name]()
     assert_served_as_trained(network, support, query, tmp_path)
 
 
-@pytest.mark.parametrize("name", quick_of(["text", "own table"], ["text"]))
+@pytest.mark.parametrize("name", registry.marked(["text", "own table"], ["text"]))
 def test_texts_and_tables_adapt_as_arrays_do(name):
     network, support, query = NETWORKS[name]()
     learner = learner_of(network)

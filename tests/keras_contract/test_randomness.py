@@ -19,7 +19,7 @@ from tfmeta.learners.task_keys import (
 )
 
 RATE = 2.0**-10  # at which every learner stays finite
-DRAWING = registry.some(quick=("mt_net",), random=True)
+DRAWING = registry.some(quick=("mt_net",), slow=("reptile", "platipus"), random=True)
 
 
 def keys_of(*arguments):
@@ -99,7 +99,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(name):
     np.testing.assert_allclose(reversed_tasks[::-1], together, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", registry.some(quick=("mt_net",), random=True))
+@pytest.mark.parametrize("name", DRAWING)
 def test_fit_counts_tasks_over_short_batches_accumulation_and_resumption(name, tmp_path):
     entry = registry.LEARNERS[name]
     (sx, sy, qx), qy = entry.batch(tasks=5)

@@ -76,7 +76,12 @@ def test_adapted_patterns_change_nothing_without_an_inner_step():
 
 
 @pytest.mark.parametrize(
-    "name", registry.some(quick=("maml", "prototypical_network"), variant=False)
+    "name",
+    registry.some(
+        quick=("maml", "prototypical_network"),
+        slow=("meta_sgd", "reptile", "platipus", "fine_tuning", "r2d2"),
+        variant=False,
+    ),
 )
 def test_labels_as_floats_are_labels(name):
     entry = registry.LEARNERS[name]

@@ -60,6 +60,7 @@ SAVED = {
 }
 # With parameters, state and neither of their own.
 GO_ON = ("maml", "meta_sgd", "reptile")
+LATER = ("platipus", "bmaml", "maml_plus_plus", "alfa")
 
 
 def saved_and_loaded(learner, folder):
@@ -87,7 +88,7 @@ def test_a_saved_learner_loads_with_its_settings_variables_and_optimizer(problem
             np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
 
 
-@pytest.mark.parametrize("name", registry.some(quick=GO_ON, embedding=False))
+@pytest.mark.parametrize("name", registry.some(quick=GO_ON, slow=LATER, embedding=False))
 def test_a_saved_learner_goes_on_as_the_original(problem, tmp_path, name):
     learner = registry.LEARNERS[name](problem.network(), **SAVED.get(name, {}))
     learner.compile(keras.optimizers.Adam(0.01), "mse")

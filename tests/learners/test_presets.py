@@ -19,7 +19,12 @@ def maml():
     return registry.LEARNERS["maml"].compiled(dtype="float32")
 
 
-@pytest.mark.parametrize("name", registry.some(quick=("meta_sgd", "carrying_reptile", "boil")))
+SOME = ("platipus", "bmaml", "maml_plus_plus", "mt_net", "fine_tuning", "r2d2", "cavia")
+
+
+@pytest.mark.parametrize(
+    "name", registry.some(quick=("meta_sgd", "carrying_reptile", "boil"), slow=SOME)
+)
 def test_a_learner_comes_back_with_its_weights_and_goes_on_learning_alike(name, tmp_path):
     entry = registry.LEARNERS[name]
     learner = entry.compiled(dtype="float32")

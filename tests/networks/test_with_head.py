@@ -162,9 +162,13 @@ FAMILIES = [
     "MobileNetV3Small",
     *(
         pytest.param(name, marks=pytest.mark.slow)
+        for name in ("MobileNet", "ResNet50V2", "EfficientNetB0")
+    ),
+    *(
+        pytest.param(name, marks=pytest.mark.product)
         for name in (
-            *("MobileNet", "MobileNetV2", "ResNet50", "ResNet50V2", "VGG16", "DenseNet121"),
-            *("Xception", "InceptionV3", "NASNetMobile", "EfficientNetB0", "ConvNeXtTiny"),
+            *("MobileNetV2", "ResNet50", "VGG16", "DenseNet121"),
+            *("Xception", "InceptionV3", "NASNetMobile", "ConvNeXtTiny"),
         )
     ),
 ]

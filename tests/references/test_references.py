@@ -19,16 +19,15 @@ FLOAT32_FACTOR = 3.0
 # Enough for conjugate gradients to converge on either network.
 CG_STEPS = 50
 # Repeat with more or fewer steps, or on the other network, what another case shows.
-SLOW = {
-    "omniglot": {"maml_3", "first_order_maml_1", "first_order_maml_5", "meta_sgd_3"},
+SLOW = {"omniglot": {"maml_3", "first_order_maml_5"}, "mini_imagenet": {"maml_3", "reptile_5"}}
+PRODUCT = {
+    "omniglot": {"first_order_maml_1", "meta_sgd_3"},
     "mini_imagenet": {
-        "maml_3",
         "first_order_maml_1",
         "first_order_maml_5",
         "anil_3",
         "meta_sgd_1",
         "imaml_5",
-        "reptile_5",
         "reptile_adam_5",
     },
 }
@@ -39,7 +38,10 @@ CASES = [
         problem.name,
         case,
         id=f"{problem.name}-{case.name}",
-        marks=pytest.mark.slow if case.name in SLOW[problem.name] else (),
+        marks=[
+            *([pytest.mark.slow] if case.name in SLOW[problem.name] else []),
+            *([pytest.mark.product] if case.name in PRODUCT[problem.name] else []),
+        ],
     )
     for problem in problems.PROBLEMS.values()
     for case in problem.cases()

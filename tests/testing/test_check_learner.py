@@ -79,13 +79,12 @@ def test_an_unknown_kind_is_refused():
         check_learner(tfmeta.MAML, kind="labels")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (tfmeta.MAML, "regression"),
-        (tfmeta.MAML, "classification"),
-        (CentroidMAML, "classification"),
+        pytest.param(tfmeta.MAML, "regression", marks=pytest.mark.slow),
+        pytest.param(tfmeta.MAML, "classification", marks=pytest.mark.product),
+        pytest.param(CentroidMAML, "classification", marks=pytest.mark.slow),
     ],
 )
 def test_learners_that_are_right_have_all_properties(make, kind):
