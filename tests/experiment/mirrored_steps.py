@@ -74,6 +74,7 @@ result = {
     "replicas": [one, two],
     "values": [one_values, two_values],
     "largest_difference": float(max(differences)),
-    "fit": compared("mt_net", "clipped", make_strategy("mirrored")),
+    # A learner with parameters of its own; `two_replicas` has those that draw.
+    "fit": compared("meta_sgd", "clipped", make_strategy("mirrored")),
 }
 print(json.dumps(result))
