@@ -78,6 +78,9 @@ FORMS = {
         PROBABILITIES,
     ),
     "one number": (K.Dice(), BITS, PROBABILITIES),
+    "of each class": (K.Tversky(axis=(0,)), BITS, PROBABILITIES),
+    "generalized": (K.CategoricalGeneralizedCrossEntropy(), LABELS, PROBABILITIES),
+    "circle": (K.Circle(), LABELS, OUTPUTS / np.linalg.norm(OUTPUTS, axis=-1, keepdims=True)),
     "cosine": ("cosine_similarity", NUMBERS, OUTPUTS),
 }
 
@@ -109,6 +112,7 @@ def test_a_set_s_loss_is_keras_own(name):
             "softmax",
             True,
         ),
+        (K.CategoricalGeneralizedCrossEntropy(), "sparse", "softmax", False),
         (K.Huber(), "regression", "identity", True),
         (own_function, "regression", "identity", True),
         (OwnCall(), "regression", "identity", True),
@@ -130,6 +134,7 @@ def test_the_kind_of_a_loss_is_told_in_each_form(loss, target, link, from_logits
     [
         (K.MeanSquaredError(reduction=None), "reduction=None"),
         ("crossentropy", "which cross-entropy"),
+        (K.CTC(), r"'ctc'. Leave them out: tfmeta.MAML\(first_order=True\)"),
         (K.CategoricalCrossentropy(axis=1, from_logits=True), "axis=1"),
     ],
 )
@@ -138,6 +143,20 @@ def test_what_no_learner_can_follow_is_refused_by_name(loss, words):
     network.add(keras.layers.Dense(2))
     with pytest.raises(ValueError, match=words):
         tfmeta.MAML(network).compile("sgd", loss)
+
+
+def test_labels_in_a_column_are_not_compared_with_every_example():
+    # Keras' function broadcasts [N, 1] against [N, classes] to [N, N].
+    own = SetLoss(K.CategoricalGeneralizedCrossEntropy())
+    column = own(tf.constant(LABELS[0][:, None]), tf.constant(PROBABILITIES[0]))
+    np.testing.assert_allclose(column, own(tf.constant(LABELS[0]), tf.constant(PROBABILITIES[0])))
+
+
+@pytest.mark.parametrize("loss", ["mse", K.BinaryCrossentropy(), K.Huber(), K.Dice()])
+def test_targets_that_would_be_broadcast_over_examples_are_refused(loss):
+    targets, outputs = tf.constant(BITS[0, :3, 0]), tf.constant(PROBABILITIES[0, :3])
+    with pytest.raises(ValueError, match=r"axes of the network's outputs, \(3, 3\).*\(3,\), which"):
+        SetLoss(loss)(targets, outputs)
 
 
 def test_void_pixels_are_no_labels_out_of_range():

@@ -19,7 +19,7 @@ from tfmeta.inner.inexact import check_exactness
 from tfmeta.inner.keras_internals import is_seed
 from tfmeta.inner.laplace import FullPrecision, KroneckerPrecision
 from tfmeta.inner.loop import run_steps
-from tfmeta.inner.loss_kinds import LossKind, kind_of
+from tfmeta.inner.loss_kinds import LossKind, compares_elements, kind_of
 from tfmeta.inner.losses import (
     SetLoss,
     element_presence,
@@ -51,6 +51,7 @@ __all__ = [
     "all_finite",
     "by_pattern",
     "check_exactness",
+    "compares_elements",
     "conjugate_gradient",
     "dot",
     "element_presence",

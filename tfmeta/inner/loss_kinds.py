@@ -18,7 +18,27 @@ _FUNCTIONS = {
     keras.losses.categorical_focal_crossentropy: ("one_hot", "softmax"),
     keras.losses.binary_crossentropy: ("binary", "sigmoid"),
     keras.losses.binary_focal_crossentropy: ("binary", "sigmoid"),
+    keras.losses.categorical_generalized_cross_entropy: ("sparse", "softmax"),
 }
+
+# These compare each target with the output at its own place.
+_OF_ELEMENTS = (
+    *(function for function, (target, _) in _FUNCTIONS.items() if target != "sparse"),
+    keras.losses.categorical_hinge,
+    keras.losses.cosine_similarity,
+    keras.losses.dice,
+    keras.losses.hinge,
+    keras.losses.huber,
+    keras.losses.kl_divergence,
+    keras.losses.log_cosh,
+    keras.losses.mean_absolute_error,
+    keras.losses.mean_absolute_percentage_error,
+    keras.losses.mean_squared_error,
+    keras.losses.mean_squared_logarithmic_error,
+    keras.losses.poisson,
+    keras.losses.squared_hinge,
+    keras.losses.tversky,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +103,15 @@ def kind_of(loss: Any) -> LossKind:
         options.get("axis", -1),
         function,
     )
+
+
+def compares_elements(kind: LossKind) -> bool:
+    """Whether a loss of Keras compares each target with the output at its own place.
+
+    Args:
+        kind: of the loss. Functions of a user's own are not known, and count as others.
+    """
+    return any(kind.function is function for function in _OF_ELEMENTS)
 
 
 def _known(function):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.inner.loss_kinds import LossKind, kind_of
+from tfmeta.inner.loss_kinds import LossKind, compares_elements, kind_of
 
 
 class SetLoss:
@@ -110,6 +110,16 @@ class SetLoss:
             return targets[..., tf.newaxis]
         if rank == out_rank + 1 and targets.shape[-1] == 1:
             return tf.squeeze(targets, axis=-1)
+        column = rank == out_rank and targets.shape[-1] == 1
+        if column and self.kind.target == "sparse":  # Not every such loss of Keras squeezes it.
+            return tf.squeeze(targets, axis=-1)
+        if rank != out_rank and compares_elements(self.kind):
+            raise ValueError(
+                f"Targets of the loss {self.loss.name!r} must have the axes of the network's "
+                f"outputs, {tuple(outputs.shape)}. Received: targets {tuple(targets.shape)}, which "
+                "would be compared with other examples' outputs where the sizes agree. Give one "
+                "target for each output, or the network one output."
+            )
         return targets
 
     def _values(self, targets, outputs):

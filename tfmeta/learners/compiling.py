@@ -28,6 +28,7 @@ def set_losses(learner, loss: Any, factor: float, *, xla: bool) -> None:
     learner.inner_loss_function = (
         learner.loss_function if learner.inner_loss is None else inner.SetLoss(learner.inner_loss)
     )
+    checks.check_second_derivative(learner)
     for function in {learner.loss_function, learner.inner_loss_function}:
         checks.check_class_axis(function, learner.network)
         checks.warn_of_logits(function, learner.network)

@@ -6,6 +6,7 @@ from tfmeta.learners.checks.loss import (
     check_likelihood,
     check_loss,
     check_loss_weights,
+    check_second_derivative,
     label_assertions,
     warn_of_logits,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "check_rates",
     "check_replicas",
     "check_samples",
+    "check_second_derivative",
     "check_weights",
     "label_assertions",
     "warn_of_logits",

@@ -79,6 +79,17 @@ def check_class_axis(loss_function, network):
         )
 
 
+def check_second_derivative(learner):
+    """Raises a ValueError where a meta-gradient differentiates an inner loss that lacks it."""
+    loss_function = learner.inner_loss_function
+    if learner.gradient_rule.second_order and loss_function.kind.function is keras.losses.ctc:
+        raise ValueError(
+            "A meta-gradient with second derivatives needs an inner loss that has them, which "
+            f"TensorFlow's CTC has not. Received: {loss_function.loss.name!r}. Leave them out: "
+            "tfmeta.MAML(first_order=True) or tfmeta.Reptile; or pass another inner_loss."
+        )
+
+
 def warn_of_logits(loss_function, network):
     """Warns where a network's outputs are logits and its cross-entropy expects probabilities."""
     kind = loss_function.kind
