@@ -20,6 +20,16 @@ _logger = logging.getLogger("tfmeta")
 _warned = set()
 _noted: list[list[str]] = []
 
+# TensorFlow's conversion fails by any of these; for CTC's loop by an AttributeError.
+_NOT_VECTORIZED = (
+    ValueError,
+    NotImplementedError,
+    LookupError,
+    AssertionError,
+    TypeError,
+    AttributeError,
+)
+
 PARALLEL = ("auto", "vectorized", "sequential")
 
 
@@ -67,10 +77,11 @@ def map_tasks(
         return _vectorized(function, tasks)
     raised = []
     try:
-        return _vectorized(_noting(function, raised), tasks)
-    except (ValueError, NotImplementedError, LookupError, AssertionError) as error:
+        with _without_conversion_logs():
+            return _vectorized(_noting(function, raised), tasks)
+    except _NOT_VECTORIZED as error:
         if raised:  # the function is wrong, whichever way it is mapped
-            raise
+            raise raised[0] from None
         results = _sequential(function, tasks)
         _refused(error)
         return results
@@ -102,10 +113,27 @@ def _noting(function, raised):
 
 def _vectorized(function, tasks):
     flat = [t for t in tf.nest.flatten(tasks) if t is not None]
+
     with task_converters():
         return tf.vectorized_map(
             lambda slices: function(_unflatten(tasks, slices)), flat, warn=False
         )
+
+
+@contextlib.contextmanager
+def _without_conversion_logs():
+    """Keeps out of the log the pages on an operation that TensorFlow could not vectorise."""
+    logger = logging.getLogger("tensorflow")
+
+    def is_other(record):
+        message = str(record.msg)
+        return not message.startswith("Got error while pfor") and "\ncreated at:" not in message
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def _sequential(function, tasks, most=None):
