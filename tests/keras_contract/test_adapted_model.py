@@ -174,6 +174,31 @@ def test_fit_goes_on_from_the_adapted_weights_and_leaves_the_learner_alone():
         np.testing.assert_array_equal(now, then)
 
 
+def regularised():
+    keras.utils.set_random_seed(3)
+    first = keras.layers.Dense(
+        4, "tanh", kernel_regularizer="l2", activity_regularizer=keras.regularizers.L1(0.1)
+    )
+    bound = keras.constraints.MaxNorm(0.3)
+    last = keras.layers.Dense(2, kernel_constraint=bound, name="head")
+    return keras.Sequential([keras.Input((3,)), first, last])
+
+
+@pytest.mark.parametrize("adapted", [None, ["head/*"]])
+def test_fit_takes_the_next_inner_step_and_evaluate_gives_the_learners_loss(adapted):
+    learner = tfmeta.MAML(regularised(), 0.5, 2, adapted=adapted)
+    weighted = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    learner.compile("adam", LOSS, weighted_metrics=weighted, loss_weights=2.0, run_eagerly=True)
+    model = learner.adapt(SX, SY, inner_steps=1)
+    steps = learner.task_weights(SX[None], SY[None])
+    model.fit(SX, SY, verbose=0)
+    for variable, weight in zip(model.adapted_weights, steps, strict=True):
+        np.testing.assert_allclose(variable, weight[0], rtol=1e-4, atol=1e-6)
+    # Regularisation, activity losses, `loss_weights` and metrics are those of the learner.
+    expected = learner.evaluate((SX[None], SY[None], QX[None]), QY[None], verbose=0)
+    np.testing.assert_allclose(model.evaluate(QX, QY, verbose=0), expected, rtol=1e-4)
+
+
 LOADING = """
 import sys
 import numpy as np, keras, tfmeta

@@ -51,10 +51,7 @@ class AdaptedModel(keras.Model):
     def __init__(self, learner, weights, support, *, name=None):
         super().__init__(name=name or f"adapted_{learner.network.name}", autocast=False)
         self._whole_set = learner.normalization == "transductive"
-        self.adapted_weights = [
-            self._variable(value, path.replace("/", "_"), trainable=True)
-            for value, path in zip(weights, learner.task_network.paths, strict=True)
-        ]
+        self.adapted_weights = self._weight_variables(learner, weights)
         self._state = [
             self._variable(value, f"state_{number}")
             for number, value in enumerate(learner.state_variables)
@@ -70,10 +67,10 @@ class AdaptedModel(keras.Model):
         """Raw outputs [Q, ...] of query inputs [Q, ...]."""
         if tf.executing_eagerly() and not self.run_eagerly:
             return self._answer(inputs)
-        values = self._values()
-        return _adapted_outputs(
-            self._get_learner(), values[0], values[1], Examples(inputs), values[2]
-        )
+        outputs, losses = _answers(self._get_learner(), *self._values(), inputs)
+        for loss in losses:  # Regularisation, activity losses and `add_loss` of the network.
+            self.add_loss(tf.reduce_sum(loss))
+        return outputs
 
     def predict(self, x, batch_size=None, **options):
         """As `keras.Model.predict`; a transductive query set stays whole.
@@ -230,8 +227,13 @@ class AdaptedModel(keras.Model):
         learner = self._get_learner()
         rate = learner.inner_rate
         rate = float(rate) if isinstance(rate, (int, float)) else 0.01
-        optimizer = keras.optimizers.SGD(rate)
-        self.compile(optimizer, learner.loss, metrics=_fresh_metrics(learner))
+        factor = learner.loss_function.factor
+        self.compile(
+            keras.optimizers.SGD(rate),
+            learner.loss,
+            loss_weights=None if factor == 1.0 else factor,
+            **_fresh_metrics(learner),
+        )
 
     def _input_signature(self):
         network = self._get_learner().network
@@ -258,7 +260,22 @@ class AdaptedModel(keras.Model):
         targets = self._variable(support.targets, "support_targets") if compares else None
         return inputs, targets, None
 
-    def _variable(self, value, name, trainable=False):
+    def _weight_variables(self, learner, weights):
+        """Variables of the weights, with constraints; those that do not adapt are frozen."""
+        network = learner.task_network
+        adapted = set(network.adapted) or set(range(len(weights)))
+        found = []
+        for index, (value, path, variable) in enumerate(
+            zip(weights, network.paths, learner.network.trainable_variables, strict=True)
+        ):
+            # Several samples of a weight have one axis more than its constraint is for.
+            same = tuple(value.shape) == tuple(variable.shape)
+            constraint = variable.constraint if same else None
+            name = path.replace("/", "_")
+            found.append(self._variable(value, name, index in adapted, constraint))
+        return found
+
+    def _variable(self, value, name, trainable=False, constraint=None):
         value = tf.convert_to_tensor(value)
         if value.dtype == tf.string:
             return value
@@ -268,6 +285,7 @@ class AdaptedModel(keras.Model):
             initializer="zeros",
             name=name,
             trainable=trainable,
+            constraint=constraint,
         )
         variable.assign(value)
         return variable
@@ -278,14 +296,22 @@ def _adapted_outputs(learner, weights, state, query, support):
     return learner.query_outputs(weights, state, query.inputs, support)
 
 
+def _answers(learner, weights, state, support, inputs):
+    """Raw outputs [Q, ...] of one task's queries, and the network's own losses."""
+    network = learner.task_network.for_weights(weights)
+    outputs, _, losses = network.answers(weights, learner.network_state_of(state), inputs, support)
+    return outputs, losses
+
+
 def _fresh_metrics(learner):
     """The metrics given to the learner's `compile`, without what they have counted."""
-    return [
-        type(metric).from_config(metric.get_config())
-        if isinstance(metric, keras.metrics.Metric)
-        else metric
-        for metric in learner.given_metrics()
-    ]
+
+    def fresh(metric):
+        if isinstance(metric, keras.metrics.Metric):
+            return type(metric).from_config(metric.get_config())
+        return metric
+
+    return keras.tree.map_structure(fresh, learner.given_metrics())
 
 
 def _first(x):

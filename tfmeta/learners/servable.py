@@ -7,7 +7,7 @@ from tfmeta import inner
 from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks, outlier_scores
 from tfmeta.learners.any_ways import check_any_ways
-from tfmeta.learners.core.embedding import NEVER
+from tfmeta.learners.core.embedding import never
 from tfmeta.learners.core.sampled_network import SampledNetwork
 from tfmeta.learners.task_keys import answer_keys
 from tfmeta.tasks.task import Examples, unpack_tasks
@@ -22,6 +22,7 @@ def make_servable(
     normalization=None,
     output=None,
     max_ways=None,
+    target_shape=None,
     outliers=None,
     preprocessing=None,
     usual_sizes=(),
@@ -36,6 +37,7 @@ def make_servable(
             cross-entropy.
         max_ways: None for classes as many as the network's outputs; else the most classes of a
             request, of a learner that allows any number (`MetaLearner.any_ways`).
+        target_shape: of `MetaLearner.export`.
         outliers: of `MetaLearner.export`.
         preprocessing: how images were prepared, for clients (`Servable.preprocessing`).
         usual_sizes: (S, Q) of usual requests.
@@ -73,7 +75,7 @@ def make_servable(
         pack=_pack(learner.network),
         resources=lookup_tables(learner.network),
         target=target,
-        target_shape=output_shape[:-1] if target == "sparse" else output_shape,
+        target_shape=_target_shape(learner, target, output_shape, target_shape),
         output_shape=output_shape,
         kind="classification" if kind.is_classification else "regression",
         link=kind.link,
@@ -228,8 +230,13 @@ def _outlier_function(learner, mode, score):
 
 
 def _present_function(embedding):
-    """The classes whose bias is a head's own, not `NEVER`."""
-    return lambda weights: embedding.head(weights)[1] > NEVER / 2
+    """The classes whose bias is a head's own, not `never`."""
+
+    def present(weights):
+        bias = embedding.head(weights)[1]
+        return bias > never(bias.dtype) / 2
+
+    return present
 
 
 def _adapt_function(learner, network, ways):
@@ -284,6 +291,22 @@ def _support_target(learner, kind):
     """What support targets are: what the inner loss takes, where that is a known cross-entropy."""
     inner_kind = learner.inner_loss_function.kind
     return (inner_kind if kind.is_classification and inner_kind.is_classification else kind).target
+
+
+def _target_shape(learner, target, output_shape, given):
+    """The shape of one support target, without the axis of examples."""
+    usual = output_shape[:-1] if target == "sparse" else output_shape
+    if given is None:
+        return usual
+    given = tuple(given)
+    loss = learner.inner_loss_function
+    known = target != "regression" or inner.compares_elements(loss.kind)
+    if known and given != usual:
+        raise ValueError(
+            f"The targets of the loss {loss.loss.name!r} have the shape {usual}. Received: "
+            f"target_shape={given}. Leave it out: it is for losses of your own."
+        )
+    return given
 
 
 def _ignored_in_support(learner):

@@ -14,6 +14,15 @@ from tfmeta.tasks.task import Examples
 NEVER = -1e9
 
 
+def never(dtype: Any) -> float:
+    """`NEVER` as a type holds it: float16 ends at -65504, and -inf would make NaN of gradients.
+
+    Args:
+        dtype: of the logits, a floating type.
+    """
+    return max(NEVER, float(tf.as_dtype(dtype).min) / 2)
+
+
 class Embedding:
     """The network before its head, as a function of the network's own weights.
 
@@ -185,7 +194,7 @@ class Embedding:
 
 
 def only_present(bias: tf.Tensor, memberships: tf.Tensor) -> tf.Tensor:
-    """A head's bias [ways], with `NEVER` for classes without an example.
+    """A head's bias [ways], with `never` for classes without an example.
 
     The softmax of such a class is 0 in any float, and so is its gradient: the head is that of a
     network whose outputs are the other classes alone.
@@ -195,7 +204,7 @@ def only_present(bias: tf.Tensor, memberships: tf.Tensor) -> tf.Tensor:
         memberships: [S, ways], the weight of each example in its class.
     """
     present = tf.reduce_sum(memberships, axis=0) > 0
-    return tf.where(present, bias, tf.constant(NEVER, bias.dtype))
+    return tf.where(present, bias, tf.constant(never(bias.dtype), bias.dtype))
 
 
 def check_logits(learner: str, loss: inner.SetLoss) -> None:

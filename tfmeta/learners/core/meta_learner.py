@@ -202,7 +202,7 @@ class MetaLearner(keras.Model):
         self.task_functions: Any = None  # `TaskFunctions`, from `compile` on
         self.compiled_functions: dict[tuple, Any] = {}
         # A function: Keras would track metrics in an attribute as further metrics of the model.
-        self.given_metrics: Callable[[], tuple] = tuple
+        self.given_metrics: Callable[[], dict] = dict
         if low_rank_layers(network):
             self.unmerged_weights = UnmergedWeights(network)
         self.built = True
@@ -455,12 +455,16 @@ class MetaLearner(keras.Model):
         factor = checks.check_loss_weights(options.get("loss_weights"))
         if "loss_weights" in options:
             options["loss_weights"] = None if options["loss_weights"] is None else factor
+        # Under the policy "mixed_float16" Keras would scale the loss, which no inner step does.
+        options["auto_scale_loss"] = False
         super().compile(
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
         compiling.set_losses(self, loss, factor, xla=bool(jit_compile))
         self.compiled_functions = {}
-        self.given_metrics = functools.partial(tuple, metrics or ())
+        self.given_metrics = functools.partial(
+            dict, metrics=metrics, weighted_metrics=options.get("weighted_metrics")
+        )
         self.optimizer.build(self.parameter_variables)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
@@ -752,6 +756,7 @@ class MetaLearner(keras.Model):
         normalization: str | None = None,
         output: str | None = None,
         max_ways: int | None = None,
+        target_shape: Sequence[int] | None = None,
         outliers: Mapping[str, Any] | None = None,
         tasks: Any = None,
         inner_steps: int | None = None,
@@ -770,6 +775,8 @@ class MetaLearner(keras.Model):
             max_ways: None: classes as many as the network's outputs. A number, of a learner that
                 allows any number of ways (`any_ways`): a request has the classes of its labels, at
                 most so many, and its answers have as many columns.
+            target_shape: shape of one support target, for a loss of your own whose targets are not
+                of the outputs' shape, as (1,) for a mean and a deviation; None: by the loss.
             outliers: what `tfmeta.evaluation.measure_outliers` found, or a part of it: "score" is
                 the output outlier_score of a classifier, and the rest goes into the metadata.
                 None: the score "energy", without a threshold.
@@ -788,7 +795,9 @@ class MetaLearner(keras.Model):
 
         fixed = {"tasks": tasks, "inner_steps": inner_steps, "tolerance": tolerance}
         check_format(format, fixed, limits)
-        servable = self.servable(normalization, output, max_ways=max_ways, outliers=outliers)
+        servable = self.servable(
+            normalization, output, max_ways=max_ways, target_shape=target_shape, outliers=outliers
+        )
         if format == "saved_model":
             return export_servable(servable, export_dir, version, **limits)
         # A phone's file has no such output.

@@ -84,6 +84,7 @@ class ServableOptions(TypedDict, total=False):
     """Further arguments of `tfmeta.learners.servable.make_servable`, which says what each means."""
 
     max_ways: int | None
+    target_shape: Sequence[int] | None
     outliers: Mapping[str, Any] | None
     preprocessing: Mapping[str, Any] | None
     usual_sizes: Sequence[tuple[int, int]]

@@ -5,7 +5,7 @@ from typing import Unpack
 import keras
 import tensorflow as tf
 
-from tfmeta.learners.core.embedding import NEVER
+from tfmeta.learners.core.embedding import never
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.comparison import CHOSEN, NoSteps, refuse_gradient_steps
@@ -24,8 +24,8 @@ def nearest(query: tf.Tensor, support: tf.Tensor, memberships: tf.Tensor) -> tf.
     """
     belongs = memberships > 0
     similarities = cosines(query, support)[:, :, tf.newaxis]
-    never = tf.constant(NEVER, similarities.dtype)
-    return tf.reduce_max(tf.where(belongs, similarities, never), axis=1)
+    absent = tf.constant(never(similarities.dtype), similarities.dtype)
+    return tf.reduce_max(tf.where(belongs, similarities, absent), axis=1)
 
 
 @keras.saving.register_keras_serializable("tfmeta")

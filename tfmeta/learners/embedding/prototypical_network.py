@@ -166,7 +166,7 @@ def prototype_head(embeddings, memberships):
 
     Returns:
         Kernel 2 c_k [F, ways] and bias -||c_k||^2 [ways]; for a class without examples 0 and a
-        bias of `NEVER`.
+        bias of `never`.
     """
     totals = tf.reduce_sum(memberships, axis=0)
     sums = tf.matmul(embeddings, memberships, transpose_a=True)
