@@ -160,3 +160,10 @@ def test_averages_of_batch_normalisation_stay_where_nothing_reads_them():
 def test_state_that_cannot_move_is_refused_by_name(layer, said):
     with pytest.raises(ValueError, match=said):
         tfmeta.MAML(around(layer(dtype="float64")))
+
+
+def test_a_recurrent_layer_that_keeps_its_state_is_refused():
+    inputs = keras.Input(batch_shape=(2, 3, 1))
+    kept = layers.GRU(2, stateful=True, name="kept")(inputs)
+    with pytest.raises(ValueError, match=r"'kept' \(GRU\) keeps its state .* stateful=False\.$"):
+        tfmeta.MAML(keras.Model(inputs, layers.Dense(1)(kept)))

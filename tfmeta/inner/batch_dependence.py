@@ -75,6 +75,25 @@ def absent_examples_move(pure, inputs=None) -> bool:
     return known_study(pure.network) is None if found is None else found
 
 
+def absent_examples_cost(pure, inputs=None, *, training: bool) -> bool:
+    """Whether an example of weight 0 changes the network's own losses.
+
+    Activity regularisers and `add_loss` take all examples of a batch alike. Where this cannot be
+    decided, the answer is False, and `absent_examples_matter` says True of such a network.
+
+    Args:
+        pure: a `PureNetwork`.
+        inputs: as of `depends_on_batch`.
+        training: whether the network runs in training mode.
+    """
+    layers = pure.network._flatten_layers()
+    known = known_study(pure.network) is not None
+    if known and not any(layer.activity_regularizer for layer in layers):
+        return False
+    call = _Call(training=training, weighted=True, losses=True)
+    return bool(_tried(pure, inputs, call, _neighbours_move))
+
+
 def mixing_layers(pure: Any, *, training: bool) -> list[str]:
     """Names of a network's layers that look across the batch without regard to weights.
 
@@ -101,10 +120,12 @@ class _Call(NamedTuple):
     Attributes:
         training: whether in training mode.
         weighted: whether all examples but the first and the last have weight 0.
+        losses: whether the network's own losses are asked for, not outputs or state.
     """
 
     training: bool
     weighted: bool
+    losses: bool = False
 
     def weights(self, count):
         """Weights [count] of examples, or None."""
@@ -133,13 +154,15 @@ def _tried(pure, inputs, call, question=None):
 
         def run(batch):
             examples = len(keras.tree.flatten(batch)[0])
-            outputs, moved, _ = pure(
+            outputs, moved, losses = pure(
                 weights,
                 state,
                 batch,
                 batch_statistics=call.training,
                 example_weights=call.weights(examples),
             )
+            if call.losses:
+                return [np.asarray(tf.cast(loss, tf.float64)).sum() for loss in losses]
             if question is None:
                 return np.asarray(tf.cast(outputs, tf.float64))
             return [np.asarray(tf.cast(moved[position], tf.float64)) for position in pure.moving]

@@ -79,6 +79,7 @@ def _needs_trace(network):
     return any(
         not type(layer).__module__.startswith(_KERAS)
         or isinstance(layer, keras.layers.Lambda)
+        or getattr(layer, "stateful", False)
         or any(_is_foreign_function(value) for value in vars(layer).values())
         or any(not _is_known_operation(op) for op in getattr(layer, "operations", ()))
         or (layer._non_trainable_variables and not _keeps_known_state(layer))
@@ -202,6 +203,13 @@ def _assignment_problems(network, trace):
     ]
     trained = {id(v): v for v in network.trainable_variables}
     known = {id(v) for v in network.non_trainable_variables}
+    for layer in network._flatten_layers():
+        if getattr(layer, "stateful", False):
+            problems.append(
+                f"{_name(layer)} keeps its state from batch to batch, but each task has sequences "
+                "of its own. Make it with stateful=False."
+            )
+            known.update(id(v) for v in keras.tree.flatten(getattr(layer, "states", None)))
     for variable in {id(v): v for v in trace.updated}.values():
         if id(variable) in trained:
             layer = _owner_of(network, variable)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta.inner.batch_dependence import (
+    absent_examples_cost,
     absent_examples_matter,
     absent_examples_move,
     depends_on_batch,
@@ -205,6 +206,19 @@ class PureNetwork:
             return absent_examples_matter(self, inputs, training=training)
 
         return self._kept(("outputs", training), tried)
+
+    def absent_examples_cost(self, inputs: Any = None, *, training: bool) -> bool:
+        """Whether an example of weight 0 still changes the network's own losses.
+
+        Args:
+            inputs: as of `absent_examples_matter`.
+            training: whether the network runs in training mode.
+        """
+
+        def tried():
+            return absent_examples_cost(self, inputs, training=training)
+
+        return self._kept(("losses", training), tried)
 
     def absent_examples_move(self, inputs: Any = None) -> bool:
         """Whether an example of weight 0 changes the layers' own state (`moving`).
