@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 # compares them all.
 PAIRS = [
     ("maml", "weighted"),
+    ("maml", "skipping"),
     ("meta_sgd", "accumulating"),
     ("maml_plus_plus", "clipped"),
     ("platipus", "clipped"),

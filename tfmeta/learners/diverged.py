@@ -56,3 +56,38 @@ def mean_over_finite(logs: dict, weight=None) -> dict:
     finite = mean_of_tasks(1.0 - diverged, weight)
     means = {n: mean_of_tasks(v, weight) / tf.cast(finite, v.dtype) for n, v in logs.items()}
     return {**means, DIVERGED: 1.0 - finite}
+
+
+def finite_share(logs: dict, name: str | None = None) -> tf.Tensor | None:
+    """The share [] of tasks that did not diverge; None of a log that counts all tasks.
+
+    Args:
+        logs: means over tasks.
+        name: of a log, which is of the finite tasks unless it is `DIVERGED`; None: of any.
+    """
+    return None if DIVERGED not in logs or name == DIVERGED else 1.0 - logs[DIVERGED]
+
+
+def times_finite(logs: dict) -> dict:
+    """Means over the tasks that did not diverge, times their share: 0 where all did.
+
+    Args:
+        logs: means over tasks, of one replica.
+    """
+    finite = finite_share(logs)
+    if finite is None:
+        return logs
+
+    def scaled(value):
+        value = tf.where(finite > 0, value, tf.zeros_like(value))
+        return value * tf.cast(finite, value.dtype)
+
+    return {n: v if n == DIVERGED else scaled(v) for n, v in logs.items()}
+
+
+def over_finite(logs: dict) -> dict:
+    """The inverse of `times_finite`, after a mean over replicas; not finite where all diverged."""
+    finite = finite_share(logs)
+    if finite is None:
+        return logs
+    return {n: v if n == DIVERGED else v / tf.cast(finite, v.dtype) for n, v in logs.items()}

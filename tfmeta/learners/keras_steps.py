@@ -7,7 +7,14 @@ from tfmeta import inner
 from tfmeta.inner import finite_assertions
 from tfmeta.learners import batch_checks, checks, replicas, task_keys
 from tfmeta.learners.core.variables import assign_state, changed_groups
-from tfmeta.learners.meta_steps import checked_batch_gradient, map_adapted, task_count, unpacked
+from tfmeta.learners.diverged import finite_share, over_finite, times_finite
+from tfmeta.learners.meta_steps import (
+    checked_batch_gradient,
+    map_adapted,
+    task_count,
+    unpacked,
+    values,
+)
 from tfmeta.learners.task_weights import (
     flat_queries,
     mean_of_tasks,
@@ -36,14 +43,19 @@ def replicated_train_step(learner, data):
     strategy = learner.distribute_strategy
 
     def in_replica(data):
-        values, finite = _own_gradient(learner, data)
+        found, finite = _own_gradient(learner, data)
         with tf.control_dependencies(finite):
-            return tf.nest.map_structure(tf.identity, values)
+            return tf.nest.map_structure(tf.identity, found)
 
     found = strategy.run(in_replica, (data,))
-    gradients, state, logs, total = replicas.mean_over_replicas(strategy, found)
-    learner.apply_meta_gradient(gradients, state)
-    learner.trained_tasks.assign_add(total)
+    gradients, changes, logs, total = replicas.mean_over_replicas(strategy, found)
+    logs = over_finite(logs)
+    state = replicas.changed(values(learner)[1], changes) if changes else []
+    # That a replica lacks a finite task is fine as long as another has one.
+    finite = finite_assertions(logs["loss"], gradients, learner.optimizer)
+    with tf.control_dependencies(finite):
+        learner.apply_meta_gradient(gradients, state)
+        learner.trained_tasks.assign_add(total)
     return _results(learner, {**logs, **_metric_results(learner)})
 
 
@@ -139,8 +151,9 @@ def _own_gradient(learner, data):
     """What this replica's tasks contribute to a meta-step; metrics are updated.
 
     Returns:
-        (gradients, state, logs, number of tasks of the whole batch), whose mean over replicas
-        counts; and what the use of these must depend on.
+        (gradients, state, logs, number of tasks of the whole batch), and what the use of these
+        must depend on. Of several replicas the mean over them counts; state is what it changed
+        by, and logs are of the tasks that are finite, times their share.
     """
     task, weight = split_weights(unpacked(data))
     share = _own_share(task, weight)
@@ -149,6 +162,9 @@ def _own_gradient(learner, data):
     logs = {**found.logs, **query_metrics(learner, task, found.outputs, weight)}
     _track(learner, logs, share)
     state = found.state if changed_groups(learner) else []
+    if share.factor is not None:
+        logs = times_finite(logs)
+        state = replicas.changes(values(learner)[1], state) if state else []
     gradients, state, logs = replicas.weighted(share, (found.gradients, state, logs))
     finite = finite_assertions(logs["loss"], gradients, learner.optimizer, found.tasks, share.first)
     return (gradients, state, logs, tf.cast(share.total, tf.int64)), finite
@@ -170,7 +186,11 @@ def _track(learner, logs, share):
             value = logs[name]
             if share.factor is not None:  # A replica without a task has no loss.
                 value = tf.where(share.factor > 0, value, tf.zeros_like(value))
-            tracker.update_state(value, sample_weight=share.amount)
+            amount, finite = share.amount, finite_share(logs, name)
+            if finite is not None:  # Nor has one whose tasks all diverged.
+                value = tf.where(finite > 0, value, tf.zeros_like(value))
+                amount *= tf.cast(finite, amount.dtype)
+            tracker.update_state(value, sample_weight=amount)
 
 
 def _results(learner, logs):

@@ -82,6 +82,38 @@ def with_a_task(function: Callable, tasks):
     return tf.nest.map_structure(lambda tensor: tensor[:count], results)
 
 
+def changes(before: list, after: list) -> list:
+    """What state changed by, in floats: a mean of changes is 0 where no task counts.
+
+    Args:
+        before: list of tensors.
+        after: list of tensors, as `before`.
+    """
+
+    def change(old, new):
+        if new.dtype.is_floating:
+            return new - old
+        return tf.cast(tf.cast(new, tf.int64) - tf.cast(old, tf.int64), tf.float64)
+
+    return [change(old, new) for old, new in zip(before, after, strict=True)]
+
+
+def changed(before: list, change: list) -> list:
+    """State after changes that `changes` gave; integers change by the rounded number.
+
+    Args:
+        before: list of tensors.
+        change: list of tensors.
+    """
+
+    def after(old, by):
+        if old.dtype.is_floating:
+            return old + by
+        return tf.cast(tf.cast(old, tf.int64) + tf.cast(tf.round(by), tf.int64), old.dtype)
+
+    return [after(old, by) for old, by in zip(before, change, strict=True)]
+
+
 def weighted(share: Share, tensors):
     """What the mean over replicas needs: means over a replica's tasks, by the share's factor.
 
