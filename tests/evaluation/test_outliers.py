@@ -78,6 +78,11 @@ def test_scores_that_a_learner_cannot_have_are_refused(task):
         maml.compiled("classification").outlier_scores(task, "nearest_prototype")
     with pytest.raises(ValueError, match="Outlier scores are for classifiers"):
         maml.compiled("regression").outlier_scores(task)
+    # Before the first step the head is as it was initialised, and no prototype exists.
+    prototypes = registry.LEARNERS["prototypical_network"].compiled("classification")
+    with pytest.raises(ValueError, match=r"inner_steps=0\. Pass inner_steps=1"):
+        prototypes.outlier_scores(task, "nearest_prototype", inner_steps=0)
+    assert np.isfinite(prototypes.outlier_scores(task, "energy", inner_steps=0)).all()
     # The logarithms of probabilities have the energy 0, whatever the query.
     for name in ("bmaml", "matching_network"):
         assert scores_of(registry.LEARNERS[name].compiled("classification")) == ("max_logit",)

@@ -64,6 +64,9 @@ def measure_outliers(
     names = outlier_scores.scores_of(learner)
     if not names:
         outlier_scores.check_score(learner, outlier_scores.ENERGY)
+    steps = learner.test_inner_steps if inner_steps is None else inner_steps
+    if not steps:  # Then there are no prototypes.
+        names = tuple(name for name in names if name != outlier_scores.PROTOTYPE)
     ways = half_of_ways(validation.info)
     if half_of_ways(test.info) != ways or test.info["shots"] != validation.info["shots"]:
         raise ValueError(
@@ -71,7 +74,6 @@ def measure_outliers(
             f"{_size(validation.info)} and {_size(test.info)}. Pass streams of the same ways and "
             "shots."
         )
-    steps = learner.test_inner_steps if inner_steps is None else inner_steps
 
     def score(x, chosen, first_task):
         return learner.outlier_scores(x, chosen, steps, first_task=first_task)

@@ -80,11 +80,12 @@ def query_outlier_scores(learner, x, scores, inner_steps, sample_weight, first_t
     """Scores of a batch's queries; arguments as of `MetaLearner.outlier_scores`."""
     names = (scores,) if isinstance(scores, str) else tuple(scores)
     checks.check_compiled(learner)
+    steps = checked_steps(learner, inner_steps)
     for name in names:
-        outlier_scores.check_score(learner, name)
+        outlier_scores.check_score(learner, name, steps)
     task, _ = split_weights(unpack_tasks(*batch_tensors(x, None, sample_weight)))
     batch_checks.check_tasks(learner, task)
-    most, steps = any_ways.ways_of(learner, task.support), checked_steps(learner, inner_steps)
+    most = any_ways.ways_of(learner, task.support)
     function = compiled(learner, "outliers", _outlier_scores, names, steps, most, ways=most)
     found = function(task, tf.constant(first_task, tf.int64))
     return found[scores] if isinstance(scores, str) else found

@@ -60,12 +60,14 @@ def default_score(learner) -> str | None:
     return ENERGY if ENERGY in known else (known or (None,))[0]
 
 
-def check_score(learner, score: str) -> None:
+def check_score(learner, score: str, inner_steps: int | None = None) -> None:
     """Raises a ValueError unless a learner's queries can have the score.
 
     Args:
         learner: a compiled `MetaLearner`.
         score: name of the score.
+        inner_steps: number of inner steps before the queries are answered; None:
+            `test_inner_steps`.
     """
     known = scores_of(learner)
     if not known:
@@ -78,6 +80,13 @@ def check_score(learner, score: str) -> None:
         raise ValueError(
             f"The score must be one of {', '.join(map(repr, known))} for a "
             f"{type(learner).__name__}. Received: {score!r}. Pass one of these."
+        )
+    steps = learner.test_inner_steps if inner_steps is None else inner_steps
+    if score == PROTOTYPE and not steps:
+        others = " or ".join(repr(name) for name in known if name != PROTOTYPE)
+        raise ValueError(
+            f"{PROTOTYPE!r} is a distance to the prototypes, which the first inner step sets. "
+            f"Received: inner_steps=0. Pass inner_steps=1, or the score {others}."
         )
 
 

@@ -48,8 +48,9 @@ def export_litert(
         inner_steps: number of inner steps; None: the servable's.
         tolerance: greatest difference from the learner, as a share of an output's largest entry.
             None: 1e-5; for a network with convolutions or pooling 1e-5, or three times the distance
-            between what it computes in float32 and in float64, where that is more. (The distance
-            is the largest over the tasks, with their inputs' last bits moved four times.)
+            between what it computes in float32 and in float64, where that is more, and 1e-2 at
+            most. (The distance is the largest over the tasks, with their inputs' last bits moved
+            four times.)
         preprocessing: how images were prepared (`Servable.preprocessing`); None for the
             servable's.
         metadata: anything that JSON can hold, added to the servable's `metadata`.
