@@ -1,6 +1,7 @@
 """`python -m tfmeta.adapt`: an exported model, two folders of images, answers."""
 
 import csv
+import functools
 import os
 import shutil
 import subprocess
@@ -14,11 +15,20 @@ from PIL import Image
 
 import tfmeta
 from tfmeta import folder_prediction
-from tfmeta.folder_prediction import predicting
+from tfmeta.folder_prediction import models, predicting
 
 WAYS = 3
 SIZE = 8
 CLASSES = ("left", "right", "top")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_version_is_loaded_once():
+    """Loading takes longer than answering."""
+    with pytest.MonkeyPatch.context() as patch:
+        loaded = functools.cache(models.ExportedModel)
+        patch.setattr(models, "ExportedModel", loaded)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.export import ExportedModel
+from tfmeta.export import ExportedModel, read_description
+from tfmeta.export.exported_model import find_version
 
 IN_PROCESS_BATCH = 32  # queries at a time
 
@@ -12,9 +13,8 @@ class ExportedClassifier:
     """An exported model, as `predicting.py` asks it."""
 
     def __init__(self, export_dir):
-        self.model = ExportedModel(export_dir)
-        self.description = self.model.description
-        self.origin = self.model.path
+        self.origin = find_version(export_dir)
+        self.description = read_description(self.origin)
 
     def answers(self, support_inputs, support_targets, query_parts, inner_steps):
         """What all parts of the queries get.
@@ -22,13 +22,14 @@ class ExportedClassifier:
         Returns:
             Logits [Q, ...], support losses [inner_steps + 1], and outlier scores [Q] or None.
         """
+        model = ExportedModel(self.origin)  # seconds: not before the folders are known to fit
         request = {"support_inputs": support_inputs, "support_targets": support_targets}
         signature = "adapt_and_predict"
         if inner_steps is not None:
             signature = "adapt_and_predict_with"
             request["inner_steps"] = np.array(inner_steps, np.int32)
             request["inner_rate_scale"] = np.array(1.0, np.float32)
-        found = [self.model(signature, **request, query_inputs=part) for part in query_parts]
+        found = [model(signature, **request, query_inputs=part) for part in query_parts]
         joined = {
             name: np.concatenate([each[name] for each in found])
             for name in ("logits", "outlier_score")
