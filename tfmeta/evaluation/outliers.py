@@ -34,7 +34,7 @@ def measure_outliers(
     Example:
         >>> import functools, keras, tfmeta
         >>> from tfmeta.evaluation import measure_outliers
-        >>> learner = tfmeta.R2D2(tfmeta.networks.conv4(ways=5, filters=4))
+        >>> learner = tfmeta.R2D2(tfmeta.networks.nonconv(ways=5))
         >>> learner.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> stream = functools.partial(tfmeta.tasks.glyphs, ways=10, shots=1, queries=2)
         >>> found = measure_outliers(learner, stream("validation"), stream("test"), tasks=8)

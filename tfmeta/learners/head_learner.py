@@ -51,7 +51,7 @@ def head_learner(
     Example:
         >>> import keras, numpy as np, tfmeta
         >>> backbone = keras.applications.MobileNetV3Small(
-        ...     input_shape=(32, 32, 3), include_top=False, weights=None)
+        ...     input_shape=(32, 32, 3), minimalistic=True, include_top=False, weights=None)
         >>> learner = tfmeta.head_learner(tfmeta.networks.with_head(backbone, ways=8), "ridge")
         >>> photos = np.random.default_rng(0).random((4, 32, 32, 3), dtype="float32")
         >>> adapted = learner.adapt(photos, np.array([0, 0, 1, 1]))

@@ -152,7 +152,7 @@ class IMAML(MetaLearner):
     Example:
         >>> import tfmeta
         >>> network = tfmeta.networks.mlp(hidden=(8,))
-        >>> learner = tfmeta.IMAML(network, inner_rate=0.1, inner_steps=16, regularization=2.0)
+        >>> learner = tfmeta.IMAML(network, inner_rate=0.1, inner_steps=5, regularization=2.0)
         >>> learner.compile("adam", "mse")
         >>> tasks = tfmeta.tasks.sinusoid("train", shots=5, seed=0).batch(2)
         >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)

@@ -69,7 +69,7 @@ class ProtoMAML(MetaLearner):
 
     Example:
         >>> import keras, tfmeta
-        >>> learner = tfmeta.ProtoMAML(tfmeta.networks.conv4(ways=5, filters=8), inner_rate=0.1)
+        >>> learner = tfmeta.ProtoMAML(tfmeta.networks.nonconv(ways=5), inner_rate=0.1)
         >>> learner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> tasks = tfmeta.tasks.glyphs("train", ways=5, shots=1, queries=1, seed=0).batch(2)
         >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)

@@ -131,7 +131,7 @@ class R2D2(MetaLearner):
 
     Example:
         >>> import keras, tfmeta
-        >>> learner = tfmeta.R2D2(tfmeta.networks.conv4(ways=5, filters=8))
+        >>> learner = tfmeta.R2D2(tfmeta.networks.nonconv(ways=5))
         >>> learner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> tasks = tfmeta.tasks.glyphs("train", ways=5, shots=1, queries=1, seed=0).batch(2)
         >>> history = learner.fit(tasks, steps_per_epoch=1, verbose=0)

@@ -696,7 +696,7 @@ class MetaLearner(keras.Model):
 
         Example:
             >>> import keras, tfmeta
-            >>> learner = tfmeta.R2D2(tfmeta.networks.conv4(ways=5, filters=8))
+            >>> learner = tfmeta.R2D2(tfmeta.networks.nonconv(ways=5))
             >>> learner.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
             >>> x, y = next(iter(tfmeta.tasks.glyphs("test", queries=3).batch(2)))
             >>> learner.outlier_scores(x).shape

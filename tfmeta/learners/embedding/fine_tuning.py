@@ -22,7 +22,7 @@ class FineTuning(MetaLearner):
 
     Example:
         >>> import keras, tfmeta
-        >>> network = tfmeta.networks.conv4(ways=5, filters=8)
+        >>> network = tfmeta.networks.nonconv(ways=5)
         >>> learner = tfmeta.FineTuning(network, classes=160, inner_rate=0.1, inner_steps=10)
         >>> learner.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> options = {"ways": 32, "shots": 1, "queries": 1, "seed": 0}
