@@ -1,6 +1,10 @@
 """What all tests share."""
 
+import fcntl
 import gc
+import os
+import pathlib
+import tempfile
 import types
 
 import pytest
@@ -42,11 +46,13 @@ def xla_stays_enabled():
 
 @pytest.fixture(autouse=True, scope="session")
 def what_a_server_froze_stays_frozen():
-    """A server that stops has the collector look at everything again.
+    """A server that starts or stops has the collector look at everything.
 
-    That is the graphs of every test before it: a second each time, for a hundred servers.
+    That is the graphs of every test before it: half a minute for the first server of a worker, and
+    a second for each of a hundred others.
     """
-    collector = types.SimpleNamespace(**{**vars(gc), "unfreeze": lambda: None})
+    still = {"collect": lambda: 0, "unfreeze": lambda: None}
+    collector = types.SimpleNamespace(**{**vars(gc), **still})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfmeta.serve.large_work.gc", collector)
         yield
@@ -64,6 +70,29 @@ def collector_leaves_libraries_alone():
     gc.set_threshold(20_000, 20, 20)
     yield
     gc.set_threshold(*before)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """`made_once(name, make)` -> path that `make(folder)` gave, in one of all workers.
+
+    For what many files read and none changes, as an export.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "made_once"
+
+    def get(name, make):
+        mine = folder / name
+        mine.mkdir(parents=True, exist_ok=True)
+        with open(mine / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            made = mine / "made"
+            if not made.exists():
+                path = make(pathlib.Path(tempfile.mkdtemp(dir=mine)))
+                made.write_text(str(path))
+            return pathlib.Path(made.read_text())
+
+    return get
 
 
 @pytest.fixture

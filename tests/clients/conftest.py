@@ -58,12 +58,15 @@ def learners(make_learner):
 
 
 @pytest.fixture(scope="session")
-def export_dirs(learners, tmp_path_factory):
-    """Directories of versions, by name."""
-    folder = tmp_path_factory.mktemp("exports")
-    for name, learner in learners.items():
-        learner.export(folder / name)
-    return {name: folder / name for name in learners}
+def export_dirs(learners, made_once):
+    """Directories of versions, by name; the seeds give every process the same weights."""
+    return {
+        name: made_once(
+            f"exported_learner_{name}",
+            lambda folder, of=learner: of.export(folder, warmup_sizes=[]),
+        ).parent
+        for name, learner in learners.items()
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The Python client: the learner's own answers through either protocol, and errors in words."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -242,11 +243,11 @@ def test_neither_tensorflow_nor_tfmeta_is_loaded(server):
     assert done.stdout.split("\n")[:2] == ["(1, 1)", "(1, 1)"]
 
 
-def test_a_new_version_is_adapted_to_again(make_learner, task, tmp_path):
+def test_a_new_version_is_adapted_to_again(export_dirs, make_learner, task, tmp_path):
     from tfmeta import serve
 
     support_x, support_y, query_x = task("sinusoid")
-    make_learner("sinusoid").export(tmp_path / "sinusoid")
+    shutil.copytree(export_dirs["sinusoid"], tmp_path / "sinusoid")
     options = {"file_system_poll_wait_seconds": 0.1}
     with (
         serve.start(tmp_path / "sinusoid", "sinusoid", **options) as running,
@@ -254,7 +255,7 @@ def test_a_new_version_is_adapted_to_again(make_learner, task, tmp_path):
     ):
         adapted = client.adapt(support_x, support_y)
         first = adapted.predict(query_x)["predictions"]
-        make_learner("sinusoid", seed=5).export(tmp_path / "sinusoid")
+        make_learner("sinusoid", seed=5).export(tmp_path / "sinusoid", warmup_sizes=[])
         wait_for_version(running.rest_url, 2)
         second = adapted.predict(query_x)["predictions"]
         whole = client.adapt_and_predict(support_x, support_y, query_x)["predictions"]

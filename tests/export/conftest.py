@@ -24,15 +24,22 @@ SERVABLES = {
     "two_inputs": examples.two_inputs,
 }
 LIMITS = {"max_support": 40, "max_query": 30, "max_tasks": 20, "max_inner_steps": 60}
+WARMED = ("classification", "regression")  # the others have no warmup records
 PROGRAMS = ("serve_with_load", "serve_with_session", "serve_with_c_api")
 
 
 class Exported:
     """An export, and the servable that it was made of."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, made_once):
         self.servable = SERVABLES[name]()
-        self.path = tfmeta.export.export_servable(self.servable, folder / name, **LIMITS)
+        sizes = None if name in WARMED else []
+        self.path = made_once(
+            f"exported_{name}",
+            lambda folder: tfmeta.export.export_servable(
+                self.servable, folder, **LIMITS, warmup_sizes=sizes
+            ),
+        )
 
     @functools.cached_property
     def signatures(self):
@@ -47,13 +54,13 @@ class Exported:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
+def exported(made_once):
     """`exported(name)` -> `Exported`."""
     made = {}
 
     def get(name):
         if name not in made:
-            made[name] = Exported(name, tmp_path_factory.mktemp("exports"))
+            made[name] = Exported(name, made_once)
         return made[name]
 
     return get
@@ -82,11 +89,14 @@ def start(path, program="serve_with_c_api", *options):
 
 @pytest.fixture(scope="session")
 def start_process():
-    """`start_process(path, program, *options)` -> `ModelProcess`, ended with the session."""
+    """`start_process(path, program, *options)` -> `ModelProcess`, ended with the session.
+
+    By the C API where no program is named, each signature prepared alone.
+    """
     started = []
 
-    def get(*arguments):
-        started.append(start(*arguments))
+    def get(path, *arguments):
+        started.append(start(path, *(arguments or ("serve_with_c_api", "pruned"))))
         return started[-1]
 
     yield get

@@ -23,9 +23,9 @@ QUICK = {"file_system_poll_wait_seconds": 0.05, "shutdown_seconds": 10}
 
 
 @pytest.fixture(scope="session")
-def half_plus_two(tmp_path_factory):
+def half_plus_two(made_once):
     """A version directory of the model half plus two."""
-    return example_models.save(tmp_path_factory.mktemp("models") / "half_plus_two")
+    return made_once("half_plus_two", lambda folder: example_models.save(folder / "half_plus_two"))
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +35,17 @@ def half_plus_three(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def classifier(tmp_path_factory):
-    """A version directory of an exported classifier that adapts: 3 ways, [6, 6, 1] images."""
-    servable = example_servables.classification()
-    folder = tmp_path_factory.mktemp("exports")
-    return pathlib.Path(tfmeta.export.export_servable(servable, folder, **LIMITS))
+def classifier(made_once):
+    """A version directory of an exported classifier that adapts: 3 ways, [6, 6, 1] images.
+
+    Without warmup records, which each of many servers would run.
+    """
+
+    def export(folder):
+        servable = example_servables.classification()
+        return tfmeta.export.export_servable(servable, folder, **LIMITS, warmup_sizes=[])
+
+    return made_once("classifier", export)
 
 
 @pytest.fixture
