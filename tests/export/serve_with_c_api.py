@@ -1,4 +1,4 @@
-"""Serves an export through TensorFlow's C API: EXPORT NAMES LIBRARIES [with_xla]."""
+"""Serves an export through TensorFlow's C API: EXPORT NAMES LIBRARIES [with_xla] [pruned]."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from request_pipe import serve
 
 _, export, names, libraries, *options = sys.argv
 names = json.loads(names)
-session = CApiSession(libraries, export, disable_xla="with_xla" not in options)
+session = CApiSession(libraries, export, "with_xla" not in options, "pruned" in options)
 
 
 def run(signature, request):

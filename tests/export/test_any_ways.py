@@ -6,6 +6,7 @@ import pytest
 
 from tests.conformance import registry
 from tfmeta.export import read_description
+from tfmeta.export.adapted_weights import fingerprint
 
 MAX_WAYS = 9
 LABELS = np.array([0, 4, 1, 3, 4, 0, 6, 1], np.int32)
@@ -36,7 +37,12 @@ def test_registered_learners_with_any_ways_are_exported_here_or_not_at_all():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_has_a_column_a_class_and_is_that_of_the_learner(name, tmp_path, start_process):
     learner = learner_of(name)
-    path = learner.export(tmp_path, max_ways=MAX_WAYS, warmup_sizes=[])
+    path = learner.export(tmp_path, max_ways=MAX_WAYS, warmup_sizes=[(8, 5)])
+    said = read_description(path)
+    assert (said["ways"], said["max_ways"]) == (MAX_WAYS, MAX_WAYS)
+    fixed = learner.servable()
+    assert (fixed.ways, fixed.max_ways) == (3, None)
+    assert said["weights_fingerprint"] != fingerprint(fixed)
     model, expected = start_process(path), {}
     for labels, ways in ((LABELS, 7), (FEWER, 3)):
         sent = request(labels)
@@ -89,16 +95,6 @@ def _check_edges(model, tasks):
     np.testing.assert_allclose(initial["predictions"], np.full((5, MAX_WAYS), 1 / MAX_WAYS))
 
 
-def test_the_description_and_the_signatures_say_max_ways(tmp_path):
-    learner = learner_of("r2d2")
-    path = learner.export(tmp_path, max_ways=MAX_WAYS, warmup_sizes=[(8, 5)])
-    found = read_description(path)
-    assert (found["ways"], found["max_ways"]) == (MAX_WAYS, MAX_WAYS)
-    fixed = read_description(learner.export(tmp_path, warmup_sizes=[]))
-    assert (fixed["ways"], fixed["max_ways"]) == (3, None)
-    assert found["weights_fingerprint"] != fixed["weights_fingerprint"]
-
-
 @pytest.mark.slow
 def test_a_support_set_of_the_ignored_class_alone_is_refused(tmp_path, start_process):
     learner = registry.LEARNERS["r2d2"](registry.network())
@@ -113,7 +109,9 @@ def test_a_support_set_of_the_ignored_class_alone_is_refused(tmp_path, start_pro
 
 def test_a_linear_head_leaves_absent_classes_out_beside_its_predictions(tmp_path, start_process):
     learner = learner_of("maml")
-    model = start_process(learner.export(tmp_path, warmup_sizes=[]))
+    path = learner.export(tmp_path, warmup_sizes=[])
+    assert (read_description(path)["ways"], read_description(path)["max_ways"]) == (3, None)
+    model = start_process(path)
     labels = np.array([0, 2, 2, 0, 2, 0, 0, 2], np.int32)
     sent = request(labels)
     answer = model("adapt_and_predict", sent)

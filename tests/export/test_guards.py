@@ -6,7 +6,7 @@ import tensorflow as tf
 from example_servables import classification_request, regression_request
 from request_pipe import INVALID_ARGUMENT, OK, requests_of_all
 
-from tfmeta.export.guards import broken_rule, target_rule, targets_agree, worst_target
+from tfmeta.export.guards import target_rule, targets_agree, worst_target
 
 NAN, INFINITY = np.float32("nan"), np.float32("inf")
 
@@ -183,14 +183,6 @@ def test_a_request_of_too_many_tasks_is_refused(served, good):
     assert served("classification")("adapt_and_predict_tasks", request).code == OK
 
 
-@pytest.mark.parametrize("program", ["serve_with_load", "serve_with_session"])
-def test_a_wrong_shape_meets_the_same_guard_in_python(served, program):
-    request = {**classification_request(), "query_inputs": images(4, 6, 6)}
-    answer = served("classification", program)("adapt_and_predict", request)
-    assert answer.code == INVALID_ARGUMENT
-    assert "query_inputs must have the shape [any, 6, 6, 1]" in answer.message
-
-
 def test_a_non_finite_adapted_weight_is_refused(served, good):
     request = dict(good["predict_adapted"])
     request["adapted_weights"] = request["adapted_weights"].copy()
@@ -261,17 +253,6 @@ def test_an_empty_query_set_gives_empty_predictions(served, good, signature):
     answer = served("classification")(signature, {**good[signature], "query_inputs": empty})
     assert answer["predictions"].shape == (*empty.shape[:-3], 3)
     assert answer["logits"].shape == (*empty.shape[:-3], 3)
-
-
-def test_the_words_of_a_guard_can_be_had_without_tensorflows(served):
-    request = {**classification_request(), "query_inputs": images(4, 6, 6)}
-    for program in ("serve_with_c_api", "serve_with_load"):
-        answer = served("classification", program)("adapt_and_predict", request)
-        assert broken_rule(answer.message) == (
-            "query_inputs must have the shape [any, 6, 6, 1]. Received: 4 6 6. "
-            "Send one tensor of that shape."
-        )
-    assert broken_rule("something else") == "something else"
 
 
 def test_the_ignored_label_is_legal_and_no_other_beside_the_classes():

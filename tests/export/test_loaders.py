@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from example_servables import classification_request, regression_request
-from request_pipe import OK
+from request_pipe import INVALID_ARGUMENT, OK
+
+from tfmeta.export.guards import broken_rule
 
 PROGRAMS = ("serve_with_load", "serve_with_session", "serve_with_c_api")
 STEP_COUNTS = (0, 1, 5, 50)
@@ -116,6 +118,25 @@ def test_the_c_api_process_never_imports_tensorflow(served):
     model = served("classification", "serve_with_c_api")
     assert "tensorflow" not in model.imported()
     assert "numpy" in model.imported()
+
+
+@pytest.mark.parametrize("program", ["serve_with_load", "serve_with_session"])
+def test_a_wrong_shape_meets_the_same_guard_in_python(served, program):
+    request = {**classification_request(), "query_inputs": np.zeros((4, 6, 6), np.float32)}
+    answer = served("classification", program)("adapt_and_predict", request)
+    assert answer.code == INVALID_ARGUMENT
+    assert "query_inputs must have the shape [any, 6, 6, 1]" in answer.message
+
+
+def test_the_words_of_a_guard_can_be_had_without_tensorflows(served):
+    request = {**classification_request(), "query_inputs": np.zeros((4, 6, 6), np.float32)}
+    for program in ("serve_with_c_api", "serve_with_load"):
+        answer = served("classification", program)("adapt_and_predict", request)
+        assert broken_rule(answer.message) == (
+            "query_inputs must have the shape [any, 6, 6, 1]. Received: 4 6 6. "
+            "Send one tensor of that shape."
+        )
+    assert broken_rule("something else") == "something else"
 
 
 class Compiled(tf.Module):

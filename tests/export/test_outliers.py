@@ -26,7 +26,9 @@ def test_every_signature_with_several_outputs_says_how_strange_a_query_is(
     name, score, tmp_path, start_process
 ):
     learner = registry.LEARNERS[name].compiled("classification")
-    path = learner.export(tmp_path, warmup_sizes=[], outliers={"score": score})
+    rule = {"score": score, "threshold": np.float64(-2.5), "ways": 3, "shots": 2}
+    path = learner.export(tmp_path, warmup_sizes=[], outliers=rule)
+    assert read_description(path)["outliers"] == {**rule, "threshold": -2.5}
     model, sent = start_process(path), request()
     x = tuple(sent[key][None] for key in sent)
     inside = np.asarray(learner.outlier_scores(x, score))[0]
@@ -66,10 +68,3 @@ def test_the_metadata_say_for_what_the_threshold_holds():
     assert regression.servable().outliers is None
     with pytest.raises(ValueError, match="Outlier scores are for classifiers"):
         regression.servable(outliers=rule)
-
-
-def test_the_description_has_the_rule_as_it_is(tmp_path):
-    learner = registry.LEARNERS["r2d2"].compiled("classification")
-    rule = {"score": "energy", "threshold": np.float64(-2.5), "ways": 3, "shots": 2}
-    path = learner.export(tmp_path, warmup_sizes=[], outliers=rule)
-    assert read_description(path)["outliers"] == {**rule, "threshold": -2.5}

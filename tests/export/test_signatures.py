@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from example_servables import classification, classification_request, regression
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfmeta.export import Signatures
+from tfmeta.export.requests import Requests
 
 SUPPORT = {"support_inputs": "float32 [-1,6,6,1]", "support_targets": "int32 [-1]"}
 QUERY = {"query_inputs": "float32 [-1,6,6,1]"}
@@ -60,6 +62,13 @@ def definitions(path):
         for name, definition in model.meta_graphs[0].signature_def.items()
         if not name.startswith("__")
     }
+
+
+def signature(servable, name):
+    """The concrete function of one signature, traced alone."""
+    specs = Requests.specs
+    with mock.patch.object(Requests, "specs", lambda self: {name: specs(self)[name]}):
+        return Signatures(servable).functions[name]
 
 
 def test_the_signatures_of_a_classifier_are_the_table(exported):
@@ -151,11 +160,10 @@ def test_an_inductive_answer_does_not_depend_on_the_other_queries(served):
 
 def test_adapted_weights_hold_only_what_adapts_in_the_order_of_the_network():
     servable = classification(adapted=[4, 5])  # the head's kernel and bias
-    signatures = Signatures(servable)
     request = classification_request()
     del request["query_inputs"]
     tensors = {name: tf.constant(value) for name, value in request.items()}
-    vector = signatures.functions["adapt"](**tensors)["adapted_weights"].numpy()
+    vector = signature(servable, "adapt")(**tensors)["adapted_weights"].numpy()
     state = [tf.convert_to_tensor(variable) for variable in servable.state]
     weights, _ = servable.adapt(
         [tf.convert_to_tensor(variable) for variable in servable.parameters],
@@ -192,22 +200,22 @@ def test_several_tasks_are_answered_as_one_by_one(served, tasks):
         )
 
 
-def test_one_hot_rows_must_sum_to_one_and_give_what_labels_give(served, exported):
+def test_one_hot_rows_must_sum_to_one_and_give_what_labels_give(served):
     def loss(outputs, targets):
         return tf.reduce_mean(
             tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=outputs)
         )
 
-    signatures = Signatures(classification(target="one_hot", target_shape=(3,), loss=loss))
+    servable = classification(target="one_hot", target_shape=(3,), loss=loss)
+    function = signature(servable, "adapt_and_predict")
     request = classification_request()
     rows = np.eye(3, dtype=np.float32)[request["support_targets"]]
-    function = signatures.functions["adapt_and_predict"]
 
     def ask(targets):
         tensors = {**request, "support_targets": targets}
         return function(**{name: tf.constant(value) for name, value in tensors.items()})
 
-    expected = exported("classification")("adapt_and_predict", request)["logits"]
+    expected = served("classification")("adapt_and_predict", request)["logits"]
     np.testing.assert_allclose(ask(rows)["logits"], expected, rtol=1e-4, atol=1e-5)
     rows[2] = [0.5, 0.5, 0.5]
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"support_targets.*sum to 1.*1\.5"):
@@ -224,10 +232,10 @@ def test_a_network_that_ends_in_a_sigmoid_gives_its_probabilities_and_their_log_
         loss=lambda outputs, targets: tf.reduce_mean(tf.square(outputs - targets)),
     )
     squashed = lambda *arguments: tf.math.sigmoid(servable.outputs(*arguments))  # noqa: E731
-    signatures = Signatures(dataclasses.replace(servable, outputs=squashed))
+    ending = dataclasses.replace(servable, outputs=squashed)
     request = classification_request()
     request["support_targets"] = np.array([[0], [1]] * 3, np.float32)
-    function = signatures.functions["adapt_and_predict"]
+    function = signature(ending, "adapt_and_predict")
     answer = function(**{name: tf.constant(value) for name, value in request.items()})
     probabilities = answer["predictions"].numpy()
     assert np.all((probabilities > 0) & (probabilities < 1))
