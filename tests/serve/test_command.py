@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -281,36 +280,3 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     )
     assert done.returncode == 2
     assert "pip install 'tfmeta[serving]'" in done.stderr
-
-
-IMPORTS = """
-import json, sys
-import tensorflow
-before = set(sys.modules)
-import tfmeta.serve
-for name in tfmeta.serve.__all__:
-    getattr(tfmeta.serve, name)
-server = tfmeta.serve.start(sys.argv[1], "half")
-server.stop()
-print(json.dumps(sorted(set(sys.modules) - before)))
-"""
-
-
-def test_a_server_loads_neither_keras_nor_learners(tmp_path, half_plus_two):
-    shutil.copytree(half_plus_two, tmp_path / "half" / "1")
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTS, str(tmp_path / "half")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    loaded = json.loads(done.stdout.splitlines()[-1])
-    # TensorFlow itself loads parts of keras; the server adds none.
-    assert not [name for name in loaded if name.split(".")[0] in ("keras", "gin", "matplotlib")]
-    rooms = {name.split(".")[1] for name in loaded if name.startswith("tfmeta.")}
-    assert rooms <= {"serve", "process"}
-    # Beside the server: lazy names, and what watches TensorFlow's and Keras' start.
-    of_process = {name.split(".")[2] for name in loaded if name.startswith("tfmeta.process.")}
-    assert of_process <= {"version", "lazy_names", "quiet_start", "xla_cache"}
