@@ -1,5 +1,7 @@
 """A small fixed problem of two tasks, in float64 and with smooth activations."""
 
+import functools
+
 import keras
 import pytest
 import tensorflow as tf
@@ -12,7 +14,6 @@ from tfmeta.rl.sampling import sample_trajectories
 RATE = 0.3
 
 
-@pytest.fixture
 def smooth_policy():
     """A policy of 31 weights."""
     keras.utils.set_random_seed(3)
@@ -68,7 +69,8 @@ def _one(stacked, index):
     return tf.nest.map_structure(lambda tensor: tensor[index], stacked)
 
 
-@pytest.fixture
-def fixed_problem(smooth_policy):
-    """`fixed_problem(surrogate)` -> `FixedProblem`."""
-    return lambda surrogate=rl.log_likelihood_surrogate: FixedProblem(smooth_policy, surrogate)
+@pytest.fixture(scope="session")
+def fixed_problem():
+    """`fixed_problem(surrogate)` -> `FixedProblem`, which nobody changes."""
+    made = functools.cache(lambda surrogate: FixedProblem(smooth_policy(), surrogate))
+    return lambda surrogate=rl.log_likelihood_surrogate: made(surrogate)

@@ -15,9 +15,9 @@ SURROGATES = (rl.log_likelihood_surrogate, rl.likelihood_ratio_surrogate)
 STEPS = (1e-4, 1e-5, 1e-6)  # of central differences; two neighbours must agree with the gradient
 
 
-def objective_of(problem):
+def objective_of(problem, tasks=2):
     def map_over_tasks(function):
-        results = [function(problem.task(index)) for index in range(2)]
+        results = [function(problem.task(index)) for index in range(tasks)]
         return tf.nest.map_structure(lambda *values: tf.stack(values), *results)
 
     return MetaObjective(problem.of_task, map_over_tasks)
