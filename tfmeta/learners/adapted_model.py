@@ -67,7 +67,8 @@ class AdaptedModel(keras.Model):
         """Raw outputs [Q, ...] of query inputs [Q, ...]."""
         if tf.executing_eagerly() and not self.run_eagerly:
             return self._answer(inputs)
-        outputs, losses = _answers(self._get_learner(), *self._values(), inputs)
+        weights, state, support = self._values()
+        outputs, losses = _answers(self._get_learner(), weights, state, support, inputs)
         for loss in losses:  # Regularisation, activity losses and `add_loss` of the network.
             self.add_loss(tf.reduce_sum(loss))
         return outputs
