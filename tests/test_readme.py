@@ -68,7 +68,7 @@ def draw_images(folder):
     "document",
     [
         "README.md",
-        "docs/guides/own_images.md",
+        pytest.param("docs/guides/own_images.md", marks=pytest.mark.slow),
         pytest.param("docs/guides/python.md", marks=pytest.mark.slow),
     ],
 )

@@ -17,8 +17,8 @@ SMALL = {"filters": 2, "tasks": 2}
 @pytest.mark.parametrize(
     "name",
     [
-        "omniglot_5way_1shot",
-        pytest.param("omniglot_reptile", marks=pytest.mark.slow),
+        pytest.param("omniglot_5way_1shot", marks=pytest.mark.slow),
+        pytest.param("omniglot_reptile", marks=pytest.mark.product),
         "adaptation_50steps_32tasks",
     ],
 )

@@ -65,6 +65,7 @@ LARGE_OR_ALIKE = (
     "platipus", "llama", "llama_full", "bfa", "maml_plus_plus", "anil", "warped_mt_net",
     "gradient_combination",
 )  # fmt: skip
+QUICK = ("maml", "reptile", "carrying_reptile", "imaml", "bmaml", "fine_tuning", "r2d2", "cavia")
 # An option that changes during training, and a minibatch smaller than the support set.
 OPTIONS = {"maml_plus_plus": {"first_order_steps": 5}, "reptile": {"batch_size": 2}}
 
@@ -72,8 +73,8 @@ OPTIONS = {"maml_plus_plus": {"first_order_steps": 5}, "reptile": {"batch_size":
 def learners_and_ways():
     """Every learner vectorised, and those of `BOTH_WAYS` sequentially."""
     for name in registry.LEARNERS:
-        marks = pytest.mark.slow if name in LARGE_OR_ALIKE else ()
-        yield pytest.param(name, "vectorized", marks=marks)
+        marks = pytest.mark.product if name in LARGE_OR_ALIKE else pytest.mark.slow
+        yield pytest.param(name, "vectorized", marks=() if name in QUICK else marks)
         if name in BOTH_WAYS:
             yield pytest.param(name, "sequential")
 

@@ -60,27 +60,18 @@ def error(make, layer):
 
 
 # All see a network through one call; LLAMA's two curvatures see it in the same way.
-EVERY_KIND, TWO_KINDS = ("bfa",), ("platipus", "llama")
+PAIRS = [(layer, learner) for layer in zoo.KINDS for learner in LEARNERS]
+QUICK = [
+    *((layer, "bfa") for layer in ("dense_plain", "batch_norm_plain", "lstm_plain")),
+    *(("dense_plain", learner) for learner in LEARNERS),
+]
+SLOW = [
+    *((layer, "bfa") for layer in zoo.KINDS),
+    *(("batch_norm_plain", learner) for learner in LEARNERS),
+]
 
 
-def is_quick(layer, learner):
-    """Whether a pair is among the quick tests."""
-    two = ("dense_plain", "batch_norm_plain")
-    return (
-        learner in EVERY_KIND
-        or (learner in TWO_KINDS and layer in two)
-        or (learner == "llama_full" and layer == "dense_plain")
-    )
-
-
-@pytest.mark.parametrize(
-    ("layer", "learner"),
-    [
-        pytest.param(layer, learner, marks=() if is_quick(layer, learner) else pytest.mark.slow)
-        for layer in zoo.KINDS
-        for learner in LEARNERS
-    ],
-)
+@pytest.mark.parametrize(("layer", "learner"), registry.marked(PAIRS, QUICK, SLOW))
 def test_meta_gradient_equals_finite_differences_at_a_fixed_key(layer, learner, monkeypatch):
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)
     assert error(registry.LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance import zoo
+from tests.conformance import registry, zoo
 from tfmeta.inner import hessian_vector_product
 from tfmeta.parallel import map_tasks
 
@@ -71,24 +71,18 @@ def compare(layer, own_weights):
 SHARED = ("conv2d_strided", "conv2d_grouped", "conv3d_strided", "depthwise2d_strided")
 
 
-def layers(slow, among=zoo.LAYERS):
-    """Names for `parametrize`, some of them marked slow."""
-    return [pytest.param(n, marks=pytest.mark.slow if slow(n) else ()) for n in among]
+OWN = [name for name in zoo.LAYERS if name not in zoo.FURTHER]
+CONVOLUTIONS = [name for name in zoo.LAYERS if "conv" in name or "depthwise" in name]
+QUICK = (*zoo.KINDS, "conv2d_grouped", "depthwise2d_strided", "residual_block")
 
 
-@pytest.mark.parametrize("name", layers(lambda name: name in zoo.FURTHER))
+@pytest.mark.parametrize("name", registry.marked(zoo.LAYERS, QUICK, OWN))
 def test_tasks_with_weights_of_their_own_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=True)
 
 
 # Other operations do not ask whether weights differ.
-@pytest.mark.parametrize(
-    "name",
-    layers(
-        lambda name: name not in SHARED,
-        [name for name in zoo.LAYERS if "conv" in name or "depthwise" in name],
-    ),
-)
+@pytest.mark.parametrize("name", registry.marked(CONVOLUTIONS, SHARED[:1], SHARED))
 def test_tasks_that_share_weights_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=False)
 

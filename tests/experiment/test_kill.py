@@ -15,6 +15,9 @@ import pytest
 from tests.experiment.finished_runs import losses, tensors
 from tfmeta.experiment.checkpoints import Checkpoints
 
+# Four processes; `test_training.py` resumes within one.
+pytestmark = pytest.mark.slow
+
 STEPS = 1200
 EVERY = 50  # steps to a checkpoint
 KILLS = 2

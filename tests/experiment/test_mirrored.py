@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# A minute of two cores.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def result():

@@ -40,6 +40,7 @@ def whole(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_a_run_leaves_returns_pictures_and_an_export(whole):
     names = {str(path.relative_to(whole)) for path in whole.rglob("*")}
     assert {"evaluation.png", "paths.png", "learning_curve.png"} <= names

@@ -283,7 +283,7 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
                 "evaluate.normalizations = ('transductive',)",
             ],
         ),
-        (
+        pytest.param(
             "omniglot_5way_1shot_reptile.gin",
             [
                 "steps = 2",
@@ -298,15 +298,17 @@ def test_an_export_of_a_run_answers_as_the_learner(finished, tmp_path):
                 "Reptile.test_inner_steps = 2",
                 "evaluate.normalizations = ('inductive',)",
             ],
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "sinusoid_metasgd.gin",
             ["mlp.hidden = (8,)", "MetaSGD.test_inner_steps = 2", "evaluate.shots = (5,)"],
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "sinusoid_imaml.gin",
             ["mlp.hidden = (8,)", "IMAML.inner_steps = 2", "evaluate.shots = (5,)"],
-            marks=pytest.mark.slow,
+            marks=pytest.mark.product,
         ),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
+from tests.conformance import registry
 from tfmeta.experiment.checkpoints import Checkpoints, state_of
 from tfmeta.experiment.training import Training
 
@@ -62,13 +63,10 @@ def _values(training):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "maml",
-        "reptile",
-        "maml_plus_plus",
-        # Neither has state beside its parameters.
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("meta_sgd", "mt_net")),
-    ],
+    # MAML++ has parameters and state of its own, Reptile minibatches by the task's index.
+    registry.marked(
+        ["maml_plus_plus", "reptile", "maml", "meta_sgd", "mt_net"], ["maml_plus_plus"], ["reptile"]
+    ),
 )
 def test_training_goes_on_bit_for_bit_and_not_without_the_optimizers_slots(tmp_path, name):
     checkpoints = Checkpoints(tmp_path)

@@ -15,12 +15,16 @@ from tfmeta.tasks.task import Examples
 STEP_COUNTS = (0, 1, 5, 20)
 IMAGE_SHAPE = (8, 8, 1)
 WAYS = 3
-# What an inner loop of its own brings to an export, the regression shows.
-REGRESSION_SHOWS = ("maml_plus_plus", "warped_mt_net", "meta_sgd", "imaml", "reptile")
 QUICK = {
-    # Meta-SGD's rates and fine-tuning's steps are MAML's, with other numbers.
-    *((name, "regression") for name in REGRESSION_SHOWS if name != "meta_sgd"),
-    *((name, "classification") for name in ("maml", "prototypical_network")),
+    ("warped_mt_net", "regression"),
+    ("maml", "classification"),
+    ("prototypical_network", "classification"),
+}
+# What an inner loop of its own, rates, a head or a context brings to an export.
+REGRESSION_SHOWS = ("maml_plus_plus", "meta_sgd", "imaml", "reptile", "cavia", "alfa")
+SLOW = {
+    *((name, "regression") for name in REGRESSION_SHOWS),
+    *((name, "classification") for name in ("r2d2", "unicorn_maml", "boil", "fine_tuning")),
 }
 # The first two answer from the support set itself, which the signatures have no place for.
 LEFT_OUT = ("matching_network", "nearest_neighbor", "mt_net")
@@ -33,8 +37,6 @@ PAIRS = [
     # The network's batch normalization takes away what a context adds to all examples alike.
     if (name, kind) != ("cavia", "classification")
 ]
-# Each other learner in the first of its kinds.
-SLOW = [pair for pair in PAIRS if pair[1] == registry.LEARNERS[pair[0]].kinds[0]]
 
 
 def options_of(name, rate):

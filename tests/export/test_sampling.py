@@ -29,7 +29,7 @@ def learner_of(name, kind):
     ("name", "kind"),
     [
         pytest.param("bmaml", "classification", marks=pytest.mark.slow),
-        ("platipus", "regression"),
+        pytest.param("platipus", "regression", marks=pytest.mark.slow),
         pytest.param("llama", "regression", marks=pytest.mark.product),
     ],
 )

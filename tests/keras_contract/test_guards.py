@@ -87,6 +87,7 @@ FIT_REFUSALS = [
 ]
 
 
+@pytest.mark.usefixtures("real_stacks")
 def test_fit_refuses_in_the_same_short_sentence_before_and_after_a_good_fit(classifier):
     def fit(*data):
         batch_size = {"batch_size": T} if len(data) == 2 else {"steps_per_epoch": 6}

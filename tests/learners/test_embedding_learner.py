@@ -20,7 +20,9 @@ def normalised_network():
     return network
 
 
-@pytest.mark.parametrize("name", registry.some(embedding=True))
+@pytest.mark.parametrize(
+    "name", registry.some(quick=("prototypical_network", "boil"), embedding=True)
+)
 def test_tasks_in_one_pass_give_what_they_give_one_after_another(name, labelled):
     found = []
     for parallel in ("vectorized", "sequential"):

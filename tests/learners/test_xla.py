@@ -49,10 +49,8 @@ def computed(name, jit_compile):
     return [np.asarray(value) for value in gradient], predictions
 
 
-# Each compiles for as long as dozens of other tests run; the shortest shows a loop.
-@pytest.mark.parametrize(
-    "name", ["reptile", *(pytest.param(n, marks=pytest.mark.slow) for n in ("maml", "imaml"))]
-)
+# Each compiles for as long as dozens of other tests run; Reptile's has a loop.
+@pytest.mark.parametrize("name", registry.marked(["reptile", "maml", "imaml"], [], ["reptile"]))
 def test_xla_computes_what_the_executor_does(name):
     gradient, predictions = computed(name, True)
     expected, expected_predictions = computed(name, False)
