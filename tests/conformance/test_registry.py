@@ -65,7 +65,7 @@ def test_traits_of_parameters_state_and_samples_are_true(name):
     assert learner.training_ways == (registry.CLASSES if entry.joint else registry.OUTPUTS)
 
 
-@pytest.mark.parametrize("name", registry.some(quick=("maml", "reptile", "fine_tuning")))
+@pytest.mark.parametrize("name", registry.some(quick=("maml", "reptile", "fine_tuning"), slow=()))
 def test_a_batch_of_its_kind_trains_every_learner(name):
     entry = registry.LEARNERS[name]
     learner = entry.compiled(parallel="sequential", fit={"run_eagerly": True})

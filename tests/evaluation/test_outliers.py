@@ -44,7 +44,10 @@ def prototypes_of_points():
     return learner
 
 
-@pytest.mark.parametrize("name", registry.some(quick=("maml", "unicorn_maml"), classifies=False))
+QUICK, SLOW = ("maml", "unicorn_maml"), ("reptile", "platipus", "bmaml", "mt_net")
+
+
+@pytest.mark.parametrize("name", registry.some(quick=QUICK, slow=SLOW, classifies=False))
 def test_scores_are_those_of_the_logits(name, task):
     learner = registry.LEARNERS[name].compiled("classification")
     names = scores_of(learner)

@@ -14,7 +14,10 @@ OF_KERAS = ["maml", "meta_sgd", "mt_net", "imaml", "boil", "meta_curvature"]
 REFUSING = ("maml_plus_plus", "alfa", "gradient_combination")
 # Reptile's is the displacement, which is 0; others have an objective of their own.
 WITH_STEPS = registry.some(
-    quick=("meta_sgd", "mt_net", "reptile", "imaml"), gradient_steps=True, variant=False
+    quick=("meta_sgd", "mt_net", "reptile", "imaml"),
+    slow=("maml", "platipus", "cavia", "maml_plus_plus"),
+    gradient_steps=True,
+    variant=False,
 )
 
 

@@ -53,12 +53,15 @@ def compared(learner, tasks, folder, atol=1e-4):
     return tfmeta.export.read_description(version)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        ((28, 28, 1), {"filters": 16}),
-        ((30, 30, 3), {"filters": 8, "downsampling": "max_pool", "head": "flatten"}),
+        pytest.param((28, 28, 1), {"filters": 16}, marks=pytest.mark.product),
+        pytest.param(
+            (30, 30, 3),
+            {"filters": 8, "downsampling": "max_pool", "head": "flatten"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_conv4_on_trained_weights(shape, options, tmp_path):
