@@ -106,14 +106,14 @@ def operations_share_a_stack():
     with pytest.MonkeyPatch.context() as patch:
         stack, real = tf_stack.extract_stack(), tf_stack.extract_stack
         patch.setattr(tf_stack, "extract_stack", lambda stacklevel=1: stack)
-        yield real
+        yield tf_stack, real
 
 
 @pytest.fixture
 def real_stacks(operations_share_a_stack, monkeypatch):
     """For tests of what an error shows."""
-    extract_stack = "tensorflow.python.util.tf_stack.extract_stack"
-    monkeypatch.setattr(extract_stack, operations_share_a_stack)
+    tf_stack, real = operations_share_a_stack
+    monkeypatch.setattr(tf_stack, "extract_stack", real)
 
 
 @pytest.fixture
