@@ -73,6 +73,28 @@ def collector_leaves_libraries_alone():
     gc.set_threshold(*before)
 
 
+MOST_MEMORY = 3.5e9  # bytes of a worker, before what earlier files left is collected
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collector_leaves_earlier_files_alone():
+    """What a file leaves, graphs above all, is not looked at again while there is memory for it.
+
+    The collector would go through the graphs of all files before, for up to a minute at a time.
+    """
+    yield
+    if resident_memory() > MOST_MEMORY:
+        gc.unfreeze()
+        gc.collect()
+    gc.freeze()
+
+
+def resident_memory():
+    """Bytes of this process in memory; 0 where the system does not say."""
+    pages = pathlib.Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
     """`made_once(name, make)` -> path that `make(folder)` gave, in one of all workers.
