@@ -33,6 +33,13 @@ def classifier():
 
 
 @pytest.fixture(scope="module")
+def eager():
+    """A classifier that is never traced, for what is refused before any task is computed."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return learner_of(2, loss, run_eagerly=True)
+
+
+@pytest.fixture(scope="module")
 def regressor():
     return learner_of(1, "mse")
 
@@ -190,6 +197,43 @@ def test_a_stream_without_an_end_is_refused_and_one_of_unknown_length_told(class
             call(endless)
     with pytest.warns(UserWarning, match="doesn't know its length.*`steps_per_epoch=`"):
         classifier.fit(generator(S, S), verbose=0)
+
+
+def nothing():
+    """An empty stream that does not know its length."""
+    tasks = tf.data.Dataset.from_tensors(((SX, SY, QX), QY))
+    return tasks.filter(lambda x, y: tf.constant(False))
+
+
+@pytest.mark.filterwarnings("ignore:.*doesn't know its length", "ignore:.*ran out of data")
+def test_an_empty_stream_is_refused_whether_or_not_it_knows_its_length(eager):
+    known = tf.data.Dataset.from_tensors(((SX, SY, QX), QY)).take(0)
+    for call in (eager.fit, eager.evaluate, eager.predict):
+        with pytest.raises(ValueError, match=r"one batch\. Received: an empty stream"):
+            call(known, verbose=0)
+    for call in (
+        lambda: eager.evaluate(nothing(), verbose=0),
+        lambda: eager.predict(nothing().map(lambda x, y: (x,)), verbose=0),
+        lambda: eager.fit((SX, SY, QX), QY, validation_data=known, **QUIET),
+    ):
+        with pytest.raises(ValueError, match=r"one batch\. Received: an empty stream"):
+            call()
+
+
+def test_a_batch_without_a_task_and_a_set_to_measure_without_a_query_are_refused(eager):
+    none, no_queries = ((SX[:0], SY[:0], QX[:0]), QY[:0]), ((SX, SY, QX[:, :0]), QY[:, :0])
+    for call in (
+        lambda x, y: eager.fit(x, y, verbose=0),
+        lambda x, y: eager.evaluate(x, y, verbose=0),
+        eager.meta_gradient,
+        eager.test_on_batch,
+    ):
+        with pytest.raises(ValueError, match=r"must hold a task\. Received: .*\(0, 6\)"):
+            call(*none)
+        with pytest.raises(ValueError, match=r"must hold a query .* 0\)\.$"):
+            call(*no_queries)
+    with pytest.raises(ValueError, match="must hold a task"):
+        eager.predict(none[0], verbose=0)
 
 
 def test_an_evaluation_says_that_the_learner_diverged():

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 import tfmeta
 from tests.keras_contract import stock
+from tfmeta.learners.errors import in_words
+from tfmeta.learners.task_weights import split_weights
+from tfmeta.tasks.task import Examples, Task
 
 T, S, Q = 3, 6, 5
 RNG = np.random.default_rng(1)
@@ -68,6 +71,44 @@ def test_a_weight_a_task_weights_the_mean_over_tasks(single, shape):
         b - v.numpy() for b, v in zip(before, learner.network.trainable_variables, strict=True)
     ]
     assert stock.difference(moved, combined) < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [-1.0, np.nan])
+def test_weights_that_are_no_share_are_refused_by_the_arguments_name(wrong):
+    learner = learner_of(inner_steps=0)
+    learner.compile("sgd", SPARSE, run_eagerly=True)
+    (sx, sy, qx), y = tasks()
+    support_weights, weights = np.ones((T, S), "float32"), np.ones((T, Q), "float32")
+    support_weights[1, 2] = weights[1, 2] = wrong
+    x, weighted = (sx, sy, qx), (sx, sy, qx, support_weights)
+    stream = tf.data.Dataset.from_tensors((x, y, weights))
+    for call in (
+        lambda: learner.fit(x, y, sample_weight=weights, verbose=0),
+        lambda: learner.evaluate(stream, verbose=0),
+        lambda: learner.train_on_batch(x, y, weights[:, 2]),  # of tasks
+        lambda: learner.adaptation_curve(x, sample_weight=weights),
+    ):
+        with pytest.raises(ValueError, match=r"^sample_weight must be finite numbers, 0 or more"):
+            call()
+    for call in (
+        lambda: learner.predict(weighted, verbose=0),
+        lambda: learner.evaluate(weighted, y, verbose=0),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^support_weights must be .* or more\..* to: \S+ \S+$"
+        ):
+            call()
+
+
+def test_a_graph_and_xla_refuse_negative_weights_too():
+    (sx, sy, qx), y = tasks()
+    split = tf.function(lambda w: split_weights(Task(Examples(sx, sy), Examples(qx, y, w))))
+    with pytest.raises(ValueError, match=r"^sample_weight must be .* from, to: -1 -1$"), in_words():
+        split(tf.fill([T, Q], -1))
+    learner = learner_of()
+    learner.compile("sgd", SPARSE, jit_compile=True)
+    with pytest.raises(ValueError, match=r"^support_weights must be"):
+        learner.fit((sx, sy, qx, -np.ones((T, S))), y, verbose=0)
 
 
 @pytest.mark.slow
@@ -207,6 +248,7 @@ def test_pixels_have_the_weights_of_their_classes():
     [
         ({"class_weight": [1.0, 5.0]}, "class_weight must be a dict"),
         ({"class_weight": {-1: 2.0}}, "class_weight must be a dict"),
+        ({"class_weight": {0: -2.0}}, "finite weights, 0 or more"),
         ({"class_weight": CLASS_WEIGHT, "sample_weight": BY_CLASS}, "class_weight and sample"),
     ],
 )

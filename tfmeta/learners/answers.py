@@ -112,7 +112,7 @@ def meta_gradient(learner, x: Any, y: Any, sample_weight: Any = None):
     """The meta-gradient of a batch of tasks; arguments as of `MetaLearner.meta_gradient`."""
     task = unpack_tasks(*batch_tensors(x, y, sample_weight))
     batch_checks.check_tasks(learner, task)
-    batch_checks.check_query_targets(task)
+    batch_checks.check_query_targets(learner, task)
     return compiled(learner, "meta_gradient", batch_meta_gradient, trains=True)(task)
 
 

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners import checks
+from tfmeta.learners import checks, replicas
 from tfmeta.learners.arrays import check_numbers
+
+NO_QUERIES = "A query set must hold a query to be measured. Give the tasks 1 query or more."
 
 
 def check_tasks(learner, task):
@@ -19,6 +21,11 @@ def check_tasks(learner, task):
     """
     checks.check_compiled(learner)
     targets = _shape(task.support.targets)
+    if targets.rank and targets[0] == 0 and replicas.replica_count() == 1:
+        raise ValueError(
+            "A batch must hold a task. Received: support_y of shape "
+            f"{tuple(targets)}. Look for a filter or a slice that leaves no task."
+        )
     sets = [("support", task.support)]
     if task.query is not None and task.query.inputs is not None:
         sets.append(("query", task.query))
@@ -84,13 +91,23 @@ def check_queries(learner, inputs):
             )
 
 
-def check_query_targets(task):
-    """Raises a ValueError where there is nothing to compare the answers to queries with."""
+def check_query_targets(learner, task, *, evaluates=False):
+    """Raises a ValueError where there is nothing to compare the answers to queries with.
+
+    Args:
+        learner: a `MetaLearner`. One that learns from no query may train on tasks without any.
+        task: a `Task` of tensors, arrays or specs, with a leading axis of tasks.
+        evaluates: whether the queries are measured, not learned from.
+    """
     if task.query.targets is None:
         raise ValueError(
             "Training and evaluating need query targets. Received: tasks without query_y. Pass "
             "((support_x, support_y, query_x), query_y)."
         )
+    shape = _shape(task.query.targets)
+    needed = evaluates or learner.gradient_rule.learns_from_queries
+    if needed and shape.rank is not None and shape[1:2] == [0]:
+        raise ValueError(f"{NO_QUERIES} Received: query_y of shape {tuple(shape)}.")
 
 
 def warn_if_diverged(learner, results):

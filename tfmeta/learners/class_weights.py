@@ -30,12 +30,12 @@ class ClassWeights:
 
     def __init__(self, class_weight, kind, output_shape=None):
         good = isinstance(class_weight, Mapping) and all(
-            isinstance(label, (int, np.integer)) and label >= 0 and math.isfinite(weight)
+            isinstance(label, (int, np.integer)) and label >= 0 and 0 <= weight < math.inf
             for label, weight in class_weight.items()
         )
         if not good or not class_weight:
             raise ValueError(
-                "class_weight must be a dict from class numbers to weights. "
+                "class_weight must be a dict from class numbers to finite weights, 0 or more. "
                 f"Received: class_weight={class_weight!r}. Pass for instance {{0: 1.0, 1: 5.0}}."
             )
         size = int(max(class_weight)) + 1

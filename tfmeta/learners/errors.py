@@ -6,6 +6,7 @@ import tensorflow as tf
 
 _ASSERTED = "assertion failed: "
 _EAGER = "to be true. Summarized data: "  # the same outside of a graph
+_AFTER_CALL = "\x1b[0m"  # Keras adds the arguments of a layer's call
 _YIELDED = "yielded an element of "
 _UNEQUAL = "Cannot batch tensors with different shapes"
 # Of a message: what the failing operation is called, and where its data came from.
@@ -51,7 +52,8 @@ def asserted(error: tf.errors.OpError) -> str | None:
     """The sentence of a failed `tf.debugging.Assert`; None for another error."""
     message = error.message or ""
     if _EAGER in message:
-        return message.split(_EAGER, 1)[1].removeprefix("b").replace("'", "").replace("\n", " ")
+        said = message.split(_EAGER, 1)[1].split(_AFTER_CALL)[0]
+        return said.removeprefix("b").replace("'", "").replace("\n", " ")
     if _ASSERTED not in message:
         return None
     parts = _NODES.sub("", message.split(_ASSERTED, 1)[1].split("\n")[0])

@@ -14,8 +14,9 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners import absence, batch_checks, checks
+from tfmeta.learners.batch_checks import NO_QUERIES
 from tfmeta.learners.errors import in_words
-from tfmeta.learners.task_weights import split_weights
+from tfmeta.learners.task_weights import split_weights, weight_assertions
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 
@@ -55,7 +56,7 @@ def checked_task(learner, data, *, trains: bool) -> Task:
     task = unpack_tasks(*(tf.nest.map_structure(_without_optional, part) for part in data))
     batch_checks.check_tasks(learner, task)
     if trains:
-        batch_checks.check_query_targets(task)
+        batch_checks.check_query_targets(learner, task)
     return task
 
 
@@ -143,6 +144,7 @@ def assert_outside_xla(learner, arguments, ways=None, *, trains=False) -> None:
         if isinstance(part, Task):
             checks.label_assertions(learner, part, ways or learner.training_ways)
             weighted = Task(*(_with_weights_as_tensor(examples) for examples in part))
+            weight_assertions(weighted, query=False)
             absence.assertions(learner, split_weights(weighted)[0], trains=trains)
 
 
@@ -158,10 +160,12 @@ def with_assertions(learner, stream) -> tf.data.Dataset:
 
     def check(*batch):
         data = batch if len(batch) > 1 else batch[0]
-        task, _ = split_weights(unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data)))
+        whole = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
+        task, _ = split_weights(whole)
         with tf.control_dependencies(
             [
-                *shape_assertions(task),
+                *shape_assertions(task, queries=learner.gradient_rule.learns_from_queries),
+                *weight_assertions(whole),
                 *checks.label_assertions(learner, task, learner.training_ways),
                 *absence.assertions(learner, task, trains=True),
             ]
@@ -171,11 +175,12 @@ def with_assertions(learner, stream) -> tf.data.Dataset:
     return stream.map(check)
 
 
-def shape_assertions(task) -> list:
+def shape_assertions(task, *, queries=True) -> list:
     """Assertions, within a graph, of what `batch_checks.check_tasks` could not know of sizes.
 
     Args:
         task: a `Task` of tensors with a leading axis T.
+        queries: whether a task whose query targets are given needs a query.
 
     Returns:
         Operations that the use of the task must depend on; none where all sizes are known.
@@ -198,16 +203,25 @@ def shape_assertions(task) -> list:
         assertions += _equal_sizes(
             "support_x and query_x must hold as many tasks as each other. Received:", one, other, 1
         )
-    if task.support.targets.shape[1:2].as_list() == [None]:
-        shape = tf.shape(task.support.targets)
-        message = (
+    assertions.append(
+        _holds_an_example(
             "A support set must hold an example. Give the tasks 1 shot or more. Received support_y "
-            "of shape:"
+            "of shape:",
+            task.support.targets,
         )
-        # A replica without a task has no shots either.
-        fine = (shape[1] > 0) | (shape[0] == 0)
-        assertions.append(tf.debugging.Assert(fine, [message, shape]))
+    )
+    if queries and task.query is not None and task.query.targets is not None:
+        assertions.append(_holds_an_example(f"{NO_QUERIES} Received query_y of shape:", task[1][1]))
     return [assertion for assertion in assertions if assertion is not None]
+
+
+def _holds_an_example(message, targets):
+    """An assertion that sets are not empty; None where their size is known."""
+    if targets.shape[1:2].as_list() != [None]:
+        return None
+    shape = tf.shape(targets)
+    # A replica without a task has no examples either.
+    return tf.debugging.Assert((shape[1] > 0) | (shape[0] == 0), [message, shape])
 
 
 def _equal_sizes(message, one, other, axes):

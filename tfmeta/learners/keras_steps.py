@@ -97,7 +97,7 @@ def test_step(learner, data):
     """Adapts to each task of a batch and measures its query set, for `evaluate`."""
     task, weight = split_weights(unpacked(data))
     batch_checks.check_tasks(learner, task)
-    batch_checks.check_query_targets(task)
+    batch_checks.check_query_targets(learner, task, evaluates=True)
     share = _own_share(task, weight)
     first = learner.evaluated_tasks + tf.cast(share.first, tf.int64)
     keys = learner.task_keys(first, task_count(task), task_keys.EVALUATION)

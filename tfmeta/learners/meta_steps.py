@@ -13,7 +13,7 @@ from tfmeta.learners.batch_forms import plain_batch
 from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
 from tfmeta.learners.guards import GuardedFunction, shape_assertions
-from tfmeta.learners.task_weights import mean_of_tasks
+from tfmeta.learners.task_weights import mean_of_tasks, weight_assertions
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Task, unpack_tasks
 
@@ -39,7 +39,7 @@ class BatchGradient(NamedTuple):
 def checked_batch_gradient(learner, task, task_index, weight=None) -> BatchGradient:
     """As `batch_gradient`, of tasks that are checked first."""
     batch_checks.check_tasks(learner, task)
-    batch_checks.check_query_targets(task)
+    batch_checks.check_query_targets(learner, task)
     return batch_gradient(learner, task, task_index, weight)
 
 
@@ -177,7 +177,8 @@ def task_count(task):
 
 def _assertions(learner, task, ways, *, trains=False):
     return [
-        *shape_assertions(task),
+        *shape_assertions(task, queries=not trains or learner.gradient_rule.learns_from_queries),
+        *weight_assertions(task, query=False),
         *checks.label_assertions(learner, task, ways),
         *absence.assertions(learner, task, trains=trains),
     ]

@@ -1,7 +1,9 @@
 """Whether a stream of tasks ends, which Keras' loops must know."""
 
+import contextlib
 import inspect
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,9 +20,11 @@ def check_ends(x: Any, steps: int | None, name: str, verb: str) -> None:
         verb: what is done with the stream, for the error.
 
     Raises:
-        ValueError: for a stream that is known to be endless. Of one that doesn't know its length
-            a warning says what to pass.
+        ValueError: for a stream that is known to be endless, or empty. Of one that doesn't know its
+            length a warning says what to pass.
     """
+    if _is_empty(x):
+        raise no_tasks(verb)
     if steps is not None:
         return
     if is_endless(x):
@@ -37,6 +41,31 @@ def check_ends(x: Any, steps: int | None, name: str, verb: str) -> None:
             f"endless, pass `{name}=`.",
             stacklevel=4,
         )
+
+
+def no_tasks(verb: str) -> ValueError:
+    """The error for a stream in which there is no batch; `verb` as of `check_ends`."""
+    return ValueError(
+        f"{verb} a stream needs at least one batch. Received: an empty stream. Look for a `take`, "
+        "a filter or `drop_remainder=True` that leaves nothing, or a stream that was read before."
+    )
+
+
+@contextlib.contextmanager
+def refusing_no_batch(verb: str) -> Iterator[None]:
+    """Says that a stream was empty, where `keras.Model.predict` meets a variable without value."""
+    try:
+        yield
+    except UnboundLocalError as error:
+        if "batch_outputs" not in str(error):
+            raise
+        raise no_tasks(verb) from None
+
+
+def _is_empty(x):
+    if isinstance(x, tf.data.Dataset):
+        return x.cardinality().numpy() == 0
+    return isinstance(x, keras.utils.PyDataset) and x.num_batches == 0
 
 
 def is_endless(x: Any) -> bool:

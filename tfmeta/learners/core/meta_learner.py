@@ -23,6 +23,7 @@ from tfmeta.learners import (
     keras_steps,
     outlier_scores,
     saving,
+    stream_checks,
     task_keys,
 )
 from tfmeta.learners.adapted_model import AdaptedModel
@@ -503,6 +504,8 @@ class MetaLearner(keras.Model):
         x, y, others = fitting.before_evaluate(self, x, y, steps, dict(options))
         with in_words():
             results = super().evaluate(x, y, batch_size, steps=steps, **others)
+        if isinstance(results, (list, dict)) and not results:
+            raise stream_checks.no_tasks("Evaluating on")
         batch_checks.warn_if_diverged(self, results)
         return results
 
@@ -524,7 +527,7 @@ class MetaLearner(keras.Model):
         if most is not None:
             any_ways.check_plain(options)
             return answers.wide_answers(self, x, most, batch_size)
-        with in_words():
+        with in_words(), stream_checks.refusing_no_batch("Predicting on"):
             return super().predict(x, batch_size, steps=steps, **options)
 
     def train_on_batch(
