@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfmeta
 from tests.conformance import registry, zoo
 from tests.learners.conftest import classifier, classifier_network, relative_error
+from tfmeta.learners.core.embedding import only_present
 
 
 def normalised_network():
@@ -61,3 +63,17 @@ def test_a_head_that_is_frozen_is_refused():
     network.get_layer("head").trainable = False
     with pytest.raises(ValueError, match=r"must end in a dense layer"):
         tfmeta.PrototypicalNetwork(network)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_an_absent_class_has_probability_0_and_finite_gradients_in_each_type(dtype):
+    bias = tf.zeros([3], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(bias)
+        logits = only_present(bias, tf.constant([[1, 0, 0], [0, 0, 1]], dtype))
+        probabilities = tf.nn.softmax(logits)
+        first = probabilities[0]
+    gradient = tape.gradient(first, bias)
+    np.testing.assert_array_equal(tf.cast(probabilities, tf.float32), [0.5, 0, 0.5])
+    np.testing.assert_array_equal(tf.cast(gradient, tf.float32), [0.25, 0, -0.25])
+    assert np.isfinite(tf.cast(logits, tf.float32)).all()

@@ -311,3 +311,14 @@ def test_a_task_of_nested_lists_is_adapted_to(problem):
     expected = learner.adapt(x, y)(problem.query_x[0])
     found = learner.adapt(x.tolist(), y.tolist())(problem.query_x[0])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_policy_mixed_float16_wraps_no_outer_optimizer(problem):
+    learner = tfmeta.MAML(problem.network(), inner_rate=0.1)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        learner.compile("adam", "mse")
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert type(learner.optimizer) is keras.optimizers.Adam

@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tests.learners.conftest import compiled, relative_error
-from tfmeta.export import Signatures
+from tests.keras_contract.eagerly import eagerly
+from tests.learners.conftest import compiled, relative_error, values
+from tfmeta.export.limits import Limits
+from tfmeta.export.requests import Requests
 
 
 def test_minibatches_of_an_export_are_those_of_the_learner_whatever_its_seed(problem):
@@ -37,15 +39,16 @@ def test_a_loss_of_its_own_says_the_shape_of_its_targets():
     learner = tfmeta.MAML(tfmeta.networks.mlp((4,), outputs=2))
     learner.compile("sgd", deviation)
     assert learner.servable().target_shape == (2,)
-    signatures = Signatures(learner.servable(target_shape=(1,)))
-    x = np.linspace(-1, 1, 4, dtype="float32")[:, None]
-    answer = signatures.functions["adapt_and_predict"](
-        support_inputs=tf.constant(x),
-        support_targets=tf.constant(x**2),
-        query_inputs=tf.constant(x),
-    )
-    expected = learner.predict((x[None], x[None] ** 2, x[None]), verbose=0)[0]
-    np.testing.assert_allclose(answer["predictions"], expected, rtol=1e-5)
+    servable = learner.servable(target_shape=(1,))
+    assert Requests(servable, Limits()).specs()["adapt"]["support_targets"][0] == (None, 1)
+    x = tf.linspace([-1.0], [1.0], 4)
+    with eagerly():
+        weights, _ = servable.adapt(
+            values(servable.parameters), x, x**2, servable.inner_steps, 1.0, servable.state
+        )
+        answer = servable.outputs(weights, servable.state, x, None)
+        expected = learner((x[None], x[None] ** 2, x[None]))[0]
+    np.testing.assert_allclose(answer, expected, rtol=1e-5)
     learner.compile("sgd", "mse")
     with pytest.raises(ValueError, match=r"the shape \(2,\)\. Received: target_shape=\(1,\)"):
         learner.servable(target_shape=(1,))

@@ -2,6 +2,7 @@
 
 import importlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -136,3 +137,28 @@ def test_a_function_that_is_wrong_is_traced_once_and_says_so_itself(parallel, ca
         map_tasks(wrong, X, parallel=parallel)
     assert len(calls) == 1
     assert not caplog.records
+
+
+def test_ctc_which_fails_to_vectorise_by_another_error_runs_task_by_task(caplog):
+    rng = np.random.default_rng(0)
+    outputs = tf.constant(rng.normal(size=(2, 1, 3, 3)).astype("float32"))
+    labels = tf.constant(rng.integers(1, 3, (2, 1, 1)))
+    loss = keras.losses.CTC()
+    with noting_refusals() as refusals:
+        found = map_tasks(lambda task: loss(*task), (labels, outputs))
+    assert len(refusals) == 1
+    assert not any("created at" in record.getMessage() for record in caplog.records)
+    np.testing.assert_allclose(found, [loss(*task) for task in zip(labels, outputs, strict=True)])
+
+
+@pytest.mark.parametrize("kind", [AttributeError, ValueError])
+def test_what_a_function_itself_raises_is_raised_at_its_first_call(kind):
+    calls = []
+
+    def wrong(x):
+        calls.append(x)
+        raise kind("my own mistake")
+
+    with pytest.raises(kind, match=r"^my own mistake$"):
+        map_tasks(wrong, X)
+    assert len(calls) == 1
