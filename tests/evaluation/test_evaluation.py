@@ -166,6 +166,20 @@ def test_the_numbers_are_those_of_predicting_each_task(learner):
     assert results["transductive"]["accuracy"]["mean"][-1] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_stream_of_fewer_tasks_than_are_asked_for_is_refused(learner, count):
+    stream = tfmeta.tasks.glyphs("test", ways=3, shots=1, queries=2, count=4)
+    short = stream.batch(4).take(count // 4)
+
+    class Short:
+        def batch(self, tasks):
+            assert tasks == 4
+            return short
+
+    with pytest.raises(ValueError, match=f"tasks=6, and a stream of {count}"):
+        evaluation.evaluate_learner(learner, Short(), 6, tasks_per_batch=4)
+
+
 def test_batches_do_not_change_the_numbers(learner):
     one, other = (
         evaluation.evaluate_learner(learner, _stream(), 6, tasks_per_batch=batch)["transductive"]

@@ -50,6 +50,9 @@ def evaluate_learner(
         Means and intervals of errors and losses leave the diverged tasks out, since one of them
         can be as large as all others together; accuracies count every task, an answer that is
         not finite as wrong; medians are over all tasks. null: not finite.
+
+    Raises:
+        ValueError: if the stream ends before `tasks` tasks.
     """
     results = {}
     for number, mode in enumerate(normalizations or [learner.normalization]):
@@ -62,6 +65,12 @@ def evaluate_learner(
             support_losses.append(losses)
             if report:
                 report(min(number * tasks + len(rows) * tasks_per_batch, (number + 1) * tasks))
+        given = sum(map(len, support_losses))
+        if given < tasks:
+            raise ValueError(
+                "An evaluation is of as many tasks as it says: lower tasks, or pass a longer "
+                f"stream. Received: tasks={tasks}, and a stream of {given}."
+            )
         columns = {name: np.concatenate([row[name] for row in rows])[:tasks] for name in rows[0]}
         diverged = diverged_tasks(np.concatenate(support_losses)[:tasks], columns)
         results[mode] = {name: _summary(name, v, diverged) for name, v in columns.items()}

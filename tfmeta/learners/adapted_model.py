@@ -65,7 +65,7 @@ class AdaptedModel(keras.Model):
 
     def call(self, inputs, training=None):
         """Raw outputs [Q, ...] of query inputs [Q, ...]."""
-        if tf.executing_eagerly() and not self.run_eagerly:
+        if tf.executing_eagerly() and not (self.run_eagerly or tf.config.functions_run_eagerly()):
             return self._answer(inputs)
         weights, state, support = self._values()
         outputs, losses = _answers(self._get_learner(), weights, state, support, inputs)
