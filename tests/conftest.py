@@ -73,26 +73,26 @@ def collector_leaves_libraries_alone():
     gc.set_threshold(*before)
 
 
-MOST_MEMORY = 3.5e9  # bytes of a worker, before what earlier files left is collected
+SHARE_OF_MEMORY = 0.2  # that a worker may take before what earlier files left is collected
 
 
 @pytest.fixture(autouse=True, scope="module")
 def collector_leaves_earlier_files_alone():
     """What a file leaves, graphs above all, is not looked at again while there is memory for it.
 
-    The collector would go through the graphs of all files before, for up to a minute at a time.
+    The collector would go through the graphs of all files before, for up to two minutes at a time.
     """
     yield
-    if resident_memory() > MOST_MEMORY:
+    if share_of_memory() > SHARE_OF_MEMORY:
         gc.unfreeze()
         gc.collect()
     gc.freeze()
 
 
-def resident_memory():
-    """Bytes of this process in memory; 0 where the system does not say."""
+def share_of_memory():
+    """Of the machine's memory, what this process holds; 0 where the system does not say."""
     pages = pathlib.Path("/proc/self/statm")
-    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
+    return int(pages.read_text().split()[1]) / os.sysconf("SC_PHYS_PAGES") if pages.exists() else 0
 
 
 @pytest.fixture(scope="session")
