@@ -21,10 +21,10 @@ QUICK = {
     ("prototypical_network", "classification"),
 }
 # What an inner loop of its own, rates, a head or a context brings to an export.
-REGRESSION_SHOWS = ("maml_plus_plus", "meta_sgd", "imaml", "reptile", "cavia", "alfa")
+REGRESSION_SHOWS = ("maml_plus_plus", "imaml", "reptile", "cavia")
 SLOW = {
     *((name, "regression") for name in REGRESSION_SHOWS),
-    *((name, "classification") for name in ("r2d2", "unicorn_maml", "boil", "fine_tuning")),
+    *((name, "classification") for name in ("r2d2", "fine_tuning")),
 }
 # The first two answer from the support set itself, which the signatures have no place for.
 LEFT_OUT = ("matching_network", "nearest_neighbor", "mt_net")

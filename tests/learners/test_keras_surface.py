@@ -60,7 +60,7 @@ SAVED = {
 }
 # With parameters, state and neither of their own.
 GO_ON = ("maml", "meta_sgd", "reptile")
-LATER = ("platipus", "bmaml", "maml_plus_plus", "alfa")
+LATER = ("bmaml", "maml_plus_plus")
 
 
 def saved_and_loaded(learner, folder):

@@ -19,7 +19,7 @@ def maml():
     return registry.LEARNERS["maml"].compiled(dtype="float32")
 
 
-SOME = ("platipus", "bmaml", "maml_plus_plus", "mt_net", "fine_tuning", "r2d2", "cavia")
+SOME = ("bmaml", "maml_plus_plus", "fine_tuning", "cavia")
 
 
 @pytest.mark.parametrize(
