@@ -68,8 +68,8 @@ def evaluate_learner(
         given = sum(map(len, support_losses))
         if given < tasks:
             raise ValueError(
-                "An evaluation is of as many tasks as it says: lower tasks, or pass a longer "
-                f"stream. Received: tasks={tasks}, and a stream of {given}."
+                "An evaluation needs a stream of at least `tasks` tasks. Received: "
+                f"tasks={tasks}, and a stream of {given}. Lower tasks, or pass a longer stream."
             )
         columns = {name: np.concatenate([row[name] for row in rows])[:tasks] for name in rows[0]}
         diverged = diverged_tasks(np.concatenate(support_losses)[:tasks], columns)

@@ -40,7 +40,7 @@ def predict_folder(export_dir, support, query, inner_steps=None) -> FolderPredic
 def predict_folder_with(learner, support, query, inner_steps=None) -> FolderPredictions:
     """Adapts a learner to the images of one folder and predicts another's, in this process.
 
-    The answers are those of the learner's export.
+    An export of the learner gives the same answers.
 
     Args:
         learner: a compiled `MetaLearner` of a network of images [height, width, 1 or 3] in

@@ -37,7 +37,7 @@ class ComposedKernels:
         return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
 
     def normalised(self, scale, offset):
-        """A function of nothing to `c h + b` in the shape of x."""
+        """A function without arguments that returns `c h + b` in the shape of x."""
         # In the order of tf.nn.batch_normalization, so to its bits.
         factor = self._inverse if scale is None else self._inverse * scale
         shift = -self._mean * factor if offset is None else offset - self._mean * factor
@@ -108,7 +108,7 @@ class FusedKernels:
         return mean, tf.reduce_mean(variances, 0) + between
 
     def normalised(self, scale, offset):
-        """A function of nothing to `c h + b` in the shape of x."""
+        """A function without arguments that returns `c h + b` in the shape of x."""
         scale = tf.ones_like(self._mean) if scale is None else scale
         offset = tf.zeros_like(self._mean) if offset is None else offset
         given = (self._mean, self._variance, self._epsilon)

@@ -165,7 +165,7 @@ def with_assertions(learner, stream) -> tf.data.Dataset:
         with tf.control_dependencies(
             [
                 *shape_assertions(task, queries=learner.gradient_rule.learns_from_queries),
-                *weight_assertions(whole),
+                *weight_assertions(whole, query=False),
                 *checks.label_assertions(learner, task, learner.training_ways),
                 *absence.assertions(learner, task, trains=True),
             ]

@@ -113,7 +113,6 @@ def _noting(function, raised):
 
 def _vectorized(function, tasks):
     flat = [t for t in tf.nest.flatten(tasks) if t is not None]
-
     with task_converters():
         return tf.vectorized_map(
             lambda slices: function(_unflatten(tasks, slices)), flat, warn=False
