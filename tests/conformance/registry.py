@@ -19,9 +19,9 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import pytest
 
 import tfmeta
+from tests.marks import marked
 
 LEARNERS = {}
 
@@ -179,23 +179,6 @@ def some(quick=None, slow=None, **traits):
             f"quick and slow must be names of learners here. Received: {sorted(unknown)}."
         )
     return names if quick is None else marked(names, quick, slow)
-
-
-def marked(cases, quick, slow=None):
-    """Cases for `pytest.mark.parametrize`: quick ones as they are, the others with a mark.
-
-    Args:
-        cases: values, or tuples of values.
-        quick: cases that the quick tests run.
-        slow: cases that are marked slow, and the others are marked product. None: all but the
-            quick ones are slow.
-    """
-    found = []
-    for case in cases:
-        mark = pytest.mark.slow if slow is None or case in slow else pytest.mark.product
-        values = case if isinstance(case, tuple) else (case,)
-        found.append(case if case in quick else pytest.param(*values, marks=mark))
-    return found
 
 
 def register(name, cls, settings, **traits):

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conformance import registry, zoo
+from tests.marks import marked
 from tfmeta.inner import check_exactness, dot
 from tfmeta.learners import checks
 from tfmeta.tasks.task import Examples, Task
@@ -152,7 +153,7 @@ def _with_classes(examples):
     return examples._replace(targets=tf.one_hot(classes, zoo.OUTPUTS, dtype="float64"))
 
 
-@pytest.mark.parametrize(("layer", "learner"), registry.marked(PAIRS, QUICK, SLOW))
+@pytest.mark.parametrize(("layer", "learner"), marked(PAIRS, QUICK, SLOW))
 def test_meta_gradient_equals_its_oracle(layer, learner, monkeypatch):
     # The layer's own check is the next test, once a layer.
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)

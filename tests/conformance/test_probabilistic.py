@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conformance import registry, zoo
+from tests.marks import marked
 from tfmeta.inner import dot
 from tfmeta.learners import checks
 from tfmeta.tasks.task import Examples, Task
@@ -71,7 +72,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "learner"), registry.marked(PAIRS, QUICK, SLOW))
+@pytest.mark.parametrize(("layer", "learner"), marked(PAIRS, QUICK, SLOW))
 def test_meta_gradient_equals_finite_differences_at_a_fixed_key(layer, learner, monkeypatch):
     monkeypatch.setattr(checks, "check_exactness", lambda learner: None)
     assert error(registry.LEARNERS[learner], zoo.LAYERS[layer]) < TOLERANCE

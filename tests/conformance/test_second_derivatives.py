@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance import registry, zoo
+from tests.conformance import zoo
+from tests.marks import marked
 from tfmeta.inner import hessian_vector_product
 
 STEPS = (1e-5, 1e-6, 1e-7, 1e-8)
@@ -62,7 +63,7 @@ def agree(found):
 
 
 # MAML's meta-gradient, which holds this product, sees every layer among the quick tests.
-@pytest.mark.parametrize("name", registry.marked(zoo.LAYERS, zoo.KINDS))
+@pytest.mark.parametrize("name", marked(zoo.LAYERS, zoo.KINDS))
 def test_hessian_vector_product_equals_finite_differences(name):
     found = errors(zoo.LAYERS[name])
     assert agree(found), found

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance import registry, zoo
+from tests.conformance import zoo
+from tests.marks import marked
 from tfmeta.inner import hessian_vector_product
 from tfmeta.parallel import map_tasks
 
@@ -76,13 +77,13 @@ CONVOLUTIONS = [name for name in zoo.LAYERS if "conv" in name or "depthwise" in 
 QUICK = (*zoo.KINDS, "conv2d_grouped", "depthwise2d_strided", "residual_block")
 
 
-@pytest.mark.parametrize("name", registry.marked(zoo.LAYERS, QUICK, OWN))
+@pytest.mark.parametrize("name", marked(zoo.LAYERS, QUICK, OWN))
 def test_tasks_with_weights_of_their_own_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=True)
 
 
 # Other operations do not ask whether weights differ.
-@pytest.mark.parametrize("name", registry.marked(CONVOLUTIONS, SHARED[:1], SHARED))
+@pytest.mark.parametrize("name", marked(CONVOLUTIONS, SHARED[:1], SHARED))
 def test_tasks_that_share_weights_are_vectorised_without_a_loop(name):
     compare(zoo.LAYERS[name], own_weights=False)
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tests.conformance import registry
+from tests.marks import marked
 from tfmeta.experiment.checkpoints import Checkpoints, state_of
 from tfmeta.experiment.training import Training
 
@@ -64,7 +64,7 @@ def _values(training):
 @pytest.mark.parametrize(
     "name",
     # MAML++ has parameters and state of its own, Reptile minibatches by the task's index.
-    registry.marked(
+    marked(
         ["maml_plus_plus", "reptile", "maml", "meta_sgd", "mt_net"], ["maml_plus_plus"], ["reptile"]
     ),
 )

@@ -8,6 +8,7 @@ from request_pipe import OK
 
 import tfmeta
 from tests.conformance import registry
+from tests.marks import marked
 from tfmeta.export import read_description
 from tfmeta.learners.task_keys import answer_keys
 from tfmeta.tasks.task import Examples
@@ -109,7 +110,7 @@ def answered_curve(learner, request, steps):
     return found.records.numpy(), found.support_losses.numpy()
 
 
-@pytest.mark.parametrize(("name", "kind"), registry.marked(PAIRS, QUICK, SLOW))
+@pytest.mark.parametrize(("name", "kind"), marked(PAIRS, QUICK, SLOW))
 def test_an_export_adapts_as_its_learner_does_for_every_step_count(
     name, kind, tmp_path, start_process
 ):

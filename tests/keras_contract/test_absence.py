@@ -10,6 +10,7 @@ import tfmeta
 from tests.conformance import registry
 from tests.keras_contract.networks import around
 from tests.keras_contract.test_batch_dependence import DEPENDENT, INDEPENDENT, centred, made
+from tests.marks import marked
 from tfmeta.inner.batch_dependence import absent_examples_matter, absent_examples_move
 
 
@@ -41,13 +42,13 @@ def tasks_with_absent():
     return batch, query_weights, support_weights
 
 
-@pytest.mark.parametrize("name", registry.marked(DEPENDENT, ["softmax", "count"]))
+@pytest.mark.parametrize("name", marked(DEPENDENT, ["softmax", "count"]))
 def test_functions_of_the_whole_batch_are_told_from_moments(name):
     pure = tfmeta.inner.PureNetwork(around(DEPENDENT[name]()))
     assert absent_examples_matter(pure, training=True)
 
 
-@pytest.mark.parametrize("name", registry.marked([*INDEPENDENT, "batch norm"], ["batch norm"]))
+@pytest.mark.parametrize("name", marked([*INDEPENDENT, "batch norm"], ["batch norm"]))
 def test_moments_and_functions_of_one_example_leave_it_out(name):
     layer = INDEPENDENT.get(name, made(layers.BatchNormalization))()
     pure = tfmeta.inner.PureNetwork(around(layer))

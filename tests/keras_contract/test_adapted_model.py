@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tests.conformance import registry
+from tests.marks import marked
 
 S, Q = 6, 40  # more queries than Keras puts into a batch
 RNG = np.random.default_rng(0)
@@ -78,7 +78,7 @@ SLOW = ("list of inputs, transductive", "comparison", "MAML++")
 DRAWING = ("PLATIPUS", "MT-net")
 
 
-@pytest.mark.parametrize("name", registry.marked([*KINDS, *OTHERS], KINDS, SLOW))
+@pytest.mark.parametrize("name", marked([*KINDS, *OTHERS], KINDS, SLOW))
 def test_an_adapted_model_is_kept_in_every_way_of_keras_with_equal_answers(name, tmp_path):
     learner, kind = (KINDS | OTHERS)[name]()
     learner.compile("adam", LOSS, metrics=["accuracy"])

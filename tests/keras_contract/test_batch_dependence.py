@@ -8,6 +8,7 @@ from keras import layers, ops
 import tfmeta
 from tests.conformance import registry
 from tests.keras_contract.networks import around, fitted
+from tests.marks import marked
 
 
 class Ranked(layers.Layer):
@@ -95,7 +96,7 @@ PAIRS = [
 SOME = [p for p in PAIRS if p[0] in ("maml", "prototypical_network", "bmaml", "maml_plus_plus")]
 
 
-@pytest.mark.parametrize(("name", "layer"), registry.marked(PAIRS, [("maml", "softmax")], SOME))
+@pytest.mark.parametrize(("name", "layer"), marked(PAIRS, [("maml", "softmax")], SOME))
 def test_an_inductive_answer_leaks_nothing_of_other_queries(name, layer):
     entry = registry.LEARNERS[name]
     learner, (x, _) = fitted(entry, around(DEPENDENT[layer]()), steps=0, normalization="inductive")

@@ -8,6 +8,7 @@ from keras import constraints, layers
 
 import tfmeta
 from tests.conformance import registry
+from tests.marks import marked
 
 RATE = 0.3
 
@@ -59,7 +60,7 @@ def compiled(network, **options):
     return learner
 
 
-@pytest.mark.parametrize("name", registry.marked(CONSTRAINTS, ["max_norm"]))
+@pytest.mark.parametrize("name", marked(CONSTRAINTS, ["max_norm"]))
 def test_adapted_weights_are_those_of_keras_own_optimizer(name):
     (sx, sy, _), _ = registry.batch(tasks=2)
     network = constrained(CONSTRAINTS[name])

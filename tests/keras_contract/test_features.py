@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance import registry
 from tests.keras_contract import features
+from tests.marks import marked
 
 TABLE = features.load()
 QUICK = {
@@ -34,9 +35,7 @@ def test_every_feature_is_traced_for_a_learner():
 
 @pytest.mark.parametrize(
     ("name", "learner"),
-    registry.marked(
-        PAIRS, QUICK, [p for p in PAIRS if p[1] in EVERY_FEATURE or p in features.TRACED]
-    ),
+    marked(PAIRS, QUICK, [p for p in PAIRS if p[1] in EVERY_FEATURE or p in features.TRACED]),
 )
 def test_a_learner_gives_what_keras_gives_or_refuses(name, learner):
     features.check(name, learner)

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 import tfmeta
-from tests.conformance import registry
 from tests.keras_contract.serving import LABELS, assert_served_as_trained, learner_of
+from tests.marks import marked
 
 EXAMPLES = np.random.default_rng(0).normal(size=(1, 6, 7)).astype("float32")
 STRUCTURES = {
@@ -37,9 +37,7 @@ def examples_of(structure, examples):
     return structure(examples[..., :4], examples[..., 4:6], examples[..., 6:])
 
 
-@pytest.mark.parametrize(
-    "name", registry.marked(STRUCTURES, [], ["dict", "nested", "list of dicts"])
-)
+@pytest.mark.parametrize("name", marked(STRUCTURES, [], ["dict", "nested", "list of dicts"]))
 def test_a_structure_of_inputs_is_served_as_trained(name, tmp_path):
     parts = [examples_of(STRUCTURES[name], part) for part in (EXAMPLES[:, :3], EXAMPLES[:, 3:])]
     assert_served_as_trained(network_of(STRUCTURES[name]), *parts, tmp_path)

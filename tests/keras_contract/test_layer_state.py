@@ -13,6 +13,7 @@ import tfmeta
 from tests.conformance import registry
 from tests.keras_contract.eagerly import eagerly
 from tests.keras_contract.networks import MODES, around, fitted
+from tests.marks import marked
 from tfmeta.learners.embedding.training import EpisodicGradient
 
 STEPS = 2
@@ -94,7 +95,7 @@ SOME = [
 ]
 
 
-@pytest.mark.parametrize(("name", "mode"), registry.marked(PAIRS, [("maml", "inductive")], SOME))
+@pytest.mark.parametrize(("name", "mode"), marked(PAIRS, [("maml", "inductive")], SOME))
 def test_state_moves_as_keras_moves_it_on_the_queries_of_a_task(name, mode):
     entry = registry.LEARNERS[name]
     network = first_track()
@@ -127,7 +128,7 @@ def test_state_moves_as_keras_moves_it_on_the_queries_of_a_task(name, mode):
     "renorm" not in inspect.signature(layers.BatchNormalization).parameters,
     reason="this Keras has no batch renormalisation",
 )
-@pytest.mark.parametrize("mode", registry.marked(MODES, ["transductive"]))
+@pytest.mark.parametrize("mode", marked(MODES, ["transductive"]))
 def test_a_renormalised_batch_moves_its_averages(mode):
     network = around(layers.BatchNormalization(renorm=True, dtype="float64"))
     before = tracked(network)

@@ -10,6 +10,7 @@ from keras import layers, ops, random
 import tfmeta
 from tests.conformance import registry
 from tests.keras_contract.networks import MODES, around, fitted
+from tests.marks import marked
 
 OUTSIDE = random.SeedGenerator(11)
 
@@ -127,7 +128,7 @@ def test_a_silent_network_is_found_by_what_its_layers_draw(name):
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    registry.marked(
+    marked(
         dict.fromkeys(
             [
                 *(("global generator", mode) for mode in MODES),
@@ -157,7 +158,7 @@ CALLING = [
 ]
 
 
-@pytest.mark.parametrize("name", registry.marked(["maml", *CALLING], ["maml"]))
+@pytest.mark.parametrize("name", marked(["maml", *CALLING], ["maml"]))
 def test_every_learner_trains_as_without_noise(name):
     entry = registry.LEARNERS[name]
     quicker = {"parallel": "sequential", "compile_options": {"run_eagerly": True}}
@@ -205,9 +206,7 @@ def test_numbers_of_a_fixed_seed_that_inference_draws_too_are_no_noise():
 
 @pytest.mark.parametrize(
     "name",
-    registry.marked(
-        [name for name in NOISE if name != "TensorFlow's generator"], ["global generator"]
-    ),
+    marked([name for name in NOISE if name != "TensorFlow's generator"], ["global generator"]),
 )
 def test_masks_are_functions_of_the_seed_and_alike_for_answers(name):
     (sx, sy, _), _ = registry.batch(tasks=1)

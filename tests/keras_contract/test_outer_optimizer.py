@@ -16,6 +16,7 @@ from tests.keras_contract.reference_steps import (
     stream,
     values,
 )
+from tests.marks import marked
 
 SCHEDULE = {"initial_learning_rate": 0.05, "decay_steps": 2, "decay_rate": 0.5}
 OPTIMIZERS = {
@@ -74,7 +75,7 @@ def test_learned_rates_get_the_step_of_stock_keras(kind):
     assert differing("meta_sgd", kind) < 1e-12
 
 
-@pytest.mark.parametrize(("name", "kind"), registry.marked(PAIRS, [], SOME))
+@pytest.mark.parametrize(("name", "kind"), marked(PAIRS, [], SOME))
 def test_every_learner_gets_the_step_of_stock_keras(name, kind):
     assert differing(name, kind, eagerly=True) < 1e-12
 
@@ -146,7 +147,7 @@ def test_nothing_moves_at_an_outer_rate_of_0(name):
 
 # Moments that go on from task to task (carrying_reptile) are others after other batches.
 @pytest.mark.parametrize(
-    "name", registry.marked(["meta_sgd", *ACCUMULATING], ["meta_sgd"], ["maml_plus_plus", "bmaml"])
+    "name", marked(["meta_sgd", *ACCUMULATING], ["meta_sgd"], ["maml_plus_plus", "bmaml"])
 )
 def test_small_batches_accumulated_are_one_large_batch(name):
     entry = registry.LEARNERS[name]

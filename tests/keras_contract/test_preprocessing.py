@@ -7,8 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 import tfmeta
-from tests.conformance import registry
 from tests.keras_contract.serving import assert_served_as_trained, learner_of
+from tests.marks import marked
 
 WORDS = np.array(["red blue", "blue green red", "cat dog", "dog cat cat", "one two", "two three"])
 TOKENS = np.array([[["a", "b"], ["c", "d"], ["a", "a"]]])
@@ -70,15 +70,13 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", registry.marked(NETWORKS, [], ["text", "own table", "normalization"])
-)
+@pytest.mark.parametrize("name", marked(NETWORKS, [], ["text", "own table", "normalization"]))
 def test_a_network_that_preprocesses_is_served_as_trained(name, tmp_path):
     network, support, query = NETWORKS[name]()
     assert_served_as_trained(network, support, query, tmp_path)
 
 
-@pytest.mark.parametrize("name", registry.marked(["text", "own table"], ["text"]))
+@pytest.mark.parametrize("name", marked(["text", "own table"], ["text"]))
 def test_texts_and_tables_adapt_as_arrays_do(name):
     network, support, query = NETWORKS[name]()
     learner = learner_of(network)

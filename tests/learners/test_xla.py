@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conformance import registry
+from tests.marks import marked
 from tfmeta.inner.loop import MAX_UNROLLED_STEPS
 from tfmeta.learners.reptile import minibatch_rows
 
@@ -50,7 +51,7 @@ def computed(name, jit_compile):
 
 
 # Each compiles for as long as dozens of other tests run; Reptile's has a loop.
-@pytest.mark.parametrize("name", registry.marked(["reptile", "maml", "imaml"], [], ["reptile"]))
+@pytest.mark.parametrize("name", marked(["reptile", "maml", "imaml"], [], ["reptile"]))
 def test_xla_computes_what_the_executor_does(name):
     gradient, predictions = computed(name, True)
     expected, expected_predictions = computed(name, False)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance import registry
+from tests.marks import marked
 from tests.rl.test_meta_gradient import objective_of
 from tfmeta import inner, rl
 
@@ -65,7 +65,7 @@ def test_the_full_step_is_the_natural_gradient_at_the_edge_of_the_quadratic_regi
     assert int(logs["trials"]) == 1
 
 
-@pytest.mark.parametrize("max_kl", registry.marked([0.01, 1.0], [], [1.0]))
+@pytest.mark.parametrize("max_kl", marked([0.01, 1.0], [], [1.0]))
 def test_a_step_improves_the_surrogate_within_the_trust_region(problem, objective, max_kl):
     outer = rl.TRPO(max_kl=max_kl)
     step, logs = tf.function(lambda: outer.descent(objective, problem.weights))()
