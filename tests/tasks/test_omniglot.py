@@ -74,6 +74,17 @@ def test_rotations_as_classes_multiply_the_training_characters_only(stand_in):
     assert set(draw("test", **sizes)[0][..., 1].ravel()) == {0}
 
 
+def test_a_turned_character_is_named_by_its_angle(stand_in):
+    upright = omniglot_module.omniglot_pool("train", 0)
+    turned = omniglot_module._rotations_as_classes(upright)
+    assert len(set(turned.class_names)) == 4 * len(upright.class_names)
+    drawing = upright.images[0]
+    for turns in range(4):
+        name = f"{upright.class_names[0]}@{90 * turns}"
+        first = sum(turned.counts[: turned.class_names.index(name)])
+        np.testing.assert_array_equal(turned.images[first], np.rot90(drawing, turns))
+
+
 def test_no_rotation_leaves_the_drawings_upright(stand_in):
     assert set(draw(rotations=None)[0][..., 1].ravel()) == {0}
 
