@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 
 from absl import app, flags
-from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from benchmarks import report
+from benchmarks import pictures, report
 from tfmeta import recipe
 from tfmeta.experiment import train
 
@@ -99,35 +98,6 @@ def band() -> float:
     return 1.96 * 50 / (WAYS * _TASKS.value) ** 0.5
 
 
-def draw(document: dict, path: Path) -> None:
-    """Accuracy over meta-steps, a line a combination, named from the best to the worst."""
-    figure = Figure(figsize=(7.0, 4.4))
-    axes = figure.add_subplot()
-    protocol = document["protocol"]
-    curves = sorted(document["curves"].items(), key=lambda item: -item[1][-1][1])
-    for name, points in curves:
-        steps, values = zip(*points, strict=True)
-        # A colour for the number of inner steps; solid for a sum, dashed for the last gradient.
-        color, style = f"C{len(COMBINATIONS[name]) - 1}", "-" if "+" in name else "--"
-        label = f"{name}: {values[-1]:.1f}"
-        axes.plot(steps, values, style, color=color, marker=".", label=label)
-        low, high = ([v + s * protocol["band"] for v in values] for s in (-1, 1))
-        axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
-    axes.axhline(20, color="gray", linewidth=0.8, label="chance")
-    paper = protocol["paper_steps"]
-    of_paper = "" if protocol["steps"] == paper else f" (the paper: {paper:,})"
-    axes.set(
-        title=f"Omniglot 5-way 5-shot, {protocol['tasks']} held-out tasks a point, one seed",
-        xlabel=f"meta-step of {protocol['steps']:,}{of_paper}",
-        ylabel="accuracy, %  (band: 1.96 x 50 / sqrt(queries))",
-    )
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-
-
 def main(_):
     curves, after_training = {}, {}
     for name, coefficients in COMBINATIONS.items():
@@ -149,7 +119,7 @@ def main(_):
     }  # fmt: skip
     if _WRITE.value:
         RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        draw(document, RESULT.with_suffix(".png"))
+        pictures.gradient_combinations(document, RESULT.with_suffix(".png"))
 
 
 if __name__ == "__main__":

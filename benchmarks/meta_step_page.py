@@ -255,8 +255,10 @@ def _panel(axis, workload, rows):
     labels = [NAMES.get(name, name.replace("_", " ")) for name in timed]
     axis.barh(labels, ratios, xerr=spread, color=colors)
     for position, (ratio, most) in enumerate(zip(ratios, high, strict=True)):
-        axis.text(max(ratio, most), position, f" {_ratio(ratio)}", va="center", fontsize=7)
-    axis.axvline(1.0, color="black", linewidth=0.8)
+        text = axis.text(max(ratio, most), position, f" {_ratio(ratio)}", va="center", fontsize=7)
+        # The line at 1 does not cross a number.
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.3})
+    axis.axvline(1.0, color="black", linewidth=0.8, zorder=1.5)
     axis.set_xscale("log")
     axis.set_xlim(0.01 if min(ratios) > 0.01 else 0.001, 300)
     ticks = {0.001: "1/1000", 0.01: "1/100", 0.1: "1/10", 1: "1", 10: "10", 100: "100"}

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from matplotlib.figure import Figure
 
+from benchmarks import pictures
 from tfmeta import evaluation, recipe, rl
 from tfmeta.experiment import building, opened
 from tfmeta.recipe import config
@@ -31,8 +31,6 @@ _ORACLE = flags.DEFINE_string("oracle", None, "Of rl_*_oracle.gin.")
 _WRITE = flags.DEFINE_bool("write", False, "Store the figures under results/.")
 RESULTS = Path(__file__).parents[1] / "results"
 TASKS, SEED = 40, 1_000_003
-# Colours that colour-blind readers tell apart (Okabe and Ito), for each row.
-COLOURS = ("#0072B2", "#E69F00", "black", "#D55E00", "#777777")
 # Of the environment, that all runs must have in common.
 _SAME = ("name", "horizon", "shots")
 
@@ -79,34 +77,11 @@ def trajectories_per_second(learner, stream, batches: int = 3) -> float:
     return batches * TASKS * stream.info["shots"] / (time.perf_counter() - began)
 
 
-def draw(rows: list[dict], title: str, path: Path) -> None:
-    """The returns over updates, a line a policy; what does not adapt is a level."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.add_subplot()
-    for number, row in enumerate(rows):
-        mean, interval = np.array(row["mean"]), np.array(row["interval95"])
-        label = row["policy"] + (f", step {row['step']}" if "step" in row else "")
-        colour, marker = COLOURS[number], "osD^v"[number]
-        if len(mean) == 1:
-            style = ":" if row["policy"] == "oracle" else "--"
-            axes.axhline(mean[0], color=colour, linestyle=style, label=label)
-            continue
-        axes.errorbar(
-            range(len(mean)), mean, interval, color=colour, marker=marker, capsize=3, label=label
-        )
-    axes.set(title=title, xlabel="updates", ylabel="return")
-    axes.set_xticks(range(max(len(row["mean"]) for row in rows)))
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(path, dpi=120)
-
-
 def write(document: dict, folder: Path) -> None:
     """Stores the figures and the picture of them."""
     folder.mkdir(exist_ok=True)
     (folder / "returns.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    name = document["protocol"]["name"].replace("_", " ")
-    draw(document["rows"], f"{name}, {TASKS} held-out tasks", folder / "returns.png")
+    pictures.returns(document, folder / "returns.png")
 
 
 def main(_):

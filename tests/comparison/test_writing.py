@@ -82,8 +82,8 @@ def test_points_of_runs_are_filled_and_published_ones_hollow():
     assert marks == [
         ("D", "black", "white"),
         ("D", "0.6", "white"),
-        ("o", "tab:blue", "tab:blue"),
-        ("s", "tab:blue", "tab:blue"),
+        ("o", "#0072B2", "#0072B2"),
+        ("s", "#0072B2", "#0072B2"),
     ]
     bars = [container.lines[2][0].get_segments()[0][:, 0] for container in axes.containers]
     assert [round((bar[1] - bar[0]) / 2, 6) for bar in bars] == [0.4, 0.4, 0.4, 2.0]

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from tfmeta.comparison.row import Row
 from tfmeta.comparison.sections import Section
 
+_BLUE = "#0072B2"  # of Okabe and Ito's colours, as in the pictures of runs
 _WIDTH, _ROW_HEIGHT, _FRAME = 8.0, 0.24, 0.9  # inches
 
 
@@ -29,7 +30,7 @@ def draw(sections: Sequence[Section], path: Path) -> None:
 
 def _panel(axes, title: str, rows: Sequence[Row]) -> None:
     for place, row in enumerate(rows):
-        colour = "tab:blue" if not row.published else "0.6" if row.check else "black"
+        colour = _BLUE if not row.published else "0.6" if row.check else "black"
         axes.errorbar(
             row.value,
             place,
@@ -44,7 +45,7 @@ def _panel(axes, title: str, rows: Sequence[Row]) -> None:
     labels = [_label(row, with_steps) for row in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_color("tab:blue" if not row.published else "black")
+        label.set_color(_BLUE if not row.published else "black")
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10, loc="left")
     axes.grid(axis="x", alpha=0.3)

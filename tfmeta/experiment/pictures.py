@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from tfmeta.experiment.files import sync
@@ -11,6 +12,13 @@ from tfmeta.experiment.files import sync
 _WIDTH, _HEIGHT = 6.4, 4.0  # inches
 # Colours that colour-blind readers tell apart (Okabe and Ito).
 _BLUE, _ORANGE, _RED, _GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
+# A colour, a line and a mark for each normalisation mode, the same in every picture.
+_MODES = {
+    "transductive": (_BLUE, "-", "o"),
+    "inductive": (_ORANGE, "--", "s"),
+    "running": (_RED, ":", "^"),
+}
+_LEAST_SHARE = 0.005  # a bin of fewer of the queries says little of how often they are right
 _SMOOTHED_ROWS = 50  # a learning curve shows about this many points of the running mean
 
 
@@ -42,8 +50,8 @@ def learning_curve(rows: list[dict[str, str]], path: Path, title: str) -> Path:
     accuracy = next((name for name in ("accuracy", "query_accuracy") if name in rows[0]), None)
     figure, axes = _axes(title, "meta-step", "loss")
     losses = np.array([float(row["loss"]) for row in rows])
-    handles = _curve(axes, steps, losses, "tab:blue", "loss")
-    handles += _validation_curve(axes, rows, "val_loss", "tab:blue", "loss")
+    handles = _curve(axes, steps, losses, _BLUE, "loss")
+    handles += _validation_curve(axes, rows, "val_loss", _BLUE, "loss")
     if (losses > 0).all() and losses.max() > 20 * losses.min():
         axes.set_yscale("log")
     if accuracy or "val_accuracy" in rows[0]:
@@ -53,12 +61,12 @@ def learning_curve(rows: list[dict[str, str]], path: Path, title: str) -> Path:
         right.spines[["top"]].set_visible(False)
         if accuracy:
             values = [float(row[accuracy]) for row in rows]
-            handles += _curve(right, steps, values, "tab:orange", "accuracy")
-        handles += _validation_curve(right, rows, "val_accuracy", "tab:orange", "accuracy")
+            handles += _curve(right, steps, values, _ORANGE, "accuracy")
+        handles += _validation_curve(right, rows, "val_accuracy", _ORANGE, "accuracy")
     elif "val_return" in rows[0]:
         right = axes.twinx()
         right.set_ylabel("return")
-        handles += _validation_curve(right, rows, "val_return", "tab:orange", "return")
+        handles += _validation_curve(right, rows, "val_return", _ORANGE, "return")
     axes.legend(handles=handles, loc="center right")
     return _save(figure, path)
 
@@ -79,12 +87,15 @@ def _curve(axes, steps, values, colour, label):
         return axes.plot(steps, values, color=colour, label=label)
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
     return axes.plot(
-        steps[window - 1 :], mean, color=colour, label=f"{label}, mean of {window} rows"
+        steps[window - 1 :], mean, color=colour, label=f"{label}, running mean of {window} points"
     )
 
 
 def inner_steps_curve(report: dict, path: Path) -> Path:
-    """Draws a report's first metric over inner steps, a line a normalisation mode."""
+    """Draws a report's first metric over inner steps, a line a normalisation mode.
+
+    Modes have no names where the network normalises by no statistics of a batch: they are alike.
+    """
     protocol = report["protocol"]
     metric = next(iter(next(iter(report["results"].values()))))
     ways = f"{protocol['ways']}-way " if "ways" in protocol else ""
@@ -98,17 +109,23 @@ def inner_steps_curve(report: dict, path: Path) -> Path:
             for key in ("mean", "interval95")
         )
         steps = np.arange(len(mean))
-        line = axes.plot(steps, mean, marker="o", markersize=3, label=mode)[0]
-        axes.fill_between(
-            steps, mean - interval, mean + interval, color=line.get_color(), alpha=0.2
-        )
+        named = protocol.get("batch_statistics") is not False
+        colour, line, marker = _MODES[mode] if named else (_BLUE, "-", "o")
+        style = {"color": colour, "linestyle": line, "marker": marker, "markersize": 4}
+        axes.plot(steps, mean, label=mode if named else None, **style)
+        low, high = mean - interval, mean + interval
+        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    band = Patch(color=_GREY, alpha=0.3, linewidth=0, label="95 % interval over tasks")
+    axes.legend(handles=[*axes.get_legend_handles_labels()[0], band])
     return _save(figure, path)
 
 
 def calibration(report: dict, path: Path) -> Path:
-    """Draws a report's calibration: a reliability diagram, or the coverage of intervals."""
+    """Draws a report's calibration: a reliability diagram, or the coverage of intervals.
+
+    A reliability diagram leaves out bins that few queries are in.
+    """
     found, protocol = report["calibration"], report["protocol"]
     error = f"calibration error {100 * found['calibration_error']:.1f} %"
     title = f"{protocol['learner']}, {protocol['tasks']} {protocol['split']} tasks: {error}"
@@ -116,12 +133,15 @@ def calibration(report: dict, path: Path) -> Path:
         figure, axes = _axes(title, "confidence", "accuracy")
         x, y = ([part[name] for part in found["bins"]] for name in ("confidence", "accuracy"))
         counts = np.array([part["count"] for part in found["bins"]])
-        axes.bar(x, counts / counts.sum(), width=0.03, color="tab:gray", alpha=0.4, label="share")
+        share = {"color": _GREY, "alpha": 0.4, "label": "share of the queries"}
+        axes.bar(x, counts / counts.sum(), width=0.03, **share)
+        enough = counts >= _LEAST_SHARE * counts.sum()
+        x, y = (np.where(enough, np.array(values, float), np.nan) for values in (x, y))
     else:
         figure, axes = _axes(title, "probability of the interval", "targets inside")
         x, y = ([part[name] for part in found["levels"]] for name in ("expected", "observed"))
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="calibrated")
-    axes.plot(x, y, marker="o", markersize=4, color="tab:blue", label=protocol["learner"])
+    axes.plot(x, y, marker="o", markersize=4, color=_BLUE, label=protocol["learner"])
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(loc="upper left")
     return _save(figure, path)
