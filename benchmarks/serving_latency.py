@@ -25,7 +25,7 @@ from absl import app, flags
 from benchmarks import peer_messages, report, serving_process
 from benchmarks.serving_models import INNER_RATE, INNER_STEPS, export_omniglot
 from benchmarks.turns import ROOT
-from tfmeta.serve.served_version import ServedVersion
+from tfmeta.serve.models.served_version import ServedVersion
 
 _ROUNDS = flags.DEFINE_integer("rounds", 30, "Turns of each contestant.", 1)
 _REQUESTS = flags.DEFINE_integer("requests", 10, "Requests a turn.", 1)

@@ -20,7 +20,7 @@ from absl import app, flags
 
 from benchmarks import report, serving_models, serving_process
 from benchmarks.turns import ROOT
-from tfmeta.serve.served_version import ServedVersion
+from tfmeta.serve.models.served_version import ServedVersion
 
 WAYS, CALLERS = 5, 4
 

@@ -38,10 +38,10 @@ def pytest_collection_modifyitems(items):
 def xla_stays_enabled():
     """A server disables XLA for its whole process, and others of this process's tests need it.
 
-    Keras compiles grouped convolutions. `tests/serve/test_xla.py` looks at processes of their own.
+    Keras compiles grouped convolutions. `tests/serve/models/test_xla.py` uses further processes.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfmeta.serve.served_version.disable_xla", lambda: None)
+        patch.setattr("tfmeta.serve.models.served_version.disable_xla", lambda: None)
         yield
 
 
@@ -55,7 +55,7 @@ def what_a_server_froze_stays_frozen():
     still = {"collect": lambda: 0, "unfreeze": lambda: None}
     collector = types.SimpleNamespace(**{**vars(gc), **still})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfmeta.serve.large_work.gc", collector)
+        patch.setattr("tfmeta.serve.models.large_work.gc", collector)
         yield
 
 
@@ -141,5 +141,5 @@ def real_stacks(operations_share_a_stack, monkeypatch):
 @pytest.fixture
 def real_collector(monkeypatch):
     """For tests of what a server leaves in memory."""
-    monkeypatch.setattr("tfmeta.serve.large_work.gc", gc)
+    monkeypatch.setattr("tfmeta.serve.models.large_work.gc", gc)
     gc.unfreeze()

@@ -3,7 +3,7 @@
 Not collected by pytest (an installation and a test run a version):
 
     python -m tests.versions [--write] [--versions=2.19,2.20,2.21] [--python=python3.11]
-        [--with=keras==3.10.*] [--tests=tests/inner,tests/serve/test_rest_api.py]
+        [--with=keras==3.10.*] [--tests=tests/inner,tests/serve/rest/test_rest_api.py]
         [--processes=2] [--environments=FOLDER]
 
 Prints a row a version as JSON; `--write` keeps it in results/compatibility.json, in place of the

@@ -40,7 +40,7 @@ FAULTS.add(
     "-k=no_client_can_send",
 )
 
-ADMISSION, OF_ADMISSION = "tfmeta/serve/admission.py", "tests/serve/test_limits.py"
+ADMISSION, OF_ADMISSION = "tfmeta/serve/models/admission.py", "tests/serve/test_limits.py"
 FAULTS.add(
     "a place given up as it comes is lost",
     ADMISSION,
@@ -74,7 +74,10 @@ FAULTS.add(
     "-k=place",
 )
 
-VERSIONS, OF_VERSIONS = "tfmeta/serve/model_versions.py", "tests/serve/test_model_versions.py"
+VERSIONS, OF_VERSIONS = (
+    "tfmeta/serve/models/model_versions.py",
+    "tests/serve/models/test_model_versions.py",
+)
 FAULTS.add(
     "a version asked for by number is the newest",
     VERSIONS,
@@ -93,7 +96,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "a label means the newest version that has one",
-    "tfmeta/serve/model_set.py",
+    "tfmeta/serve/models/model_set.py",
     "        return labels[label]",
     "        return max(labels.values())",
     OF_VERSIONS,
@@ -109,7 +112,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "the oldest versions are served",
-    "tfmeta/serve/version_directories.py",
+    "tfmeta/serve/models/version_directories.py",
     "list(found)[-config.latest :]",
     "list(found)[: config.latest]",
     OF_VERSIONS,
@@ -117,14 +120,14 @@ FAULTS.add(
 )
 FAULTS.add(
     "children that are no integers are versions",
-    "tfmeta/serve/version_directories.py",
+    "tfmeta/serve/models/version_directories.py",
     "if not _INTEGER.fullmatch(name)",
     "if not _INTEGER.match(name)",
     OF_VERSIONS,
     "-k=integers",
 )
 
-JSON, OF_JSON = "tfmeta/serve/json_text.py", "tests/serve/test_json_text.py"
+JSON, OF_JSON = "tfmeta/serve/rest/json_text.py", "tests/serve/rest/test_json_text.py"
 FAULTS.add(
     "floats lose their last digits",
     JSON,
@@ -146,7 +149,7 @@ FAULTS.add(
     "special.get(text, text)",
     OF_JSON,
 )
-READ, OF_READ = "tfmeta/serve/rest_json.py", "tests/serve/test_rest_json.py"
+READ, OF_READ = "tfmeta/serve/rest/requests.py", "tests/serve/rest/test_requests.py"
 FAULTS.add(
     "a number beyond 32 bits wraps",
     READ,
@@ -168,7 +171,10 @@ FAULTS.add(
     "{name: np.concatenate([np.atleast_1d(r) for r in rows]) for name, rows in columns.items()}",
     OF_READ,
 )
-PROTOS, OF_PROTOS = "tfmeta/serve/tensor_protos.py", "tests/serve/test_tensor_protos.py"
+PROTOS, OF_PROTOS = (
+    "tfmeta/serve/models/tensor_protos.py",
+    "tests/serve/models/test_tensor_protos.py",
+)
 FAULTS.add(
     "values left out are zero",
     PROTOS,

@@ -6,7 +6,7 @@ from batching import BatchingError, run_batch
 from example_servables import classification_request
 
 from tfmeta.serve.errors import ServingError
-from tfmeta.serve.served_version import ServedVersion
+from tfmeta.serve.models.served_version import ServedVersion
 
 
 @pytest.fixture(scope="module")

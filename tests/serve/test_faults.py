@@ -17,7 +17,7 @@ from example_servables import classification_request
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 
 from tfmeta.serve.errors import Code
-from tfmeta.serve.rest_protocol import MOST_TURNED_AWAY
+from tfmeta.serve.rest.protocol import MOST_TURNED_AWAY
 
 X = {"x": np.float32([1.0])}
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -252,7 +252,7 @@ def test_the_deadline_covers_the_reading_of_the_answer(
     start, base_path, half_plus_two, monkeypatch
 ):
     """A reader that takes a little now and then is never idle, and not endless either."""
-    monkeypatch.setattr("tfmeta.serve.rest_server.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("tfmeta.serve.rest.rest_server.GRACE_SECONDS", 0.1)
     folder = base_path(half_plus_two)
     body = json.dumps({"signature_name": "echo", "inputs": ["x" * 6_000_000]}).encode()
     head = f"POST /v1/models/model:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"

@@ -14,8 +14,8 @@ from grpc_health.v1 import health_pb2
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 
 from tfmeta.serve import ServerOptions
-from tfmeta.serve.admission import Admission
 from tfmeta.serve.errors import Code, ServingError
+from tfmeta.serve.models.admission import Admission
 
 X = {"x": np.float32([1.0])}
 ENDLESS = {"rounds": np.int64(10**12)}
@@ -217,7 +217,7 @@ def test_a_place_that_comes_as_it_is_given_up_goes_to_the_next(monkeypatch):
     far = time.monotonic() + 30
 
     def work(turn_class, name):
-        monkeypatch.setattr("tfmeta.serve.admission.threading.Event", turn_class)
+        monkeypatch.setattr("tfmeta.serve.models.admission.threading.Event", turn_class)
         try:
             with admission.slot(far):
                 order.append(name)
@@ -238,7 +238,7 @@ def test_a_place_that_comes_as_it_is_given_up_goes_to_the_next(monkeypatch):
 
 def test_a_place_given_up_as_it_comes_with_nobody_behind_is_free(monkeypatch):
     admission = Admission(1, 3)
-    monkeypatch.setattr("tfmeta.serve.admission.threading.Event", LateTurn)
+    monkeypatch.setattr("tfmeta.serve.models.admission.threading.Event", LateTurn)
 
     def work():
         with pytest.raises(ServingError), admission.slot(time.monotonic() + 30):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfmeta.serve import ServingError
-from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.models.model_server import ModelSpec
 
 NOBODY = 65534
 SPEC = ModelSpec("model")

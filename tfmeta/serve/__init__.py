@@ -9,11 +9,11 @@ import importlib
 
 _NAMES = {
     "ModelConfig": "tfmeta.serve.configuration",
-    "ModelServer": "tfmeta.serve.model_server",
+    "ModelServer": "tfmeta.serve.models.model_server",
     "ServerOptions": "tfmeta.serve.configuration",
     "Server": "tfmeta.serve.server",
     "ServingError": "tfmeta.serve.errors",
-    "create_app": "tfmeta.serve.rest_app",
+    "create_app": "tfmeta.serve.rest.app",
     "start": "tfmeta.serve.server",
 }
 __all__ = sorted(_NAMES)

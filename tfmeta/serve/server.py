@@ -5,10 +5,10 @@ import os
 from tfmeta.serve import logs, tls
 from tfmeta.serve.config_watch import ConfigWatch
 from tfmeta.serve.configuration import ModelConfig, ServerOptions
-from tfmeta.serve.grpc_server import GrpcServer
-from tfmeta.serve.model_server import ModelServer
-from tfmeta.serve.rest_app import create_app
-from tfmeta.serve.rest_server import RestServer
+from tfmeta.serve.grpc.grpc_server import GrpcServer
+from tfmeta.serve.models.model_server import ModelServer
+from tfmeta.serve.rest.app import create_app
+from tfmeta.serve.rest.rest_server import RestServer
 
 
 class Server:

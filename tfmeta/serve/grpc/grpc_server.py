@@ -8,8 +8,8 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from tfmeta.serve import ports
 from tfmeta.serve.api_key import ApiKey
-from tfmeta.serve.grpc_calls import MessageWatch
-from tfmeta.serve.grpc_services import ModelService, PredictionService
+from tfmeta.serve.grpc.calls import MessageWatch
+from tfmeta.serve.grpc.services import ModelService, PredictionService
 
 # Threads beyond those that predictions may hold, for health, status and refusals.
 SPARE_THREADS = 8

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tfmeta.serve.errors import ServingError
-from tfmeta.serve.json_text import answer_body, error_body
+from tfmeta.serve.rest.json_text import answer_body, error_body
 
 TENSOR = np.int32([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 0], [1, 2]]])
 

@@ -10,9 +10,9 @@ import json
 import re
 
 from tfmeta.serve.errors import ServingError, invalid, too_large
-from tfmeta.serve.json_mistakes import mistake_of, number_mistake, outside_strings, too_big
-from tfmeta.serve.json_nesting import read_deep
-from tfmeta.serve.json_text import debug_string
+from tfmeta.serve.rest.json_mistakes import mistake_of, number_mistake, outside_strings, too_big
+from tfmeta.serve.rest.json_nesting import read_deep
+from tfmeta.serve.rest.json_text import debug_string
 
 # A list or object of a few bytes takes a hundred of memory, and is work for the interpreter.
 _BYTES_A_CONTAINER = 8

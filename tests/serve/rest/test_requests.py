@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
-from tfmeta.serve import json_nesting
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.rest_json import predict_request
+from tfmeta.serve.rest import json_nesting
+from tfmeta.serve.rest.requests import predict_request
 
 INT32, FLOAT, DOUBLE = types_pb2.DT_INT32, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE
 STRING, INT64, HALF, BOOL = (

@@ -10,7 +10,7 @@ import threading
 from tfmeta.serve import logs
 from tfmeta.serve.configuration import shutting_down
 from tfmeta.serve.errors import Code, ServingError, invalid
-from tfmeta.serve.model_versions import ModelVersions, not_found
+from tfmeta.serve.models.model_versions import ModelVersions, not_found
 
 
 class ModelSet:

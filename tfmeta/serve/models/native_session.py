@@ -12,9 +12,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.serve.c_api import Pointer, Port, Status, api, copy
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.meta_graph import signature_definitions
+from tfmeta.serve.models.c_api import Pointer, Port, Status, api, copy
+from tfmeta.serve.models.meta_graph import signature_definitions
 
 TAG = b"serve"
 _VARIABLES = "variables/variables.index"

@@ -19,10 +19,10 @@ from tensorflow_serving.apis import (
 from tfmeta.serve import logs
 from tfmeta.serve.configuration import is_loopback
 from tfmeta.serve.errors import Code, ServingError, invalid, number
-from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.models.model_server import ModelSpec
+from tfmeta.serve.models.served_version import DEFAULT_SIGNATURE
+from tfmeta.serve.models.tensor_protos import to_array, to_proto
 from tfmeta.serve.models_config import models_of
-from tfmeta.serve.served_version import DEFAULT_SIGNATURE
-from tfmeta.serve.tensor_protos import to_array, to_proto
 
 SIGNATURE_DEF = "signature_def"
 

@@ -16,8 +16,9 @@ import tensorflow as tf
 from serving_clients import Client, predict_request, rest, rest_predict, wait_until
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfmeta.serve import Server, ServerOptions, ServingError, version_directories
+from tfmeta.serve import Server, ServerOptions, ServingError
 from tfmeta.serve.configuration import ModelConfig
+from tfmeta.serve.models import version_directories
 from tfmeta.serve.models_config import read_models_config
 
 X = {"x": np.float32([1.0])}
@@ -380,7 +381,7 @@ def test_a_wrong_models_config_is_refused(text, message):
     [({"latest": 2}, [2, 3]), ({"latest": 0}, [1, 2, 3]), ({"specific": (1, 9)}, [1])],
 )
 def test_a_policy_chooses_versions(policy, expected):
-    from tfmeta.serve.version_directories import aspired
+    from tfmeta.serve.models.version_directories import aspired
 
     found = {number: f"models/{number}" for number in (1, 2, 3)}
     assert aspired(found, ModelConfig("model", "models", **policy)) == expected

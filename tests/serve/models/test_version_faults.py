@@ -109,7 +109,7 @@ SPOILT = {
 @pytest.fixture(scope="module")
 def whole(half_plus_three, tmp_path_factory):
     """A version with warmup records and checksums; it answers 3.5."""
-    from test_model_versions import write_warmup
+    from tests.serve.models.test_model_versions import write_warmup
 
     version = tmp_path_factory.mktemp("whole") / "version"
     shutil.copytree(half_plus_three, version)

@@ -10,11 +10,11 @@ import time
 
 import tensorflow as tf
 
-from tfmeta.serve.c_api import api
 from tfmeta.serve.errors import Code, ServingError, invalid
-from tfmeta.serve.large_work import release_memory
-from tfmeta.serve.native_session import NativeSession, directly
-from tfmeta.serve.signature import Signature
+from tfmeta.serve.models.c_api import api
+from tfmeta.serve.models.large_work import release_memory
+from tfmeta.serve.models.native_session import NativeSession, directly
+from tfmeta.serve.models.signature import Signature
 
 DEFAULT_SIGNATURE = "serving_default"
 _CALLING_THREAD = -1

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from tfmeta.serve.errors import invalid
-from tfmeta.serve.tensor_protos import array_type_name
+from tfmeta.serve.models.tensor_protos import array_type_name
 
 _LONGEST_SHOWN = 256
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool")

@@ -11,12 +11,13 @@ import pathlib
 import threading
 import time
 
-from tfmeta.serve import checksums, logs, low_priority, version_directories
+from tfmeta.serve import logs
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.large_work import release_memory
-from tfmeta.serve.native_session import directly
-from tfmeta.serve.served_version import ServedVersion
-from tfmeta.serve.warmup import warm
+from tfmeta.serve.models import checksums, low_priority, version_directories
+from tfmeta.serve.models.large_work import release_memory
+from tfmeta.serve.models.native_session import directly
+from tfmeta.serve.models.served_version import ServedVersion
+from tfmeta.serve.models.warmup import warm
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 

@@ -6,7 +6,7 @@ import time
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tfmeta.serve.json_text import error_body
+from tfmeta.serve.rest.json_text import error_body
 
 # A connection that has been idle for longer makes room for a new one.
 IDLE_SECONDS = 1.0

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.serve.errors import invalid
-from tfmeta.serve.tensor_protos import to_array, type_name
+from tfmeta.serve.models.tensor_protos import to_array, type_name
 
 MOST_DEFAULT_BYTES = 2**30  # defaults come from the model, not from a client
 

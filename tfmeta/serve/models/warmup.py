@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfmeta.serve.errors import Code, ServingError, invalid, of_tensorflow
-from tfmeta.serve.native_session import directly
-from tfmeta.serve.tensor_protos import to_array
+from tfmeta.serve.models.native_session import directly
+from tfmeta.serve.models.tensor_protos import to_array
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MOST_RECORDS = 1000

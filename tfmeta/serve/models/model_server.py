@@ -5,12 +5,12 @@ import dataclasses
 import time
 
 from tfmeta.serve import logs
-from tfmeta.serve.admission import Admission
 from tfmeta.serve.errors import Code, ServingError, invalid
-from tfmeta.serve.large_work import collect_all, keep_for_long
 from tfmeta.serve.metrics import Metrics
-from tfmeta.serve.model_set import ModelSet
-from tfmeta.serve.served_version import DEFAULT_SIGNATURE
+from tfmeta.serve.models.admission import Admission
+from tfmeta.serve.models.large_work import collect_all, keep_for_long
+from tfmeta.serve.models.model_set import ModelSet
+from tfmeta.serve.models.served_version import DEFAULT_SIGNATURE
 
 
 @dataclasses.dataclass(frozen=True)

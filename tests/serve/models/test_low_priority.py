@@ -7,8 +7,8 @@ import threading
 import pytest
 from serving_clients import Client, wait_until
 
-from tfmeta.serve import low_priority
-from tfmeta.serve.c_api import api
+from tfmeta.serve.models import low_priority
+from tfmeta.serve.models.c_api import api
 
 
 def niceness():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.tensor_protos import to_array, to_proto
+from tfmeta.serve.models.tensor_protos import to_array, to_proto
 
 MOST = 2**20
 DTYPES = [

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.serve.errors import Code, ServingError, invalid
-from tfmeta.serve.json_reading import parse
-from tfmeta.serve.json_text import debug_string
-from tfmeta.serve.tensor_protos import type_name
+from tfmeta.serve.models.tensor_protos import type_name
+from tfmeta.serve.rest.json_reading import parse
+from tfmeta.serve.rest.json_text import debug_string
 
 _INTEGERS = {
     "int8": (-(2**31), 2**31 - 1),

@@ -12,10 +12,10 @@ import pytest
 from serving_clients import rest, rest_predict, wait_until
 
 import tfmeta.serve
-from tfmeta.serve import json_reading
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.large_work import LARGE_BYTES, on_large
-from tfmeta.serve.rest_body import unpacked
+from tfmeta.serve.models.large_work import LARGE_BYTES, on_large
+from tfmeta.serve.rest import json_reading
+from tfmeta.serve.rest.body import unpacked
 
 MEBIBYTE = 2**20
 MOST = 200_000

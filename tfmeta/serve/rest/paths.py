@@ -4,7 +4,7 @@ import re
 import urllib.parse
 
 from tfmeta.serve.errors import invalid
-from tfmeta.serve.model_server import ModelSpec
+from tfmeta.serve.models.model_server import ModelSpec
 
 _NAMED = r"/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _CALL = re.compile(_NAMED + r":(classify|regress|predict)", re.IGNORECASE | re.ASCII)

@@ -7,10 +7,10 @@ from kept_exports import MODELS, answers
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.meta_graph import signature_definitions
-from tfmeta.serve.native_session import NativeSession
-from tfmeta.serve.served_version import ServedVersion
-from tfmeta.serve.warmup import warm
+from tfmeta.serve.models.meta_graph import signature_definitions
+from tfmeta.serve.models.native_session import NativeSession
+from tfmeta.serve.models.served_version import ServedVersion
+from tfmeta.serve.models.warmup import warm
 
 # Types with a kernel of Identity on a CPU, values of each.
 VALUES = {

@@ -22,13 +22,13 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from tfmeta.serve import logs
 from tfmeta.serve.api_key import NO_KEY, key_agrees
 from tfmeta.serve.errors import Code, ServingError
-from tfmeta.serve.grpc_services import SIGNATURE_DEF, metadata_response, status_response
-from tfmeta.serve.json_reading import check_containers
-from tfmeta.serve.json_text import answer_body, error_body
-from tfmeta.serve.large_work import on_large
-from tfmeta.serve.rest_body import Bodies, unpacked
-from tfmeta.serve.rest_json import predict_request
-from tfmeta.serve.rest_paths import Call, parse_path
+from tfmeta.serve.grpc.services import SIGNATURE_DEF, metadata_response, status_response
+from tfmeta.serve.models.large_work import on_large
+from tfmeta.serve.rest.body import Bodies, unpacked
+from tfmeta.serve.rest.json_reading import check_containers
+from tfmeta.serve.rest.json_text import answer_body, error_body
+from tfmeta.serve.rest.paths import Call, parse_path
+from tfmeta.serve.rest.requests import predict_request
 
 # RFC 9112, 3.2.2: a target may name the server too.
 _ABSOLUTE = re.compile("https?://[^/?]*", re.IGNORECASE)

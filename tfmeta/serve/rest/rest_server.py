@@ -8,7 +8,7 @@ import uvicorn
 
 from tfmeta.serve import ports, tls
 from tfmeta.serve.configuration import ServerOptions
-from tfmeta.serve.rest_protocol import GRACE_SECONDS, impatient_protocol
+from tfmeta.serve.rest.protocol import GRACE_SECONDS, impatient_protocol
 
 # An event loop looks every tenth of a second whether it is to end.
 CLOSING_SECONDS = 5.0

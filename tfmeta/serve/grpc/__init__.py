@@ -1,0 +1,1 @@
+"""The gRPC port: TF Serving's services on a `ModelServer`."""
