@@ -136,6 +136,8 @@ def test_an_unseen_category_is_refused_or_has_no_input():
             r"1 missing in column 'price', the fi",
         ),
         (shops(price=lambda r, v: " " if r == 4 else v), {}, r"in row 5, group 'shop 000'"),
+        (shops(weekday=lambda r, v: "NA" if r == 4 else v), {}, "1 missing in column 'weekday'"),
+        (shops(shop=lambda r, v: "one"), {}, "at least one of the groups. Received: 1 groups"),
         (shops(price=lambda r, v: np.nan if r > 4 else v), {}, "missing in column 'price'"),
         (shops(shop=lambda r, v: "" if r == 9 else v), {}, "1 missing in column 'shop'"),
         (shops(sales=lambda r, v: None if r == 0 else v), {}, "1 missing in column 'sales'"),
@@ -149,6 +151,17 @@ def test_an_unseen_category_is_refused_or_has_no_input():
         ),
         (shops(price=lambda r, v: "inf" if r == 3 else v), {}, "'inf' in column 'price'"),
         (shops(price=lambda r, v: np.datetime64("2020-01-01")), {}, "datetime64 in column 'price'"),
+        (shops(price=lambda r, v: f"{v:.2f}".replace(".", ",")), {}, "'4,59' .* column 'price'"),
+        (shops(sales=lambda r, v: f"{1000 * (r % 2):,} €"), {}, "written as 1234.5.*'0 €' .*'sale"),
+        (shops(price=lambda r, v: f"1_{r}"), {}, r"column 'price' with \d+, e.g. '1_"),
+        (shops(price=lambda r, v: [v]), {}, "list in column 'price'"),
+        (shops(price=lambda r, v: np.float32([v, v])), {}, "ndarray in column 'price'"),
+        (shops(price=lambda r, v: 1j * v), {}, "complex in column 'price'"),
+        (shops(price=lambda r, v: 10 ** (400 + r)), {}, r"finite\. .* in column 'price'"),
+        (shops(price=lambda r, v: 1e200 * v), {}, r"deviation\. .*column 'price' from"),
+        (shops(price=lambda r, v: 1e39 * v), {"standardize": False}, "float32's .*column 'price'"),
+        (SHOPS, {"features": ["price", "price"]}, "must be different columns"),
+        (SHOPS, {"target": []}, "must be different columns"),
         (SHOPS, {"target": ["sales", "weekday"]}, "Several targets must be numbers"),
         (
             {"shop": [1], "sales": []},
@@ -170,12 +183,43 @@ def test_what_a_table_may_not_have_is_named(table, options, message):
         ("shop,sales,shop\n1,2,3\n", "several named 'shop'"),
         ("shop,,sales\n1,2,3\n", "a column without one"),
         ("shop,sales\n1,2\n1,2,3\n", "row 2 with 3 where the header has 2"),
+        ('shop,sales\n1,2\n1,"3\n1,4\n1,5\n', "a.csv, line 5: unexpected end of data"),
+        ("shop,sales\nCafé,2\n", "UTF-8. Received: .*a.csv with byte 0xe9"),
     ],
 )
 def test_what_a_csv_file_may_not_have_is_named(tmp_path, text, message):
-    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "a.csv").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=message):
         stream(tmp_path / "a.csv")
+
+
+def test_numbers_written_as_texts_may_be_named_as_categories():
+    sizes = shops(price=lambda r, v: ("38,5", "40", "41,5")[r % 3])
+    with pytest.raises(ValueError, match=r"'40' in row 2 .*|'38,5'"):
+        stream(sizes)
+    assert stream(sizes, features="price", categories="price").sample(0)[1].shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [("inf", "finite"), ("1_0", "'1_0' in row 1"), ("x", "'x' in row 1")]
+)
+def test_new_rows_are_checked_as_the_table_was(value, message):
+    with pytest.raises(ValueError, match=message):
+        encode_rows(
+            {"weekday": ["Sunday"], "price": [value], "promotion": [1]}, stream().info["columns"]
+        )
+
+
+def test_predictions_of_another_size_are_not_decoded():
+    columns = stream(shops(sales=lambda _, v: "high" if v > 20 else "low")).info["columns"]
+    for predictions, known in (
+        (np.zeros(4), columns),  # labels, of which the likeliest would be one name
+        (np.zeros((4, 5)), columns),
+        (np.zeros((4, 5)), stream().info["columns"]),
+    ):
+        with pytest.raises(ValueError, match=r"predictions must be \[N, (categories|targets)\]"):
+            decode_targets(predictions, known)
+    assert decode_targets(np.zeros(4), stream().info["columns"]).shape == (4,)
 
 
 def test_the_best_forecast_of_the_made_up_shops_is_best():

@@ -98,6 +98,7 @@ def test_inputs_may_be_a_dict_of_any_types():
         ([np.zeros((5, 2))], {}, r"pair \(x, y\)\. Received: ndarray for tasks '0'"),
         ([(np.zeros((5, 2)), np.zeros(4))], {}, r"tasks '0' with \[4, 5\] examples"),
         ([(np.full((5, 2), np.nan), np.zeros(5))], {}, "x of tasks '0' must hold finite numbers"),
+        ([(np.full((5, 2), 1e39), np.zeros(5))], {}, "x of tasks '0' must .* float32 can hold"),
         ([(np.zeros((5, 2)), [0, 1, None, 1, 0])], {}, "y of tasks '0' must be an array"),
     ],
 )

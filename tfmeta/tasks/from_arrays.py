@@ -115,7 +115,14 @@ def checked_array(name: str, values, dtype: str | None = None) -> np.ndarray:
     Raises:
         ValueError: for another kind of values, or one that is missing or not finite.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an array [N, ...]. Received: parts of different shapes ({error}). "
+            "Bring them to one shape."
+        ) from error
+    _check_no_masks_or_mixtures(name, values, array)
     if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
         array = array.astype(str)
     if array.dtype.kind not in "biufSU" or not array.ndim or 0 in array.shape:
@@ -133,10 +140,57 @@ def checked_array(name: str, values, dtype: str | None = None) -> np.ndarray:
     return array if dtype is None else array.astype(dtype)
 
 
+def converted(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    """The array in another type.
+
+    Args:
+        name: of the argument, for messages.
+        array: finite.
+        dtype: type to convert to.
+
+    Raises:
+        ValueError: for a value that the type cannot hold: a fraction among whole numbers, or one
+            beyond its range.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = array.astype(dtype)
+    if values.dtype.kind in "biu" and array.dtype.kind in "biuf":
+        wrong = values != array
+    elif values.dtype.kind == "f":
+        wrong = ~np.isfinite(values)
+    else:
+        return values
+    if wrong.any():
+        first = tuple(int(axis) for axis in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name} must hold values that {values.dtype} can hold. Received: {array[first]} at "
+            f"{list(first)}. Choose another dtype, or scale the values."
+        )
+    return values
+
+
+def _check_no_masks_or_mixtures(name: str, values, array: np.ndarray) -> None:
+    """Raises ValueError where numpy would make texts of numbers, or forget what is masked."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} must hold no masked values. Received: {np.ma.count_masked(values)} of them. "
+            "Leave out or fill in missing values."
+        )
+    if array.dtype.kind not in "SU" or isinstance(values, np.ndarray):
+        return
+    parts = np.asarray(values, object).ravel()
+    other = next((part for part in parts if not isinstance(part, (str, bytes))), None)
+    if other is not None:
+        raise ValueError(
+            f"{name} must hold texts or numbers, not both. Received: {other!r} among texts. "
+            "Convert them, and leave out or fill in missing values."
+        )
+
+
 def _kept(inputs: np.ndarray, dtype: str | None) -> tuple[np.ndarray, bool]:
     """A copy, which no caller can change afterwards; whether it is of images to be scaled."""
     if dtype is not None:
-        return inputs.astype(dtype), False
+        return converted("inputs", inputs, dtype), False
     like_images = inputs.ndim in (3, 4)
     in_unit = inputs.dtype.kind == "f" and inputs.min() >= 0 and inputs.max() <= 1
     if not like_images or not (inputs.dtype == np.uint8 or in_unit):

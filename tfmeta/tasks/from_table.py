@@ -94,10 +94,11 @@ def from_table(
     """
     check_choice("unseen", unseen, ("refuse", "zeros"))
     columns = read_table(table, delimiter)
-    targets = [target] if isinstance(target, str) else list(target)
+    targets, categories = _names(target), _names(categories)
     check_columns(columns, [group], "group")
     check_columns(columns, targets, "target")
-    used = [c for c in columns if c not in (group, *targets)] if features is None else features
+    others = [name for name in columns if name not in (group, *targets)]
+    used = others if features is None else _names(features)
     check_columns(columns, used, "features")
     check_columns(columns, categories, "categories")
     _check_apart(group, targets, used)
@@ -111,7 +112,8 @@ def from_table(
     fractions = (validation_fraction, test_fraction, shuffle_seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from_tasks says the same
-        known = choose_split(len(groups), "all" if split == "all" else "train", *fractions)[0]
+        part = "all" if split == "all" else "train"
+        known = choose_split(len(groups), part, *fractions, "groups")[0]
     training = [row for position in known for row in rows[groups[position]]]
 
     def described(column):
@@ -203,19 +205,40 @@ def decode_targets(predictions: Any, columns: Mapping[str, Any]) -> np.ndarray:
 
     Returns:
         float64 [N, targets], or the names of the likeliest categories [N].
+
+    Raises:
+        ValueError: for predictions of another number of targets or categories.
     """
     predictions = np.asarray(predictions)
     if columns["targets"][0]["kind"] == "category":
-        return np.asarray(columns["targets"][0]["values"])[predictions.argmax(axis=-1)]
+        known = columns["targets"][0]["values"]
+        _check_last_axis(predictions, len(known), "categories")
+        return np.asarray(known)[predictions.argmax(axis=-1)]
+    if predictions.ndim != 1 or len(columns["targets"]) > 1:  # else [N] of one target
+        _check_last_axis(predictions, len(columns["targets"]), "targets")
     means, deviations = (np.asarray([c[k] for c in columns["targets"]]) for k in ("mean", "std"))
     return predictions * deviations + means
 
 
+def _names(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _check_last_axis(predictions: np.ndarray, size: int, what: str) -> None:
+    """Raises ValueError for predictions that do not end in an axis of `size`."""
+    if predictions.shape[-1:] != (size,):
+        raise ValueError(
+            f"predictions must be [N, {what}]. Received: {list(predictions.shape)} for {size} "
+            f"{what}. Pass what the model of these columns predicted."
+        )
+
+
 def _check_apart(group: str, targets: Sequence[str], features: Sequence[str]) -> None:
     twice = [name for name in features if name == group or name in targets]
-    if twice or not features or len(set(targets)) < len(targets) or group in targets:
+    again = len(set(targets)) < len(targets) or len(set(features)) < len(features)
+    if twice or again or not features or not targets or group in targets:
         raise ValueError(
-            "group, target and features must be different columns, and at least one feature. "
+            "group, target and features must be different columns, at least one of each. "
             f"Received: group={group!r}, target={list(targets)}, features={list(features)}. "
             "Name each column once."
         )

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.tasks.draws import choose, draw_key, random_bits, uniform_integers
-from tfmeta.tasks.from_arrays import checked_array
+from tfmeta.tasks.from_arrays import checked_array, converted
 from tfmeta.tasks.memory import on_host
 from tfmeta.tasks.splits import choose_split
 from tfmeta.tasks.stream import TaskStream, check_whole_number
@@ -230,10 +230,10 @@ def _checked_pair(pair, label: str):
         ) from error
     parts = dict(x) if isinstance(x, Mapping) else {"": x}
     inputs = {
-        key: _in_float32(checked_array(f"x{f'[{key!r}]' if key else ''} of {label}", value))
+        key: _checked(f"x{f'[{key!r}]' if key else ''} of {label}", value)
         for key, value in parts.items()
     }
-    targets = _in_float32(checked_array(f"y of {label}", y))
+    targets = _checked(f"y of {label}", y)
     lengths = {len(array) for array in (*inputs.values(), targets)}
     if len(lengths) != 1:
         raise ValueError(
@@ -243,8 +243,9 @@ def _checked_pair(pair, label: str):
     return (inputs if isinstance(x, Mapping) else inputs[""]), targets
 
 
-def _in_float32(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+def _checked(name: str, values) -> np.ndarray:
+    array = checked_array(name, values)
+    return converted(name, array, "float32") if array.dtype == np.float64 else array
 
 
 def _layout(pair) -> str:

@@ -3,6 +3,7 @@
 import csv
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import numpy as np
 
 MOST_CATEGORIES = 100  # more look like names or numbers of single rows
 _MOST_NAMES = 5  # in a message
-_MISSING_TEXTS = ("", "nan")
+_MISSING_TEXTS = ("", "nan", "na", "n/a", "#n/a", "<na>", "null")  # in lower case
+_VALUES = (str, bool, int, float, np.integer, np.floating, np.bool_)
+# Numbers as people write them: 3,5 or 1.234,50 or 12 % or $3.
+_WRITTEN_NUMBER = re.compile(
+    r"[-+]?[$€£]?\s?[0-9]{1,3}(?:[.,'\u2019\s]?[0-9]{3})*(?:[.,][0-9]+)?\s?[%$€£]?"
+)
 
 
 def read_table(table: Any, delimiter: str = ",") -> dict[str, list]:
@@ -81,6 +87,8 @@ def describe_column(
             differ, or too many categories; the column is named.
     """
     if category or not _is_numeric(name, values):
+        if not category:
+            _check_not_written_numbers(name, values)
         known = sorted({_category(values[row]) for row in rows})
         if not 2 <= len(known) <= min(MOST_CATEGORIES, len(rows) // 2):
             raise ValueError(
@@ -93,9 +101,15 @@ def describe_column(
     if numbers.min() == numbers.max():
         raise ValueError(
             f"A column's values must differ. Received: column {name!r}, which is {numbers[0]:g} in "
-            "all training groups. Leave it out of features."
+            "all training groups. Leave it out."
         )
-    mean, std = (float(numbers.mean()), float(numbers.std())) if scale else (0.0, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = (float(numbers.mean()), float(numbers.std())) if scale else (0.0, 1.0)
+    if not 0 < std < math.inf:
+        raise ValueError(
+            f"Numbers must have a mean and a deviation. Received: column {name!r} from "
+            f"{numbers.min():g} to {numbers.max():g}. Write it in another unit, or take logarithms."
+        )
     return {"name": name, "kind": "number", "mean": mean, "std": std}
 
 
@@ -111,13 +125,7 @@ def encode_column(column: Mapping[str, Any], values: Sequence, unseen: str = "re
         float32 [N, 1] for numbers, [N, categories] with a 1 for the category.
     """
     if column["kind"] == "number":
-        try:
-            numbers = np.asarray([float(value) for value in values], np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Column {column['name']!r} holds numbers. Received: {error}. Convert its values."
-            ) from error
-        return ((numbers - column["mean"]) / column["std"]).astype(np.float32)[:, np.newaxis]
+        return _encode_numbers(column, values)
     positions = {value: position for position, value in enumerate(column["values"])}
     encoded = np.zeros((len(values), len(positions)), np.float32)
     for row, value in enumerate(map(_category, values)):
@@ -134,6 +142,25 @@ def encode_column(column: Mapping[str, Any], values: Sequence, unseen: str = "re
     return encoded
 
 
+def _encode_numbers(column, values):
+    found = [_number(value, column["name"]) for value in values]
+    if None in found:
+        row = found.index(None)
+        raise ValueError(
+            f"Column {column['name']!r} holds numbers. Received: {values[row]!r} in row {row + 1}. "
+            "Convert its values."
+        )
+    with np.errstate(over="ignore"):
+        scaled = (np.asarray(found, np.float64) - column["mean"]) / column["std"]
+        encoded = scaled.astype(np.float32)[:, np.newaxis]
+    if not np.isfinite(encoded).all():
+        raise ValueError(
+            f"Numbers must be within float32's range. Received: column {column['name']!r} with "
+            f"{max(found, key=abs):g}. Write it in another unit, or take logarithms."
+        )
+    return encoded
+
+
 def check_complete(columns: Mapping[str, list], names: Sequence[str], groups: Sequence | None):
     """Raises ValueError for a missing value, with its column, row and group."""
     for name in names:
@@ -142,14 +169,13 @@ def check_complete(columns: Mapping[str, list], names: Sequence[str], groups: Se
             where = "" if groups is None else f", group {groups[missing[0]]!r}"
             raise ValueError(
                 f"Every value must be there. Received: {len(missing)} missing in column {name!r}, "
-                f"the first in row {missing[0] + 1}{where}. Fill them in, leave these rows out, or "
-                "leave the column out of features."
+                f"the first in row {missing[0] + 1}{where} (NA and null count as missing). Fill "
+                "them in, leave these rows out, or leave the column out of features."
             )
 
 
 def _read_csv(path: Path, delimiter: str) -> dict[str, list]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.reader(file, delimiter=delimiter))
+    rows = _csv_rows(path, delimiter)
     if len(rows) < 2:
         raise ValueError(
             f"A CSV file has a header and rows. Received: {path} with {len(rows)} lines."
@@ -172,6 +198,24 @@ def _read_csv(path: Path, delimiter: str) -> dict[str, list]:
     return {name: [row[k].strip() for row in filled] for k, name in enumerate(header)}
 
 
+def _csv_rows(path: Path, delimiter: str) -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        # Not strict, a quote that nothing closes would take the rest of the file for one value.
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            return list(reader)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"A CSV file must be UTF-8. Received: {path} with byte "
+                f"0x{error.object[error.start]:02x}, which is not. Save it as UTF-8."
+            ) from error
+        except csv.Error as error:
+            raise ValueError(
+                f"A CSV file must be well formed. Received: {path}, line {reader.line_num}: "
+                f"{error}. Close every quote, and double the quotes within a value."
+            ) from error
+
+
 def _check_names(names: Sequence[str], where: str) -> None:
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None or "" in names:
@@ -189,8 +233,10 @@ def _is_missing(value) -> bool:
         return value.strip().lower() in _MISSING_TEXTS
     try:
         return bool(value != value)
-    except (TypeError, ValueError):  # such as pandas.NA, which compares as itself
+    except TypeError:  # pandas.NA, which compares as itself
         return True
+    except ValueError:  # an array, which is refused as no value
+        return False
 
 
 def _is_numeric(name: str, values: Sequence) -> bool:
@@ -199,7 +245,7 @@ def _is_numeric(name: str, values: Sequence) -> bool:
     for row, value in enumerate(values):
         if value is None:
             continue
-        if not isinstance(value, (str, bool, int, float, np.number, np.bool_)):
+        if not isinstance(value, _VALUES) or isinstance(value, np.timedelta64):
             raise ValueError(
                 f"Values are numbers or texts. Received: {type(value).__name__} in column "
                 f"{name!r}. Convert it, such as a date to a number of days."
@@ -214,11 +260,25 @@ def _is_numeric(name: str, values: Sequence) -> bool:
     return True in kinds
 
 
+def _check_not_written_numbers(name: str, values: Sequence) -> None:
+    """Raises ValueError for texts that are all numbers to a reader, which would be categories."""
+    texts = [value for value in values if value is not None]
+    if texts and all(_WRITTEN_NUMBER.fullmatch(text) for text in texts):
+        raise ValueError(
+            f"Numbers must be written as 1234.5. Received: {texts[0]!r} and the like in column "
+            f"{name!r}. Convert its values, or name it in categories."
+        )
+
+
 def _number(value, name: str) -> float | None:
+    if isinstance(value, str) and "_" in value:  # Python's own way to group digits
+        return None
     try:
         number = float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
     if math.isinf(number):
         raise ValueError(
             f"Numbers must be finite. Received: {value!r} in column {name!r}. Leave such rows out."
