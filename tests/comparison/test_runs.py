@@ -68,6 +68,13 @@ def test_a_run_that_was_cut_short_or_changed_says_so(make_run):
     assert "recipe's MAML.inner_rate: 2.0 -> not set" in remarks
 
 
+def test_tasks_that_the_title_does_not_say_are_named(make_run):
+    run = make_run(split="validation", ways=5, least_ways=2, shots=3, least_shots=1)
+    remarks = ("tasks of the validation split", "2 to 5 ways", "1 to 3 shots")
+    assert run_rows([run])[0].remarks == remarks
+    assert run_rows([make_run("other", split="test", shots=3, least_shots=3)])[0].remarks == ()
+
+
 def test_kept_results_are_found_in_a_folder_of_runs():
     rows = run_rows([ROOT / "results"])
     assert {"MAML", "first-order MAML", "Reptile"} <= {row.method for row in rows}

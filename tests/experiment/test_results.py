@@ -39,6 +39,8 @@ def report(**changed):
         ({"normalizations": ["inductive"]}, "evaluation-normalizations=inductive.json"),
         ({"calibration": True}, "evaluation-calibration=true.json"),
         ({"path": "../a b"}, "evaluation-path=.._a_b.json"),
+        ({"split": "train", "sets": 1, "set_names": ["Kiosk"]}, "evaluation-split=train.json"),
+        ({"path": "\u5e97" * 99}, f"evaluation-path={44 * chr(0x5E97)}.json"),
     ],
 )
 def test_a_file_is_named_by_what_differs_from_the_recipe(changed, name):

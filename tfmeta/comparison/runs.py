@@ -112,7 +112,11 @@ def _evaluation_rows(run: Path, path: Path, asked: recipe.Recipe) -> list[Row]:
             "source": run.as_posix(),
             "published": False,
             "seed": protocol.get("train_seed"),
-            "remarks": (*_other_protocol(path), *_remarks(protocol, values, asked)),
+            "remarks": (
+                *_other_protocol(path),
+                *_other_tasks(protocol),
+                *_remarks(protocol, values, asked),
+            ),
         }
         normalises = protocol.get(
             "batch_statistics", protocol["network"] not in _WITHOUT_STATISTICS
@@ -133,6 +137,20 @@ def _other_protocol(path: Path) -> tuple[str, ...]:
     """What a file's name says of a protocol that is not the recipe's."""
     _, found, changed = path.stem.partition("-")
     return (f"not the recipe's protocol: {changed.replace(',', ', ')}",) if found else ()
+
+
+def _other_tasks(protocol: dict) -> list[str]:
+    """Tasks that the table's title does not say: of a held-out split, or of varying sizes."""
+    remarks = []
+    if protocol.get("split", "test") != "test":
+        remarks.append(f"tasks of the {protocol['split']} split")
+    for name in ("ways", "shots"):
+        least, most = protocol.get(f"least_{name}"), protocol.get(name)
+        if least not in (None, most):
+            remarks.append(f"{least} to {most} {name}")
+    if protocol.get("drawn") == "meta_dataset":
+        remarks.append("sizes drawn as in Meta-Dataset")
+    return remarks
 
 
 def _result(metrics: dict) -> dict:

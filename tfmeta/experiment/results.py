@@ -13,8 +13,8 @@ _STEM = EVALUATION.removesuffix(".json")
 # Facts of the run: they are the same for all its results.
 _NOT_PROTOCOL = ("batch_statistics", "learner", "network", "parameters", "recipe")
 # What follows from another difference, and is named only where there is none.
-_DERIVED = ("classes", "data_sha256")
-_LONGEST_NAME = 150
+_DERIVED = ("classes", "columns", "data_sha256", "divided", "set_names", "sets")
+_LONGEST_NAME = 150  # bytes; a file system's names have 255, ending and number included
 
 
 def protocol_of(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _named(stem: str, changed: Mapping[str, Any]) -> str:
     shown = {name: value for name, value in changed.items() if name not in _DERIVED} or changed
     text = ",".join(f"{name}={_said(value)}" for name, value in shown.items())
     joined = f"{stem}{',' if '=' in stem else '-'}{text}"
-    return f"{joined[:_LONGEST_NAME]}.json"
+    return f"{joined.encode()[:_LONGEST_NAME].decode(errors='ignore')}.json"
 
 
 def _said(value: Any) -> str:
