@@ -14,6 +14,10 @@ from benchmarks.workloads import WORKLOADS
 VARIABLE = "BENCHMARK_LOWERED"
 # Answers that are kept beside a workload's text: PyTorch's in float64, tfmeta's on a CPU.
 EXACT, ON_CPU = "exact", "cpu"
+# What a training step changes, in the folder of `benchmarks.lowered_training`.
+CARRY = "carry.npz"
+# Beside it: step, mean loss since the last row, seconds of training.
+LOSSES = "losses.csv"
 
 
 def folder() -> pathlib.Path:
@@ -57,3 +61,16 @@ def answer(name, which) -> Answer:
     with np.load(folder() / f"{name}.{which}.npz") as file:
         found = {path: file[path] for path in WORKLOADS[name].outputs()}
     return Answer(about(name)[f"{which}_loss"], found, 0.0)
+
+
+def read_list(path):
+    """Arrays in the order in which `write_list` got them."""
+    with np.load(path) as file:
+        return [file[name] for name in sorted(file)]
+
+
+def write_list(path, listed):
+    """Stores a list of arrays; a run that is cut off leaves the earlier file."""
+    temporary = path.with_suffix(".new.npz")
+    np.savez_compressed(temporary, **{f"{index:04}": array for index, array in enumerate(listed)})
+    os.replace(temporary, path)

@@ -8,10 +8,8 @@ what PyTorch computes in float64; and what tfmeta computes on this machine's CPU
 files are there is left out.
 """
 
-import contextlib
 import importlib
 import pathlib
-from unittest import mock
 
 import numpy as np
 from absl import app, flags
@@ -81,12 +79,14 @@ def _text(function, arguments):
     """StableHLO of `function(*arguments)`, flat in the order of `tf.nest`, and outputs' shapes."""
     import tensorflow as tf
 
+    from benchmarks import lowered_step
+
     def flat(*tensors):
         return tf.nest.flatten(function(*tf.nest.pack_sequence_as(arguments, tensors)))
 
     specs = [tf.TensorSpec(value.shape, value.dtype) for value in tf.nest.flatten(arguments)]
     compiled = tf.function(flat, jit_compile=True, autograph=False)
-    with _as_on_a_gpu(), _full_precision():
+    with lowered_step.as_on_a_gpu(), lowered_step.full_precision():
         concrete = compiled.get_concrete_function(*specs)
         if concrete.captured_inputs:
             raise ValueError(
@@ -95,29 +95,6 @@ def _text(function, arguments):
             )
         text = compiled.experimental_get_compiler_ir(*specs)(stage="stablehlo")
     return text, [output.shape.as_list() for output in concrete.outputs]
-
-
-@contextlib.contextmanager
-def _as_on_a_gpu():
-    """TensorFlow's fused batch normalisation computes on a CPU only; its gradient means another
-    thing on a GPU."""
-    from tfmeta.inner.batch_kernels import FusedKernels
-
-    with mock.patch.object(FusedKernels, "serve", staticmethod(lambda x: False)):
-        yield
-
-
-@contextlib.contextmanager
-def _full_precision():
-    """Products in full float32: the text says so of each."""
-    import tensorflow as tf
-
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _adaptation(learner):

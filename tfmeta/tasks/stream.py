@@ -65,6 +65,20 @@ class TaskStream(tf.data.Dataset):
         block = self._sample_block(tf.cast(index, tf.int64), 1)
         return tf.nest.map_structure(lambda tensor: tensor[0], block)
 
+    def sample_block(self, first: int | tf.Tensor, tasks: int | tf.Tensor) -> tuple:
+        """Returns the tasks `first`, ..., `first + tasks - 1`, whatever the stream's `start`.
+
+        Also within a compiled step, where XLA computes it.
+
+        Args:
+            first: index of the first task, 0 or above.
+            tasks: number of tasks, 1 or above.
+
+        Returns:
+            As of `sample`, each tensor with a leading axis of tasks.
+        """
+        return self._sample_block(tf.cast(first, tf.int64), tasks)
+
     def batch(
         self,
         batch_size: int,

@@ -26,14 +26,15 @@ def build(workload):
         raise ValueError(f"Lowered are workloads as they are registered. Received: {workload}.")
     arrays = {key: jnp.asarray(array) for key, array in lowered_files.arrays(name).items()}
     text, shapes = lowered_files.text(name), lowered_files.about(name)["outputs"]
+    outputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     weights = [jnp.asarray(w, workload.dtype) for w in workload.problem.weights().values()]
     fixed = [arrays[key] for key in sorted(arrays) if key.startswith("state_")]
     fixed += [arrays["keys"], *_batch(workload, arrays)]
     if isinstance(workload.algorithm, Adaptation):
-        return _adaptation(_program(text, [*weights, *fixed], shapes), [*weights, *fixed])
+        return _adaptation(program(text, [*weights, *fixed], outputs), [*weights, *fixed])
     moments = [jnp.zeros_like(w) for w in weights * 2]
     carry = [*weights, *moments, jnp.zeros((), workload.dtype)]
-    return _training(text, carry, fixed, shapes)
+    return _training(text, carry, fixed, outputs)
 
 
 def _batch(workload, arrays):
@@ -53,20 +54,20 @@ def _adaptation(program, arguments):
     return Runner(answer, lambda: float(np.asarray(answers(*arguments)[0])[0, 0, 0]))
 
 
-def _training(text, carry, fixed, shapes):
+def _training(text, carry, fixed, outputs):
     count, device = len(carry), jax.devices()[0]
     # Committed to the device as outputs are: the program is compiled once.
     carry = jax.device_put(carry, device)
     # Weights and moments are given away, as by the other contestants.
     update = jax.jit(
-        _program(text, [*carry, *fixed], shapes).call,
+        program(text, [*carry, *fixed], outputs).call,
         donate_argnums=tuple(range(count)),
         out_shardings=jax.sharding.SingleDeviceSharding(device),
     )
 
     def answer():
-        outputs = update(*(jnp.copy(value) for value in carry), *fixed)
-        return float(outputs[count]), [np.asarray(value) for value in outputs[count + 1 :]]
+        found = update(*(jnp.copy(value) for value in carry), *fixed)
+        return float(found[count]), [np.asarray(value) for value in found[count + 1 :]]
 
     def step():
         *carry[:], loss = update(*carry, *fixed)[: count + 1]
@@ -75,13 +76,13 @@ def _training(text, carry, fixed, shapes):
     return Runner(answer, step)
 
 
-def _program(text, arguments, shapes) -> jax.export.Exported:
-    """The text as an exported program of arrays like `arguments` to float32 ones of `shapes`."""
+def program(text, arguments, outputs) -> jax.export.Exported:
+    """The text as an exported program of arrays like `arguments` to arrays like `outputs`."""
     if jax.config.jax_default_matmul_precision == "tensorfloat32":
         text = text.replace("HIGHEST", "DEFAULT")
 
     def stand_in(*arguments):
-        return tuple(jnp.zeros(shape, jnp.float32) for shape in shapes)
+        return tuple(jnp.zeros(output.shape, output.dtype) for output in outputs)
 
     exported = jax.export.export(jax.jit(stand_in, keep_unused=True))(*arguments)
     with mlir.make_ir_context():
