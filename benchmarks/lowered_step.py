@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.inner.batch_kernels import FusedKernels
+from tfmeta.derivatives.batch_kernels import FusedKernels
 from tfmeta.learners import meta_steps
 from tfmeta.learners.core.variables import changed_groups
 from tfmeta.learners.task_weights import split_weights

@@ -6,10 +6,11 @@ import threading
 import pytest
 
 import gin
+from tfmeta.derivatives import exact
+from tfmeta.derivatives.exact import portable_operations
 from tfmeta.experiment.signals import stop_on_signals
-from tfmeta.inner import exact, exact_derivatives
-from tfmeta.inner.exact import portable_operations
-from tfmeta.parallel import registry
+from tfmeta.inner import exact_derivatives
+from tfmeta.parallel.converters import registry
 from tfmeta.parallel.map_tasks import _noted, noting_refusals
 from tfmeta.recipe import read_recipe
 from tfmeta.recipe.config import configured

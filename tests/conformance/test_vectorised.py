@@ -68,7 +68,7 @@ def compare(layer, own_weights):
             np.testing.assert_allclose(a[task], e, rtol=0, atol=TOLERANCE * scale)
 
 
-# Converters of every option and operand are compared in `tests/parallel/test_converters.py`.
+# `tests/parallel/converters` compares converters of every option and operand.
 SHARED = ("conv2d_strided", "conv2d_grouped", "conv3d_strided", "depthwise2d_strided")
 
 

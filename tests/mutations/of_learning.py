@@ -4,7 +4,7 @@ from tests.mutations.fault import Faults
 
 FAULTS = Faults()
 
-EXACT = "tfmeta/inner/exact.py"
+EXACT = "tfmeta/derivatives/exact.py"
 SCOPES = "tests/test_scopes.py"
 FAULTS.add(
     "exact derivatives go on after an exception",
@@ -36,7 +36,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "converters of tasks go on after an exception",
-    "tfmeta/parallel/registry.py",
+    "tfmeta/parallel/converters/registry.py",
     "    try:\n        yield\n    finally:\n        _thread.active = previous",
     "    yield\n    _thread.active = previous",
     SCOPES,
@@ -50,14 +50,14 @@ FAULTS.add(
 )
 FAULTS.add(
     "the gradient of a variance is off by its mean",
-    "tfmeta/inner/moments.py",
+    "tfmeta/derivatives/moments.py",
     "offset = mean_gradient / size - slope * tf.reduce_mean(inputs, axes, keepdims=True)",
     "offset = mean_gradient / size",
-    "tests/inner/test_moments.py",
+    "tests/derivatives/test_moments.py",
 )
 FAULTS.add(
     "second derivatives of moments stop at the mean",
-    "tfmeta/inner/moments.py",
+    "tfmeta/derivatives/moments.py",
     "slope * tf.reduce_mean(inputs, axes, keepdims=True)",
     "slope * tf.stop_gradient(tf.reduce_mean(inputs, axes, keepdims=True))",
     "tests/inner",
@@ -65,17 +65,17 @@ FAULTS.add(
 )
 FAULTS.add(
     "pooling pads with zeros",
-    "tfmeta/inner/max_pool.py",
+    "tfmeta/derivatives/max_pool.py",
     "constant_values=inputs.dtype.min",
     "constant_values=0",
-    "tests/inner/test_max_pool.py",
+    "tests/derivatives/test_max_pool.py",
 )
 FAULTS.add(
     "padding of pooling begins with the larger half",
-    "tfmeta/inner/max_pool.py",
+    "tfmeta/derivatives/max_pool.py",
     "paddings.append((total // 2, total - total // 2))",
     "paddings.append((total - total // 2, total // 2))",
-    "tests/inner/test_max_pool.py",
+    "tests/derivatives/test_max_pool.py",
 )
 CG, OF_CG = "tfmeta/inner/conjugate_gradient.py", "tests/inner/test_conjugate_gradient.py"
 FAULTS.add(
@@ -128,8 +128,11 @@ FAULTS.add(
     "tests/inner/test_laplace.py",
 )
 
-CONVOLUTIONS, PATCHES = "tfmeta/parallel/convolutions.py", "tfmeta/parallel/patches.py"
-OF_CONVERTERS = "tests/parallel/test_converters.py"
+CONVOLUTIONS, PATCHES = (
+    "tfmeta/parallel/converters/convolutions.py",
+    "tfmeta/parallel/converters/patches.py",
+)
+OF_CONVERTERS = "tests/parallel/converters/test_converters.py"
 FAULTS.add(
     "a convolution with kernels a task ignores its dilation",
     CONVOLUTIONS,
@@ -172,7 +175,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "padding of tasks is zero whatever its value",
-    "tfmeta/parallel/padding.py",
+    "tfmeta/parallel/converters/padding.py",
     "constant_values=value",
     "constant_values=0.0",
     OF_CONVERTERS,
@@ -180,7 +183,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "a volume's taps are laid without their dilation",
-    "tfmeta/parallel/volumes.py",
+    "tfmeta/parallel/converters/volumes.py",
     "total += self._placed(part, tap * self.dilation, length)",
     "total += self._placed(part, tap, length)",
     OF_CONVERTERS,

@@ -1,10 +1,10 @@
 """Adaptation as a pure function of weights: networks, losses, optimisers, loops, derivatives."""
 
+from tfmeta.derivatives.exact import exact_derivatives, portable_operations
 from tfmeta.inner.batch_dependence import mixing_layers
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
 from tfmeta.inner.constraints import Projection
 from tfmeta.inner.effects import have_effect
-from tfmeta.inner.exact import exact_derivatives, portable_operations
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import (
     all_finite,

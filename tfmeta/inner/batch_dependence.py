@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.inner.exact import exact_derivatives
+from tfmeta.derivatives.exact import exact_derivatives
 from tfmeta.inner.example_wise import answers_alone
 from tfmeta.inner.layer_study import known_study, takes_training
 from tfmeta.inner.trials import (

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfmeta.derivatives.recorded import recorded
 from tfmeta.inner.optimizers import safe_sqrt
-from tfmeta.inner.recorded import recorded
 
 
 class Projection:

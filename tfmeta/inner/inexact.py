@@ -3,7 +3,7 @@
 The network and its first gradient are traced once; what the second derivative would have to
 differentiate is then looked up in TensorFlow's gradient registry, which says of each operation
 whether it has a derivative, is declared to have none (silently a wrong number), or is not there
-(an error deep in a trace). `tfmeta.inner.exact` already cured what can be cured.
+(an error deep in a trace). `tfmeta.derivatives.exact` already cured what can be cured.
 """
 
 import dataclasses

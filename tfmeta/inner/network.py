@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfmeta.derivatives.exact import exact_derivatives
 from tfmeta.inner.batch_dependence import (
     absent_examples_cost,
     absent_examples_matter,
     absent_examples_move,
     depends_on_batch,
 )
-from tfmeta.inner.exact import exact_derivatives
 from tfmeta.inner.input_specs import input_specs, specs_like
 from tfmeta.inner.keras_internals import global_seed_generator, is_seed
 from tfmeta.inner.layer_settings import layer_settings
@@ -27,7 +27,7 @@ from tfmeta.inner.losses import mask_of, with_mask
 class PureNetwork:
     """`network` as a function `(weights, state, inputs) -> outputs` without side effects.
 
-    Derivatives through it are exact to any order (`tfmeta.inner.exact`). Recurrent layers are
+    Derivatives through it are exact to any order (`tfmeta.derivatives.exact`). Recurrent layers are
     unrolled while tracing; whatever draws random numbers is silent unless `dropout` asks for it.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.inner.recorded import recorded
+from tfmeta.derivatives.recorded import recorded
 
 
 @keras.saving.register_keras_serializable("tfmeta")

@@ -13,7 +13,7 @@ class TracedTrunk:
     """A trunk as one `tf.function`, for graphs that take no derivative of it.
 
     The derivatives of a called function are TensorFlow's own, not the exact ones of
-    `tfmeta.inner.exact`. A SavedModel's signatures take derivatives by what adapts alone, so
+    `tfmeta.derivatives.exact`. A SavedModel's signatures take derivatives by what adapts alone, so
     their trunk can be one function. It is traced once for all sets whose size is not known while
     tracing, as in a SavedModel, and once for each size that is, as in a LiteRT file.
 

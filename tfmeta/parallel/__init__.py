@@ -1,8 +1,8 @@
 """The task axis: one function of one task, run over many."""
 
 from tfmeta.parallel.chain_tasks import chain_tasks
+from tfmeta.parallel.converters import install
 from tfmeta.parallel.map_tasks import map_tasks, noting_refusals
-from tfmeta.parallel.registry import install
 
 __all__ = ["chain_tasks", "map_tasks", "noting_refusals"]
 

@@ -8,13 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-import tfmeta.parallel.batch_normalization
-import tfmeta.parallel.convolutions
-import tfmeta.parallel.depthwise
-import tfmeta.parallel.padding
-import tfmeta.parallel.pooling
-import tfmeta.parallel.volumes  # noqa: F401  (these register their converters)
-from tfmeta.parallel.registry import task_converters
+from tfmeta.parallel.converters import task_converters
 
 _logger = logging.getLogger("tfmeta")
 _warned = set()

@@ -13,7 +13,7 @@ import math
 
 import tensorflow as tf
 
-from tfmeta.inner.recorded import recorded
+from tfmeta.derivatives.recorded import recorded
 
 
 def exact_moments(inputs, axes):

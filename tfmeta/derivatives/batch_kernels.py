@@ -10,8 +10,8 @@ All take values over every axis but the last, the channels.
 
 import tensorflow as tf
 
-from tfmeta.inner import fused_batch_norm as fused
-from tfmeta.inner import moments
+from tfmeta.derivatives import fused_batch_norm as fused
+from tfmeta.derivatives import moments
 
 # Numbers of a tensor from which on fused operations are faster, on one core of a server CPU.
 _LARGE = 1 << 17

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmeta.inner.moments import exact_moments
+from tfmeta.derivatives.moments import exact_moments
 
 AXES = ([0, 1], [1], [0, 1, 2])
 SHAPE = (4, 3, 5)

@@ -8,8 +8,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfmeta.parallel import convolutions
-from tfmeta.parallel.registry import task_converter
+from tfmeta.parallel.converters import convolutions
+from tfmeta.parallel.converters.registry import task_converter
 
 
 @task_converter("Conv3D")

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta.inner import batch_kernels, exact_derivatives, portable_operations
-from tfmeta.inner.batch_normalization import BatchNormalization
+from tfmeta.derivatives import batch_kernels
+from tfmeta.derivatives.batch_normalization import BatchNormalization
+from tfmeta.inner import exact_derivatives, portable_operations
 
 EPSILON = 1e-3
 SHAPES = ((6, 5), (3, 4, 5), (3, 2, 4, 5), (2, 2, 2, 3, 5))

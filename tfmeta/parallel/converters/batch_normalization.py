@@ -6,7 +6,7 @@ each. Here tasks stay where they are, and the operations are elementary.
 
 import tensorflow as tf
 
-from tfmeta.parallel.registry import task_converter
+from tfmeta.parallel.converters.registry import task_converter
 
 _EXAMPLES = [1, 2, 3]
 

@@ -15,7 +15,7 @@ import math
 
 import tensorflow as tf
 
-from tfmeta.inner.recorded import recorded
+from tfmeta.derivatives.recorded import recorded
 
 
 def has_tiles(inputs, ksize, strides, padding, *, channels_first) -> bool:

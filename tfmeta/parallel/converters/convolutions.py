@@ -19,8 +19,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfmeta.parallel.patches import Geometry, gradients_at, interleave, phases, windows
-from tfmeta.parallel.registry import task_converter
+from tfmeta.parallel.converters.patches import Geometry, gradients_at, interleave, phases, windows
+from tfmeta.parallel.converters.registry import task_converter
 
 
 @task_converter("Conv2D")

@@ -23,8 +23,8 @@ and `add_bias` reads the mark.
 
 import tensorflow as tf
 
-from tfmeta.inner.batch_kernels import ComposedKernels, FusedKernels, count, totals
-from tfmeta.inner.recorded import recorded
+from tfmeta.derivatives.batch_kernels import ComposedKernels, FusedKernels, count, totals
+from tfmeta.derivatives.recorded import recorded
 
 _CENTRED = "_tfmeta_centred"
 

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl, nn_ops
 
-from tfmeta.inner.batch_normalization import BatchNormalization, add_bias
-from tfmeta.inner.max_pool import exact_max_pool, has_tiles, keeps_shape, tiled_max_pool
-from tfmeta.inner.moments import exact_moments
+from tfmeta.derivatives.batch_normalization import BatchNormalization, add_bias
+from tfmeta.derivatives.max_pool import exact_max_pool, has_tiles, keeps_shape, tiled_max_pool
+from tfmeta.derivatives.moments import exact_moments
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ one native operation; tasks that share a kernel are further examples.
 
 import tensorflow as tf
 
-from tfmeta.parallel.registry import task_converter
+from tfmeta.parallel.converters.registry import task_converter
 
 
 @task_converter("DepthwiseConv2dNative")

@@ -5,7 +5,7 @@ TensorFlow's own forgets the value and pads with 0.
 
 import tensorflow as tf
 
-from tfmeta.parallel.registry import task_converter
+from tfmeta.parallel.converters.registry import task_converter
 
 
 @task_converter("PadV2")

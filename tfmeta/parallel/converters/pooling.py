@@ -7,7 +7,7 @@ the faster one, needs to see the pooling that it belongs to.
 
 import tensorflow as tf
 
-from tfmeta.parallel.registry import task_converter
+from tfmeta.parallel.converters.registry import task_converter
 
 _OPERANDS = {
     "MaxPool": ("input",),

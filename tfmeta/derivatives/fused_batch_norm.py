@@ -12,7 +12,7 @@ import contextlib
 import tensorflow as tf
 
 import tfmeta.parallel  # noqa: F401
-from tfmeta.inner.moments import count
+from tfmeta.derivatives.moments import count
 
 _NORMALISATION, _GRADIENT = "TfmetaFusedBatchNorm", "TfmetaFusedBatchNormGradient"
 _EXAMPLES = [0, 1, 2]
