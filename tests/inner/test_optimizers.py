@@ -11,11 +11,11 @@ from tfmeta.inner.optimizers import get, safe_sqrt
 GRADIENTS = [[0.3, -2.0, 0.0], [0.1, 1.0, 0.5], [-0.7, 0.2, 0.0]]
 
 
-def ours(optimizer, rate):
+def ours(optimizer, rate, scale=1.0):
     weights = [tf.constant([1.0, -1.0, 2.0])]
     slots = optimizer.init(weights)
     for gradient in GRADIENTS:
-        weights, slots = optimizer.update(weights, [tf.constant(gradient)], slots, [rate])
+        weights, slots = optimizer.update(weights, [tf.constant(gradient) * scale], slots, [rate])
     return weights[0].numpy()
 
 
@@ -37,6 +37,19 @@ def keras_own(optimizer):
 )
 def test_three_steps_equal_those_of_keras(optimizer, reference):
     np.testing.assert_allclose(ours(optimizer, 0.1), keras_own(reference), rtol=2e-5)
+
+
+def test_adam_adds_epsilon_to_the_corrected_root():
+    # Kingma and Ba 2015, algorithm 1, by hand; Keras adds it before it corrects the root, which
+    # tells in gradients as small as these.
+    found = ours(Adam(beta_1=0.9, beta_2=0.99, epsilon=1e-6), 0.1, scale=1e-6)
+    weight, mean, square = np.array([1.0, -1.0, 2.0]), 0.0, 0.0
+    for count, gradient in enumerate(1e-6 * np.array(GRADIENTS), 1):
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.99 * square + 0.01 * gradient**2
+        root = np.sqrt(square / (1 - 0.99**count)) + 1e-6
+        weight = weight - 0.1 * mean / (1 - 0.9**count) / root
+    np.testing.assert_allclose(found, weight, rtol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", [Adam(), Adam(beta_1=0.9)])

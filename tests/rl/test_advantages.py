@@ -10,7 +10,7 @@ from tfmeta.rl.advantages import (
     linear_baseline,
     with_advantages,
 )
-from tfmeta.rl.trajectories import Trajectories, returns
+from tfmeta.rl.trajectories import Trajectories, mean_over_steps, returns
 
 TASKS, COUNT, HORIZON, SIZE = 2, 3, 7, 2
 DISCOUNT = 0.9
@@ -119,3 +119,11 @@ def test_the_return_of_a_task_counts_rewards_up_to_the_end(trajectories):
     for task, number, _, rewards in each_trajectory(trajectories):
         sums[task, number] = rewards.sum()
     np.testing.assert_allclose(returns(trajectories), sums.mean(axis=1), rtol=1e-12)
+
+
+def test_a_mean_over_steps_leaves_out_what_comes_after_the_end(trajectories):
+    rewards, mask = trajectories.rewards.numpy(), trajectories.mask.numpy()
+    expected = [rewards[task][mask[task] > 0].mean() for task in range(TASKS)]
+    found = mean_over_steps(trajectories.rewards, trajectories.mask)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert not mean_over_steps(trajectories.rewards, 0 * trajectories.mask).numpy().any()

@@ -96,6 +96,29 @@ def test_a_step_that_does_not_improve_is_not_taken():
     assert float(logs["kl"]) == 0
 
 
+class Steep(Unimprovable):
+    """Every step improves the value; its divergence is 0.02 at the whole length."""
+
+    def value(self, weights):
+        (weight,) = weights
+        moved = 1.0 - weight[0]
+        return -moved, 0.02 * tf.square(moved / FULL)
+
+    def gradient(self, weights):
+        return [tf.constant([1.0])]
+
+
+FULL = 0.02**0.5  # of max_kl = 0.01 where the curvature is 1
+
+
+def test_a_step_that_improves_is_shortened_until_it_is_within_the_trust_region():
+    step, logs = rl.TRPO(max_kl=0.01, damping=0.0).descent(Steep(), [tf.constant([1.0])])
+    # 0.02 * 0.8 ** (2 k) is first at most 0.01 for k = 2.
+    assert int(logs["trials"]) == 3
+    np.testing.assert_allclose(step[0], [FULL * 0.8**2], rtol=1e-6)
+    np.testing.assert_allclose(logs["kl"], 0.02 * 0.8**4, rtol=1e-6)
+
+
 def test_the_plain_outer_loop_descends_the_gradient(problem, objective):
     descent, logs = rl.PolicyGradient().descent(objective, problem.weights)
     np.testing.assert_array_equal(flat(descent), flat(objective.gradient(problem.weights)))

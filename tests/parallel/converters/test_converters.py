@@ -119,11 +119,21 @@ def test_convolution_and_its_gradients_equal_those_of_single_tasks(name, stacked
     assert not compare(function, tasks)
 
 
+PLANE = (tf.nn.conv2d, [(EXAMPLES, 6, 5, 2), (3, 2, 2, 3)])
+VOLUME = (tf.nn.conv3d, [(EXAMPLES, 5, 4, 4, 2), (2, 2, 2, 2, 3)])
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("dilations", [(2, 1), (1, 2)])
-def test_the_operations_own_dilation_and_its_gradients(dilations, padding):
+@pytest.mark.parametrize(
+    ("kind", "dilations"),
+    [(PLANE, (2, 1)), (PLANE, (1, 2)), (VOLUME, (2, 1, 1)), (VOLUME, (1, 2, 2))],
+)
+def test_the_operations_own_dilation_and_its_gradients(kind, dilations, padding):
     # The operation's dilation has a gradient by converters alone; the oracle has none to need one.
-    tasks, filled = operands([(EXAMPLES, 6, 5, 2), (3, 2, 2, 3)], (True, True))
+    # TensorFlow's shapes of a volume swap the dilations of rows and columns, so theirs are equal.
+    operation, shapes = kind
+    tasks, filled = operands(shapes, (True, True))
+    every = (1, *dilations, 1)
 
     def function(convolution):
         def one(task):
@@ -138,7 +148,7 @@ def test_the_operations_own_dilation_and_its_gradients(dilations, padding):
 
     native = tf.function(
         lambda tasks: map_tasks(
-            function(lambda x, k: tf.nn.conv2d(x, k, 1, padding, dilations=dilations)),
+            function(lambda x, k: operation(x, k, [1] * len(every), padding, dilations=every)),
             tasks,
             parallel="vectorized",
         ),
