@@ -21,10 +21,9 @@ from absl import app, flags
 
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tfmeta import recipe
-from tfmeta.experiment import building
-from tfmeta.experiment.choices import Execution, choose
-from tfmeta.recipe import config
+from tfmeta.runs import building, recipe
+from tfmeta.runs.choices import Execution, choose
+from tfmeta.runs.recipe import config
 
 RECIPES = (
     "sinusoid_maml.gin",

@@ -17,7 +17,7 @@ from absl import app, flags
 
 from benchmarks.demo_episodes import ROOT, SHIPPED, SIGNATURE
 from tfmeta.evaluation import outliers
-from tfmeta.experiment.files import write_json
+from tfmeta.runs.files import write_json
 from tfmeta.tasks import omniglot
 
 RESULT = ROOT / "results" / "demo_outliers.json"

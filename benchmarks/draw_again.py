@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import app, flags
 
 from benchmarks import pictures
-from tfmeta.experiment import pictures as run_pictures
+from tfmeta.runs import pictures as run_pictures
 
 _ONLY = flags.DEFINE_string("only", "", "Part of the name of the folders and files to draw.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where pictures go; default: beside their files.")

@@ -15,7 +15,7 @@ from absl import app, flags
 import tfmeta
 from benchmarks import report
 from tfmeta import evaluation
-from tfmeta.experiment import building, opened
+from tfmeta.runs import building, opened
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run of a fine-tuning recipe.", required=True)
 _TASKS = flags.DEFINE_integer("tasks", 100, "Validation tasks.", 2)

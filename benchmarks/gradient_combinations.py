@@ -18,8 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from benchmarks import pictures, report
-from tfmeta import recipe
-from tfmeta.experiment import train
+from tfmeta.runs import recipe, train
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
 _STEPS = flags.DEFINE_integer("steps", 40_000, "Meta-steps of each curve.", 1)

@@ -11,8 +11,8 @@ import shutil
 
 from absl import app, flags
 
-from tfmeta.experiment.presets import make_preset
 from tfmeta.presets.sources import IN_FOLDER
+from tfmeta.runs.presets import make_preset
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Work directory of the run.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)

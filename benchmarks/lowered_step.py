@@ -36,7 +36,7 @@ def variables_of(training) -> list:
     """What a step changes: parameters, state, the optimizer's variables, and the steps taken.
 
     Args:
-        training: `tfmeta.experiment.training.Training`, built.
+        training: `tfmeta.runs.training.Training`, built.
     """
     learner = training.learner
     return [

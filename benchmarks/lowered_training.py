@@ -17,10 +17,10 @@ import pathlib
 import tensorflow as tf
 
 from benchmarks import lowered_files, lowered_step, report
-from tfmeta.experiment import building, record
-from tfmeta.experiment.files import write_json
-from tfmeta.experiment.workdir import WorkDir
-from tfmeta.recipe import config, read_recipe
+from tfmeta.runs import building, record
+from tfmeta.runs.files import write_json
+from tfmeta.runs.recipe import config, read_recipe
+from tfmeta.runs.workdir import WorkDir
 
 ABOUT = "trained by benchmarks.train_lowered: the step lowered to StableHLO, compiled by JAX"
 

@@ -20,10 +20,10 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks import pictures
-from tfmeta import evaluation, recipe, rl
-from tfmeta.experiment import building, opened
-from tfmeta.recipe import config
+from tfmeta import evaluation, rl
 from tfmeta.rl.navigation import best_return
+from tfmeta.runs import building, opened, recipe
+from tfmeta.runs.recipe import config
 
 _MAML = flags.DEFINE_string("maml", None, "Work directory of rl_*_maml.gin.", required=True)
 _PRETRAINED = flags.DEFINE_string("pretrained", None, "Of rl_*_pretrained.gin.")

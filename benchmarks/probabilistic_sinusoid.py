@@ -34,8 +34,8 @@ from tfmeta.evaluation.calibration import (
     gaussian_mixture_quantiles,
     sampled_predictions,
 )
-from tfmeta.experiment import restore
 from tfmeta.learners.likelihood import Likelihood
+from tfmeta.runs import restore
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")
 _STEPS = flags.DEFINE_integer("steps", 20_000, "Meta-steps of each learner.", 1)

@@ -21,7 +21,7 @@ from absl import app, flags
 import tfmeta
 from benchmarks.whole_runs import train_whole
 from tfmeta import evaluation
-from tfmeta.experiment import restore
+from tfmeta.runs import restore
 from tfmeta.tasks.sinusoid import AMPLITUDES, INPUTS, PHASES, sinusoid_curve
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")

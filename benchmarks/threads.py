@@ -23,9 +23,8 @@ from absl import app, flags
 
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tfmeta import recipe
-from tfmeta.experiment import building
-from tfmeta.recipe import config
+from tfmeta.runs import building, recipe
+from tfmeta.runs.recipe import config
 
 RECIPES = (
     "sinusoid_maml.gin",

@@ -47,10 +47,9 @@ def contestant(workload, name):
     """Trains for a few steps; prints what they took, and on two workers the all-reduce alone."""
     import tensorflow as tf
 
-    from tfmeta import recipe
-    from tfmeta.experiment import building
-    from tfmeta.experiment.training import Training
-    from tfmeta.recipe import config
+    from tfmeta.runs import building, recipe
+    from tfmeta.runs.recipe import config
+    from tfmeta.runs.training import Training
 
     gin_file, bindings, tasks, steps = WORKLOADS[workload]
     if name == DEVICES:

@@ -22,10 +22,9 @@ from absl import app, flags
 
 from benchmarks import report
 from benchmarks.turns import ROOT
-from tfmeta import recipe
-from tfmeta.experiment import building
-from tfmeta.experiment.choices import choose
-from tfmeta.recipe import config
+from tfmeta.runs import building, recipe
+from tfmeta.runs.choices import choose
+from tfmeta.runs.recipe import config
 
 # Recipes, with a number of steps that takes some 20 seconds.
 STEPS = {

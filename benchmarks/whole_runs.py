@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from tfmeta import recipe
-from tfmeta.experiment import train
+from tfmeta.runs import recipe, train
 
 
 def train_whole(name: str, params: list[str], workdir: Path) -> None:

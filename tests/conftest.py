@@ -12,7 +12,7 @@ import pytest
 
 # Files that take long, first: with `--dist loadfile` a long file at the end runs alone.
 LONG = (
-    "experiment/",
+    "runs/",
     "keras_contract/",
     "serve/test_command.py",
     "test_commands.py",

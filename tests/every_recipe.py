@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfmeta import recipe
+from tfmeta.runs import recipe
 
 RESULTS = Path(__file__).parents[1] / "results" / "every_recipe.json"
 # Two of the steps that a recipe names, two tasks to judge by, and otherwise the recipe as it is.

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tfmeta import recipe
+from tfmeta.runs import recipe
 
 
 def interpreter(*arguments, cwd=None):

@@ -34,8 +34,6 @@ ROOM_OF = {
     "tfmeta.table": "commands",
     "tfmeta.train": "commands",
     "tfmeta.comparison": "runs",
-    "tfmeta.experiment": "runs",
-    "tfmeta.recipe": "runs",
     "tfmeta.parts": "learners",
     "tfmeta.presets.__main__": "commands",
 }
@@ -134,7 +132,7 @@ def test_every_module_has_a_room():
         ("tfmeta.parallel.converters.patches", "import tfmeta.inner", "parallel may not import"),
         ("tfmeta.export.guards", "def f():\n    from tfmeta.learners import MAML", "export may"),
         ("tfmeta.export.guards", "from tfmeta.export import __main__", "export may not import"),
-        ("tfmeta.learners.maml", "from tfmeta.experiment.run import train", "learners may not"),
+        ("tfmeta.learners.maml", "from tfmeta.runs.run import train", "learners may not"),
         ("tfmeta.learners.maml", "import gin", "may not know gin"),
         ("tfmeta.serve.http", "from tfmeta.export import read_description", "serve may not"),
         ("tfmeta.learners.maml", "from tensorflow.python.ops import nn_impl", "is private"),
@@ -152,7 +150,7 @@ def test_a_wrong_import_is_found(module, source, said):
     [
         ("tfmeta.learners.maml", "from tfmeta import export, inner, parallel"),
         ("tfmeta.learners.maml", "from tfmeta.tasks.task import Task"),
-        ("tfmeta.export.__main__", "from tfmeta import commands, experiment"),
+        ("tfmeta.export.__main__", "from tfmeta import commands, runs"),
         ("tfmeta.serve.http", "from tfmeta.process.version import __version__"),
     ],
 )

@@ -75,6 +75,6 @@ def test_type_checkers_are_told_that_tfmeta_has_types():
 
 
 def test_the_recipes_are_shipped():
-    from tfmeta import recipe
+    from tfmeta.runs import recipe
 
     assert "sinusoid_maml.gin" in recipe.recipe_names()

@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from tfmeta import recipe
-from tfmeta.experiment import building
-from tfmeta.recipe import config
+from tfmeta.runs import building, recipe
+from tfmeta.runs.recipe import config
 
 NAMES = recipe.recipe_names()
 NEEDS = {"images_5way_1shot_maml.gin": ["from_directory.path = 'images'"]}

@@ -8,12 +8,12 @@ import pytest
 import gin
 from tfmeta.derivatives import exact
 from tfmeta.derivatives.exact import portable_operations
-from tfmeta.experiment.signals import stop_on_signals
 from tfmeta.inner import exact_derivatives
 from tfmeta.parallel.converters import registry
 from tfmeta.parallel.map_tasks import _noted, noting_refusals
-from tfmeta.recipe import read_recipe
-from tfmeta.recipe.config import configured
+from tfmeta.runs.recipe import read_recipe
+from tfmeta.runs.recipe.config import configured
+from tfmeta.runs.signals import stop_on_signals
 
 # A scope, and what it changes for as long as it lasts.
 SCOPES = {

@@ -39,7 +39,7 @@ MODULES = {
     "parallel": "tfmeta.parallel",
     "parts": "tfmeta.parts",
     "presets": "tfmeta.presets",
-    "restore": "tfmeta.experiment",
+    "restore": "tfmeta.runs",
     "rl": "tfmeta.rl",
     "tasks": "tfmeta.tasks",
     "testing": "tfmeta.testing",

@@ -5,7 +5,7 @@ import runpy
 import sys
 
 from tfmeta.process.version import __version__
-from tfmeta.recipe import nearest
+from tfmeta.runs.recipe import nearest
 
 COMMANDS = {
     "train": "trains a recipe, or goes on with a run; evaluates and exports it",

@@ -2,8 +2,8 @@
 
 from absl import flags
 
-from tfmeta import commands, presets, recipe
-from tfmeta.experiment import pretrained
+from tfmeta import commands, presets
+from tfmeta.runs import pretrained, recipe
 
 _DOC = """Adapts a model to your own images and predicts others: no training.
 
@@ -75,7 +75,7 @@ def _export_dir(values):
     """The exported model, which is made of a preset the first time."""
     if not values.preset:
         return values.export_dir
-    from tfmeta.experiment.presets import cached_export
+    from tfmeta.runs.presets import cached_export
 
     return cached_export(values.preset, values.sha256)
 

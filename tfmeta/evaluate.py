@@ -4,8 +4,8 @@ from pathlib import Path
 
 from absl import flags
 
-from tfmeta import commands, recipe
-from tfmeta.experiment import record
+from tfmeta import commands
+from tfmeta.runs import recipe, record
 
 _DOC = """Evaluates a run and writes the result and its picture into the run's work directory.
 
@@ -27,9 +27,9 @@ def main() -> int:
     record.read_recipe(workdir)  # that there is no run is said at once
     record.adopt_environment(workdir)
     commands.import_tensorflow()
-    from tfmeta import experiment
+    from tfmeta import runs
 
-    experiment.evaluate(workdir, values.gin_param)
+    runs.evaluate(workdir, values.gin_param)
     return 0
 
 

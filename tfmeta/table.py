@@ -2,7 +2,8 @@
 
 from absl import flags
 
-from tfmeta import commands, recipe
+from tfmeta import commands
+from tfmeta.runs import recipe
 
 _DOC = """Puts runs beside published figures: OUTPUT.md, OUTPUT.csv and OUTPUT.png.
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from absl import flags
 
-from tfmeta import commands, recipe
-from tfmeta.experiment import record
+from tfmeta import commands
+from tfmeta.runs import recipe, record
 
 _DOC = """Trains a recipe and writes a work directory; the same command again goes on.
 
@@ -30,9 +30,9 @@ def main() -> int:
     workdir = Path(values.workdir or Path("runs") / asked.name)
     record.adopt_environment(workdir)
     commands.import_tensorflow()
-    from tfmeta import experiment
+    from tfmeta import runs
 
-    return experiment.train(asked, workdir, continue_anyway=values.continue_anyway)
+    return runs.train(asked, workdir, continue_anyway=values.continue_anyway)
 
 
 def _define_flags() -> None:

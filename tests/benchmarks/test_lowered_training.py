@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import tfmeta
 from benchmarks import lowered_files, lowered_step, lowered_training
-from tfmeta.experiment.training import Training
-from tfmeta.experiment.workdir import WorkDir
-from tfmeta.recipe import config, read_recipe
+from tfmeta.runs.recipe import config, read_recipe
+from tfmeta.runs.training import Training
+from tfmeta.runs.workdir import WorkDir
 
 SHORT = (
     *("train.steps = 4", "train.tasks_per_step = 3"),

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tfmeta import recipe
 from tfmeta.commands import unknown_flags
-from tfmeta.recipe import config
+from tfmeta.runs import recipe
+from tfmeta.runs.recipe import config
 
 TRAIN = ["gin_file", "gin_param", "workdir", "continue_anyway"]
 SINUSOID = "--gin_file=sinusoid_maml.gin"

@@ -6,9 +6,9 @@ import pytest
 
 import tfmeta
 from tests.comparison.conftest import CONFIG, RESULTS
-from tfmeta import recipe
 from tfmeta.comparison import run_rows
 from tfmeta.comparison.runs import METHODS
+from tfmeta.runs import recipe
 
 ROOT = Path(__file__).parents[2]
 

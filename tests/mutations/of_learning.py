@@ -60,7 +60,7 @@ FAULTS.add(
     "tfmeta/derivatives/moments.py",
     "slope * tf.reduce_mean(inputs, axes, keepdims=True)",
     "slope * tf.stop_gradient(tf.reduce_mean(inputs, axes, keepdims=True))",
-    "tests/inner",
+    "tests/derivatives",
     "-k=moments or batch_norm",
 )
 FAULTS.add(

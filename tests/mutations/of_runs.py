@@ -85,10 +85,10 @@ FAULTS.add(
     OF_EVALUATION,
 )
 
-RUN = "tests/experiment/test_run.py"
+RUN = "tests/runs/test_run.py"
 FAULTS.add(
     "every held-out stream is of the test split",
-    "tfmeta/experiment/building.py",
+    "tfmeta/runs/building.py",
     "return stream(split=split, seed=seed, **options)",
     'return stream(split="test", seed=seed, **options)',
     RUN,
@@ -96,7 +96,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "validation reads the evaluation's split",
-    "tfmeta/experiment/chief.py",
+    "tfmeta/runs/chief.py",
     "building.held_out_stream(self.settings, validate.split, validate.seed),",
     "building.held_out_stream(self.settings, self.settings.evaluate.split, validate.seed),",
     RUN,
@@ -104,7 +104,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "validation reads the evaluation's tasks",
-    "tfmeta/experiment/chief.py",
+    "tfmeta/runs/chief.py",
     "building.held_out_stream(self.settings, validate.split, validate.seed),",
     "building.held_out_stream(self.settings, validate.split, self.settings.evaluate.seed),",
     RUN,
@@ -112,105 +112,105 @@ FAULTS.add(
 )
 FAULTS.add(
     "a run trains on the validation split",
-    "tfmeta/experiment/building.py",
+    "tfmeta/runs/building.py",
     'settings.train.stream(split="train", seed=settings.train.seed, start=start)',
     'settings.train.stream(split="validation", seed=settings.train.seed, start=start)',
     RUN,
     "-k=read_their_own",
 )
-CHECKPOINTS, OF_CHECKPOINTS = "tfmeta/experiment/checkpoints.py", "tests/experiment"
+CHECKPOINTS, OF_CHECKPOINTS = "tfmeta/runs/checkpoints.py", "tests/runs"
 FAULTS.add(
     "the oldest checkpoints stay",
     CHECKPOINTS,
     "self.steps()[-self.keep :]",
     "self.steps()[: self.keep]",
-    "tests/experiment/test_checkpoints.py",
+    "tests/runs/test_checkpoints.py",
 )
 FAULTS.add(
     "the best checkpoint is removed with the old ones",
     CHECKPOINTS,
     '*(each["step"] for each in self.ranking())}',
     "}",
-    "tests/experiment/test_checkpoints.py",
+    "tests/runs/test_checkpoints.py",
 )
 FAULTS.add(
     "the largest error is the best",
     CHECKPOINTS,
     "sign = -1 if metric in HIGHER_IS_BETTER else 1",
     "sign = -1",
-    "tests/experiment/test_ensemble.py",
-    "tests/experiment/test_checkpoints.py",
+    "tests/runs/test_ensemble.py",
+    "tests/runs/test_checkpoints.py",
 )
 FAULTS.add(
     "a checkpoint that lacks a variable is read",
     CHECKPOINTS,
     "status.assert_consumed()",
     "status.expect_partial()",
-    "tests/experiment/test_checkpoints.py",
+    "tests/runs/test_checkpoints.py",
 )
 FAULTS.add(
     "a text is written in place",
-    "tfmeta/experiment/files.py",
+    "tfmeta/runs/files.py",
     'temporary = path.with_name(f".{path.name}.tmp")\n    with open',
     "temporary = path\n    with open",
-    "tests/experiment/test_files.py",
+    "tests/runs/test_files.py",
 )
 FAULTS.add(
     "a new directory that failed is left behind",
-    "tfmeta/experiment/files.py",
+    "tfmeta/runs/files.py",
     "    finally:\n        shutil.rmtree(temporary, ignore_errors=True)",
     "    finally:\n        pass",
-    "tests/experiment/test_files.py",
+    "tests/runs/test_files.py",
 )
 FAULTS.add(
     "rows after the checkpoint stay in the log",
-    "tfmeta/experiment/metrics_log.py",
+    "tfmeta/runs/metrics_log.py",
     'if int(row["step"]) <= step]',
     'if row["step"]]',
-    "tests/experiment/test_metrics_log.py",
+    "tests/runs/test_metrics_log.py",
 )
 FAULTS.add(
     "a chief beside workers has no place of its own",
-    "tfmeta/experiment/cluster.py",
+    "tfmeta/runs/distributed/cluster.py",
     'return index + (job == "worker") * len(jobs.get("chief", []))',
     "return index",
-    "tests/experiment/test_cluster.py",
+    "tests/runs/distributed/test_cluster.py",
 )
 FAULTS.add(
     "an ensemble leaves its last member's weights in the learner",
-    "tfmeta/experiment/ensemble.py",
+    "tfmeta/runs/ensemble.py",
     "        self._assign(own)\n        outputs, losses",
     "        outputs, losses",
-    "tests/experiment/test_ensemble.py",
+    "tests/runs/test_ensemble.py",
 )
 FAULTS.add(
     "handlers of signals are not given back",
-    "tfmeta/experiment/signals.py",
+    "tfmeta/runs/signals.py",
     "        with request._interrupts:\n            yield request\n    finally:\n        request.leave()",
     "        with request._interrupts:\n            yield request\n        request.leave()\n    finally:\n        pass",
     "tests/test_scopes.py",
 )
 FAULTS.add(
     "bindings of training may change from session to session",
-    "tfmeta/recipe/comparing.py",
+    "tfmeta/runs/recipe/comparing.py",
     "if binding.argument and owner not in FREE_TO_CHANGE:",
     "if binding.argument and owner in FREE_TO_CHANGE:",
-    "tests/recipe/test_comparing.py",
+    "tests/runs/recipe/test_comparing.py",
 )
 FAULTS.add(
     "a macro's change is no difference",
-    "tfmeta/recipe/comparing.py",
+    "tfmeta/runs/recipe/comparing.py",
     "compared[binding.key] = repr(values[binding.key])",
     "compared[binding.key] = repr(binding.value)",
-    "tests/recipe/test_comparing.py",
+    "tests/runs/recipe/test_comparing.py",
 )
 FAULTS.add(
     "an ensemble larger than what is kept is let through",
-    "tfmeta/recipe/settings.py",
+    "tfmeta/runs/recipe/settings.py",
     "self.evaluate.ensemble > self.log.keep_best",
     "self.evaluate.ensemble > self.log.keep_best + 1",
-    "tests/experiment/test_ensemble.py",
-    "tests/recipe/test_config.py",
+    "tests/runs/test_ensemble.py",
+    "tests/runs/recipe/test_config.py",
 )
 
 SECTIONS, OF_COMPARISON = "tfmeta/comparison/sections.py", "tests/comparison"

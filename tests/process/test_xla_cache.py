@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.experiment.finished_runs import tensors
+from tests.runs.finished_runs import tensors
 from tfmeta.process import xla_cache
 
 RUN = ["train.steps = 3", "run.jit_compile = True", "evaluate.tasks = 2", "evaluate.shots = None"]

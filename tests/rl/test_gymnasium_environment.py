@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfmeta import rl
-from tfmeta.recipe import RecipeError, explained
 from tfmeta.rl.sampling import sample_trajectories
+from tfmeta.runs.recipe import RecipeError, explained
 from tfmeta.tasks.draws import uniform
 
 line_worlds = pytest.importorskip("tests.rl.line_worlds", reason="needs the extra [rl]")

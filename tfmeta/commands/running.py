@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from tfmeta.commands import unknown_flags
 from tfmeta.process.interrupts import Interrupts
 from tfmeta.process.quiet_start import import_tensorflow
-from tfmeta.recipe import RecipeError
+from tfmeta.runs.recipe import RecipeError
 
 __all__ = ["as_recipe_errors", "define_recipe_params", "import_tensorflow", "parse_flags", "run"]
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tfmeta import recipe
+from tfmeta.runs import recipe
 
 # What other programs call a value of a recipe, and what other programs call a flag.
 _BINDINGS = {

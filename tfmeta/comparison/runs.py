@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfmeta import recipe
 from tfmeta.comparison.row import Row
+from tfmeta.runs import recipe
 
 CONFIG = "config.gin"
 EVALUATIONS = "evaluation*.json"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from absl import flags
 
-from tfmeta import commands, recipe
-from tfmeta.experiment import pretrained, record
+from tfmeta import commands
+from tfmeta.runs import pretrained, recipe, record
 
 _DOC = """Exports a model as EXPORT_DIR/<version>/saved_model.pb, for TensorFlow Serving.
 
@@ -45,13 +45,13 @@ def main() -> int:
     record.read_recipe(workdir)  # that there is no run is said at once
     record.adopt_environment(workdir)
     commands.import_tensorflow()
-    from tfmeta import experiment
+    from tfmeta import runs
 
     run = (workdir, values.export_dir, values.normalization, values.gin_param)
     if values.format == "litert":
-        experiment.export_litert(*run, **options)
+        runs.export_litert(*run, **options)
     else:
-        experiment.export(*run)
+        runs.export(*run)
     return 0
 
 

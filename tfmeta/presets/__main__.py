@@ -5,7 +5,7 @@ from pathlib import Path
 from absl import flags
 
 from tfmeta import commands, presets
-from tfmeta.recipe import RecipeError
+from tfmeta.runs.recipe import RecipeError
 
 _DOC = """Learned initialisations by name ("presets"): lists, shows, makes and exports them.
 
@@ -45,12 +45,12 @@ def _show(values) -> int:
     presets.find_preset(values.preset, values.sha256)  # a wrong name is said at once
     if values.cached_export:
         commands.import_tensorflow()
-        from tfmeta.experiment.presets import cached_export
+        from tfmeta.runs.presets import cached_export
 
         print(cached_export(values.preset, values.sha256))
     elif values.export_dir:
         commands.import_tensorflow()
-        from tfmeta.experiment.presets import export_preset
+        from tfmeta.runs.presets import export_preset
 
         directory = export_preset(values.preset, values.export_dir, values.sha256)
         print(f"exported to {directory}")
@@ -64,7 +64,7 @@ def _make(values) -> int:
         if not getattr(values, name):
             raise RecipeError(f"A preset needs --{name}, {what}. Received: none.")
     commands.import_tensorflow()
-    from tfmeta.experiment.presets import make_preset
+    from tfmeta.runs.presets import make_preset
 
     output = Path(values.output)
     preset = make_preset(

@@ -7,8 +7,8 @@ import time
 from benchmarks.algorithms import Adaptation
 from benchmarks.contestants.tfmeta.learners import make_network
 from benchmarks.entries import Runner
-from tfmeta.experiment.choices import Execution, Trial
 from tfmeta.learners import execution
+from tfmeta.runs.choices import Execution, Trial
 from tfmeta.tasks.task import unpack_tasks
 
 _STEPS = 60_000  # of a recipe

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.experiment.finished_runs import tensors
-from tfmeta import recipe
-from tfmeta.experiment import restore, train
+from tests.runs.finished_runs import tensors
 from tfmeta.export import ExportedModel
+from tfmeta.runs import recipe, restore, train
 
 FOLDER = Path(__file__).parent / "own_recipe"
 # The tests of a process must not switch determinism on for each other.
