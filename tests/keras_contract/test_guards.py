@@ -266,3 +266,26 @@ def test_fit_says_once_in_one_line_what_threads_cost(classifier, caplog, monkeyp
     (record,) = caplog.records
     assert "TF_NUM_INTRAOP_THREADS=1" in record.getMessage()
     assert "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_a_dict_of_inputs_is_taken_by_its_names(kind):
+    first, second = keras.Input((3,), name="z"), keras.Input((1,), name="a")
+    outputs = keras.layers.Dense(3)(keras.layers.Concatenate()([first, second]))
+    inputs = [first, second] if kind is list else {"z": first, "a": second}
+    learner = tfmeta.MAML(keras.Model(inputs, outputs), 0.0)
+    learner.compile(loss="mse", run_eagerly=True)
+    z = np.random.default_rng(0).normal(size=(1, 4, 3)).astype("float32")
+    y, named, misnamed = z, {"a": z[..., :1], "z": z}, {"a": z[..., :1], "b": z}
+    stock = learner.network({name: value[0] for name, value in named.items()}).numpy()
+    answers = learner.predict_on_batch((named, y, named))
+    np.testing.assert_allclose(answers[0], stock, atol=1e-6)
+    adapted = learner.adapt({name: value[0] for name, value in named.items()}, y[0])
+    for name, call in (
+        ("support", lambda: learner.predict_on_batch((misnamed, y, named))),
+        ("query", lambda: learner.predict_on_batch((named, y, misnamed))),
+        ("support", lambda: learner.adapt({"a": z[0, :, :1], "b": z[0]}, y[0])),
+        ("query", lambda: adapted.predict({"a": z[0, :, :1], "b": z[0]}, verbose=0)),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}_x must have the network's .* Received: a, "):
+            call()

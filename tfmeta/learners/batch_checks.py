@@ -1,11 +1,13 @@
 """What a batch of tasks must be, checked by shapes and types on every call."""
 
 import warnings
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.inner.input_specs import input_specs
 from tfmeta.learners import checks, replicas
 from tfmeta.learners.arrays import check_numbers
 
@@ -190,16 +192,34 @@ def _expected_shapes(network):
 
 
 def _with_expected_shapes(network, name, inputs):
-    tensors = keras.tree.flatten(inputs)
     expected = _expected_shapes(network)
     if not expected:
         return []
+    tensors = _in_order_of_inputs(network, name, inputs)
     if len(expected) != len(tensors):
         raise ValueError(
             f"{name}_x must have as many parts as the network has inputs, {len(expected)}. "
             f"Received: {len(tensors)}. Pass a dict or list of arrays, as the network takes them."
         )
     return zip(tensors, expected, strict=True)
+
+
+def _in_order_of_inputs(network, name, inputs):
+    """The parts of inputs as `network.inputs` lists them; a dict's by their names, as in Keras."""
+    structure = input_specs(network)
+    names = [tensor.name for tensor in network.inputs]
+    if isinstance(structure, Mapping):
+        names = sorted(structure)
+    by_name = isinstance(structure, Mapping) or len(names) > 1
+    if not isinstance(inputs, Mapping) or not by_name or len(names) != len(network.inputs):
+        return keras.tree.flatten(inputs)
+    missing = [each for each in names if each not in inputs]
+    if missing:
+        raise ValueError(
+            f"{name}_x must have the network's inputs by their names, {', '.join(names)}. "
+            f"Received: {', '.join(map(str, inputs))}. Rename the parts."
+        )
+    return keras.tree.flatten([inputs[each] for each in (*names, *(set(inputs) - set(names)))])
 
 
 def _check_inputs(name, shape, expected):
