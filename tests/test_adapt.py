@@ -159,6 +159,21 @@ def test_images_of_none_of_the_classes_are_named_where_the_threshold_is_for_such
     assert {row[7] for row in rows(tmp_path / "predictions.csv")[1:]} == {""}
 
 
+def test_names_of_any_bytes_are_written_and_drawn(tmp_path):
+    names = [os.fsdecode(name) for name in (b"caf\xe9", b"$x", b"\xff.png")]
+    found = folder_prediction.FolderPredictions(
+        class_names=tuple(names[:2]),
+        file_names=(names[2],),
+        probabilities=np.float32([[0.6, 0.4]]),
+        images=np.zeros((1, 4, 4, 1), np.uint8),
+        labels=np.array([1]),
+        support_loss=np.float32([1.0]),
+    )
+    table, _ = folder_prediction.save(found, tmp_path)
+    assert table.read_bytes().splitlines()[1] == b"\xff.png,caf\xe9,0.600000,0.600000,0.400000"
+    assert folder_prediction.readable(names[0]) == "caf\ufffd"
+
+
 def test_a_flag_that_is_missing_or_a_wrong_directory_is_said_in_a_line(support, query, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])}
     command = [sys.executable, "-m", "tfmeta.adapt", f"--query={query}"]

@@ -52,9 +52,10 @@ def main() -> int:
             predictions = folder_prediction.predict_folder_with(model.learner, *asked)
         else:
             predictions = folder_prediction.predict_folder(_export_dir(values), *asked)
-    table, picture = folder_prediction.save(predictions, values.output_dir)
+        table, picture = folder_prediction.save(predictions, values.output_dir)
     losses = predictions.support_loss
-    print(f"adapted to {', '.join(predictions.class_names)}")
+    names = map(folder_prediction.readable, predictions.class_names)
+    print(f"adapted to {', '.join(names)}")
     print(f"support loss {losses[0]:.4f} -> {losses[-1]:.4f} in {len(losses) - 1} inner steps")
     print(f"{len(predictions.file_names)} images predicted: {table}, {picture}")
     strange = predictions.none_of_these

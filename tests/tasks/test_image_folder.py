@@ -219,6 +219,12 @@ def test_what_is_passed_over_is_counted_and_named_once(folder):
     assert loaded.class_names == ("cat", "dog")
 
 
+def test_a_class_that_links_to_another_class_is_named(folder):
+    (folder / "eel").symlink_to(folder / "dog")
+    with pytest.raises(FileNotFoundError, match=r"eel without any, since it links to a folder"):
+        load_image_folder(folder)
+
+
 def test_names_that_differ_in_unicodes_form_alone_are_one_class(tmp_path):
     composed, decomposed = "\u00e9t\u00e9", "e\u0301te\u0301"
     save(tmp_path / composed / "1.png", (1, 1, 1))

@@ -6,12 +6,13 @@ from tfmeta.folder_prediction.predicting import (
     predict_folder_with,
 )
 from tfmeta.folder_prediction.predictions import FolderPredictions
-from tfmeta.folder_prediction.report import save
+from tfmeta.folder_prediction.report import readable, save
 
 __all__ = [
     "FolderPredictions",
     "class_folders",
     "predict_folder",
     "predict_folder_with",
+    "readable",
     "save",
 ]

@@ -18,7 +18,8 @@ def write_table(predictions, path):
     """
     names, scores = predictions.class_names, predictions.outlier_scores
     strange = predictions.none_of_these
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    # Names of files are bytes: what is not UTF-8 is written as it is.
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         table.writerow(
             [
@@ -40,6 +41,11 @@ def write_table(predictions, path):
             table.writerow([name, names[label], *numbers])
 
 
+def readable(name) -> str:
+    """A file's name as text that can be shown, whatever bytes it has."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def draw(predictions, path):
     """Draws the queries with their answers; right ones green and wrong ones red, where known."""
     from matplotlib.figure import Figure
@@ -57,8 +63,9 @@ def draw(predictions, path):
         axes[index].imshow(
             image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=WHITE
         )
+        name = readable(predictions.class_names[label])
         axes[index].set_title(
-            f"{predictions.class_names[label]}\n{predictions.probabilities[index, label]:.0%}"
+            f"{name}\n{predictions.probabilities[index, label]:.0%}"
             f"{_truth(predictions, index)}{_strange(predictions, index)}",
             fontsize=9,
             color=_color(predictions, index),
@@ -81,7 +88,7 @@ def _truth(predictions, index):
     """What a wrong answer should have been, where known."""
     if predictions.labels is None or predictions.labels[index] == predictions.predicted[index]:
         return ""
-    return f", is {predictions.class_names[predictions.labels[index]]}"
+    return f", is {readable(predictions.class_names[predictions.labels[index]])}"
 
 
 def _strange(predictions, index):

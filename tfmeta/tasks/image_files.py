@@ -14,6 +14,7 @@ _SPLITS = {
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+_READ_ALREADY = "folders that were read already"
 _MOST_NAMES = 3  # of a kind, in a message
 
 
@@ -148,7 +149,7 @@ class _Listing:
     def walk(self, folder: Path, owner: str | None) -> int:
         """Collects the images at and below a folder; returns how many there are."""
         if folder.resolve() in self._seen:
-            self._skip(folder, "folders that were read already")
+            self._skip(folder, _READ_ALREADY)
             return 0
         self._seen.add(folder.resolve())
         images, folders = self.entries(folder)
@@ -176,6 +177,8 @@ class _Listing:
     def instead(self, folder: Path) -> str:
         """What a folder holds in place of images, for a message."""
         name = folder.relative_to(self.root).as_posix()
+        if (name, _READ_ALREADY) in self.skipped:
+            return ", since it links to a folder that was read already"
         below = [n for n, _ in self.skipped if name == "." or n.startswith(f"{name}/")]
         return f", but {len(below)} other files ({_some(below)})" if below else ""
 
