@@ -1,15 +1,24 @@
 """The Python and the commands of the guides run, in the order of the page."""
 
+import csv
+import io
+import json
 import re
 import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from tests.test_adapt import write_images
+from tfmeta.export import ExportedModel
+from tfmeta.runs import train
+from tfmeta.runs.recipe import read_recipe
+from tfmeta.tasks import sales_table
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 SHORTER = (("steps_per_epoch=10", "steps_per_epoch=2"),)
@@ -95,3 +104,34 @@ def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, c
         )
     metadata = (tmp_path / "exported" / "photos" / "1" / "assets.extra" / "tfmeta.json").read_text()
     assert '"network": "MobileNetV3Small"' in metadata
+
+
+@pytest.mark.slow
+def test_the_guide_from_a_table_to_a_served_forecast_runs(tmp_path, monkeypatch, capsys):
+    """Its training for two steps; its client is answered by the signature, without a server."""
+    monkeypatch.chdir(tmp_path)
+    table = sales_table(shops=40, rows=(3, 8), seed=0)
+    with open("shops.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([table, *zip(*table.values(), strict=True)])
+    words = shlex.split(blocks("bash", "own_table.md")[0].replace("\\\n", " "))
+    params = [word.partition("=")[2] for word in words if word.startswith("--gin_param=")]
+    short = ["train.steps = 2", "validate.every = 2", "validate.tasks = 8", "evaluate.tasks = 8"]
+    assert train(read_recipe(["sales_maml.gin"], [*params, *short]), "runs/shops") == 0
+    capsys.readouterr()
+
+    Path("exported").mkdir()
+    Path("runs/shops/export").rename("exported/shops")
+    model = ExportedModel("exported/shops/1")
+
+    def urlopen(url, body):
+        assert url == "http://localhost:8501/v1/models/shops:predict"
+        inputs = {k: np.array(v, np.float32) for k, v in json.loads(body)["inputs"].items()}
+        answer = {k: np.asarray(v).tolist() for k, v in model("serving_default", **inputs).items()}
+        return io.BytesIO(json.dumps({"outputs": answer}).encode())
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    in_python, client = blocks("python", "own_table.md")
+    exec(in_python.replace("runs/shops/export", "exported/shops"), {})
+    exec(client, {})
+    forecast, served = re.findall(r"\[\[(\d+\.\d+)\]\]", capsys.readouterr().out)
+    assert float(served) == pytest.approx(float(forecast), rel=1e-4)

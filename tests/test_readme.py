@@ -50,7 +50,7 @@ def blocks(document, language):
 
 def commands(document):
     """Command lines of a document's shell blocks, split at `&&`, without comments."""
-    lines = "\n".join(blocks(document, "bash")).splitlines()
+    lines = "\n".join(blocks(document, "bash")).replace("\\\n", " ").splitlines()
     return [part.strip() for line in lines for part in line.split("&&") if part.strip()]
 
 

@@ -153,6 +153,11 @@ def test_an_unseen_category_is_refused_or_has_no_input():
         (shops(price=lambda r, v: np.datetime64("2020-01-01")), {}, "datetime64 in column 'price'"),
         (shops(price=lambda r, v: f"{v:.2f}".replace(".", ",")), {}, "'4,59' .* column 'price'"),
         (shops(sales=lambda r, v: f"{1000 * (r % 2):,} €"), {}, "written as 1234.5.*'0 €' .*'sale"),
+        (
+            shops(weekday=lambda r, v: f"2026-05-{r % 9 + 1:02d}"),
+            {},
+            "Dates .*'2026-05-01' .*'weekd",
+        ),
         (shops(price=lambda r, v: f"1_{r}"), {}, r"column 'price' with \d+, e.g. '1_"),
         (shops(price=lambda r, v: [v]), {}, "list in column 'price'"),
         (shops(price=lambda r, v: np.float32([v, v])), {}, "ndarray in column 'price'"),

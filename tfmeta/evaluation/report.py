@@ -50,7 +50,7 @@ def has_batch_statistics(network: keras.Model) -> bool:
 
     Layers of Keras and of this library are known; of your own layers it is assumed.
     """
-    known = ("keras.", "tfmeta.networks.")
+    known = ("keras.", "tfmeta.networks.", "tfmeta.rl.")
     return any(
         isinstance(layer, keras.layers.BatchNormalization)
         or not type(layer).__module__.startswith(known)
@@ -59,18 +59,26 @@ def has_batch_statistics(network: keras.Model) -> bool:
 
 
 def table(report: dict, steps: Sequence[int] | None = None) -> str:
-    """A report as text: a line an inner step, a column a metric and normalisation."""
+    """A report as text: a line an inner step, a column a metric and normalisation.
+
+    Normalisation modes have no names where the network has no batch statistics: they are alike.
+    """
     results = report["results"]
+    named = report["protocol"].get("batch_statistics") is not False
     columns = [(mode, metric) for mode, metrics in results.items() for metric in metrics]
     count = len(results[columns[0][0]][columns[0][1]]["mean"])
     shown = [step for step in (steps or _shown_steps(count - 1)) if step < count]
-    rows = [["inner steps", *(mode for mode, _ in columns)], ["", *(name for _, name in columns)]]
+    rows = [["inner steps", *(mode for mode, _ in columns)]] if named else []
+    rows.append(["" if named else "inner steps", *(name for _, name in columns)])
     for step in shown:
         cells = (_cell(results[mode][name], name, step) for mode, name in columns)
         rows.append([str(step), *cells])
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
-    diverged = (f"{next(iter(m.values()))['diverged']} {mode}" for mode, m in results.items())
+    diverged = (
+        f"{next(iter(m.values()))['diverged']}{f' {mode}' if named else ''}"
+        for mode, m in results.items()
+    )
     tasks = report["protocol"].get("tasks")
     lines.append(
         f"mean +- 95 % interval (median) over {tasks} tasks; diverged: {', '.join(diverged)} "

@@ -229,5 +229,14 @@ def _check_inputs(name, shape, expected):
             f"{name} must have the shape [tasks, examples, "
             f"{', '.join(map(str, expected))}], that of the network's inputs. "
             f"Received: {tuple(shape)}. Batch the stream with `.batch(tasks)`, or build the "
-            "network for these inputs."
+            f"network for these inputs.{_own_inputs(shape, expected)}"
         )
+
+
+def _own_inputs(shape, expected):
+    """How to say the inputs of an MLP, where the examples are vectors."""
+    if shape.rank != 3 or len(expected) != 1:
+        return ""
+    return (
+        f" For tfmeta.networks.mlp: input_dim={shape[2]}, in a recipe mlp.input_dim = {shape[2]}."
+    )

@@ -46,10 +46,14 @@ class WorkDir:
     def check(self, settings: Settings) -> None:
         """Checks that a recipe may go on here, or begin.
 
+        A run that ended before its first step, such as one whose recipe could not be built, leaves
+        a recipe that another one may replace.
+
         Raises:
             RecipeError: with the differences, if it belongs to another recipe.
         """
-        if self.config.exists():
+        begun = (self.path / record.NAME).exists() or self.checkpoints().steps()
+        if self.config.exists() and begun:
             changed = differences(self.recipe(), parse_recipe(settings.config, settings.recipe))
             if changed:
                 raise RecipeError(
@@ -58,7 +62,7 @@ class WorkDir:
                     "give the recipe it was begun with. (Bindings of evaluate, validate, export "
                     "and log may change.)"
                 )
-        elif self.checkpoints().steps():
+        elif not self.config.exists() and self.checkpoints().steps():
             raise RecipeError(
                 f"A work directory with checkpoints has a {CONFIG}. Received: {self.path}, which "
                 "has checkpoints only. Choose another --workdir."

@@ -20,6 +20,12 @@ _WRITTEN_NUMBER = re.compile(
 )
 
 
+# Dates as files have them: 2026-05-19, 19.05.2026 or 5/19/26, with or without a time.
+_WRITTEN_DATE = re.compile(
+    r"(?:[0-9]{4}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2})[-/.][0-9]{1,4}([ T].*)?"
+)
+
+
 def read_table(table: Any, delimiter: str = ",") -> dict[str, list]:
     """Reads a table into columns of Python values, None where a value is missing.
 
@@ -261,12 +267,18 @@ def _is_numeric(name: str, values: Sequence) -> bool:
 
 
 def _check_not_written_numbers(name: str, values: Sequence) -> None:
-    """Raises ValueError for texts that are all numbers to a reader, which would be categories."""
+    """Raises ValueError for texts that are all numbers or dates to a reader, not categories."""
     texts = [value for value in values if value is not None]
     if texts and all(_WRITTEN_NUMBER.fullmatch(text) for text in texts):
         raise ValueError(
             f"Numbers must be written as 1234.5. Received: {texts[0]!r} and the like in column "
             f"{name!r}. Convert its values, or name it in categories."
+        )
+    if texts and all(_WRITTEN_DATE.fullmatch(text) for text in texts):
+        raise ValueError(
+            f"Dates are no categories. Received: {texts[0]!r} and the like in column {name!r}. "
+            "Convert them, such as to a number of days or a weekday, leave the column out of "
+            "features, or name it in categories."
         )
 
 
