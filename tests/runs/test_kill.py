@@ -48,7 +48,7 @@ BINDINGS = (
 # An interpreter that trains in several work directories, in turn.
 IN_TURN = """
 import sys
-from tfmeta import recipe
+from tfmeta.runs import recipe
 from tfmeta.runs import train
 
 workdirs, bindings = sys.argv[1].split(":"), sys.argv[2:]
