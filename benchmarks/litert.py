@@ -24,8 +24,8 @@ import tensorflow as tf
 from absl import app, flags
 
 import tfmeta
-from tfmeta.export import read_description
-from tfmeta.export.litert.agreement import interpreter_of
+from tfmeta.saved_model import read_description
+from tfmeta.saved_model.litert.agreement import interpreter_of
 
 _NETWORKS = flags.DEFINE_list("networks", ["mlp", "conv4"], "Which networks.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Calls of each signature.", 1)

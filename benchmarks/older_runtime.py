@@ -3,9 +3,9 @@
     python3 -m venv older && older/bin/pip install 'tensorflow==2.18.*'
     python -m benchmarks.older_runtime --python=older/bin/python [--write]
 
-The kept exports of `tests/export/kept/` are loaded by a TensorFlow 1 session in a process of that
-interpreter, which has no tfmeta. Relative differences are those of the largest output, to what this
-version's runtime answered. `--write` stores results/older_runtime.json.
+The kept exports of `tests/saved_model/kept/` are loaded by a TensorFlow 1 session in a process of
+that interpreter, which has no tfmeta. Relative differences are those of the largest output, to what
+this version's runtime answered. `--write` stores results/older_runtime.json.
 """
 
 import json

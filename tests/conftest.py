@@ -17,7 +17,7 @@ LONG = (
     "serve/test_command.py",
     "test_commands.py",
     "learners/",
-    "export/",
+    "saved_model/",
     "clients/",
     "test_readme.py",
     "test_docstrings.py",

@@ -194,7 +194,7 @@ def test_a_flat_query_folder_gives_the_same_answers_without_an_accuracy(
 
 
 def test_the_newest_version_is_taken_unless_one_is_given(export_dir, support, flat):
-    from tfmeta.export.exported_model import find_version
+    from tfmeta.saved_model.exported_model import find_version
 
     assert find_version(export_dir).name == "10"
     assert find_version(export_dir / "1").name == "1"

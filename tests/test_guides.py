@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tests.test_adapt import write_images
-from tfmeta.export import ExportedModel
 from tfmeta.runs import train
 from tfmeta.runs.recipe import read_recipe
+from tfmeta.saved_model import ExportedModel
 from tfmeta.tasks import sales_table
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"

@@ -15,7 +15,7 @@ FLOORS = (
     ("runs",),
     ("evaluation", "folder_prediction", "testing"),
     ("learners", "rl"),
-    ("export",),
+    ("saved_model",),
     ("inner",),
     ("derivatives",),
     ("parallel",),
@@ -30,7 +30,7 @@ ROOM_OF = {
     "tfmeta.adapt": "commands",
     "tfmeta.calibration": "evaluation",  # its earlier place, for one release
     "tfmeta.evaluate": "commands",
-    "tfmeta.export.__main__": "commands",
+    "tfmeta.export": "commands",
     "tfmeta.table": "commands",
     "tfmeta.train": "commands",
     "tfmeta.comparison": "runs",
@@ -42,7 +42,7 @@ SERVE = "serve"
 MAY_IMPORT_GIN = ("commands", "runs")
 # What is private to TensorFlow is touched in few places, each of which says why.
 PRIVATE_TENSORFLOW = (
-    "tfmeta.export.warmup",
+    "tfmeta.saved_model.warmup",
     "tfmeta.derivatives.exact",
     "tfmeta.inner.inexact",
     "tfmeta.derivatives.recorded",
@@ -130,11 +130,15 @@ def test_every_module_has_a_room():
         ("tfmeta.tasks.glyphs", "from tfmeta import learners", "tasks may not import"),
         ("tfmeta.tasks.glyphs", "from tfmeta.networks import conv4", "tasks may not import"),
         ("tfmeta.parallel.converters.patches", "import tfmeta.inner", "parallel may not import"),
-        ("tfmeta.export.guards", "def f():\n    from tfmeta.learners import MAML", "export may"),
-        ("tfmeta.export.guards", "from tfmeta.export import __main__", "export may not import"),
+        (
+            "tfmeta.saved_model.guards",
+            "def f():\n    from tfmeta.learners import MAML",
+            "saved_model may",
+        ),
+        ("tfmeta.saved_model.guards", "from tfmeta import export", "saved_model may"),
         ("tfmeta.learners.maml", "from tfmeta.runs.run import train", "learners may not"),
         ("tfmeta.learners.maml", "import gin", "may not know gin"),
-        ("tfmeta.serve.http", "from tfmeta.export import read_description", "serve may not"),
+        ("tfmeta.serve.http", "from tfmeta.saved_model import read_description", "serve may not"),
         ("tfmeta.learners.maml", "from tensorflow.python.ops import nn_impl", "is private"),
         ("tfmeta.learners.maml", "from keras.src.backend import common", "private to Keras"),
     ],
@@ -148,9 +152,9 @@ def test_a_wrong_import_is_found(module, source, said):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("tfmeta.learners.maml", "from tfmeta import export, inner, parallel"),
+        ("tfmeta.learners.maml", "from tfmeta import saved_model, inner, parallel"),
         ("tfmeta.learners.maml", "from tfmeta.tasks.task import Task"),
-        ("tfmeta.export.__main__", "from tfmeta import commands, runs"),
+        ("tfmeta.export", "from tfmeta import commands, runs"),
         ("tfmeta.serve.http", "from tfmeta.process.version import __version__"),
     ],
 )

@@ -10,7 +10,16 @@ import pytest
 
 import tfmeta
 
-ROOMS = ("export", "inner", "learners", "networks", "parallel", "rl", "tasks", "testing")
+ROOMS = (
+    "inner",
+    "learners",
+    "networks",
+    "parallel",
+    "rl",
+    "saved_model",
+    "tasks",
+    "testing",
+)
 PUBLIC = [
     *((tfmeta, name) for name in tfmeta.__all__),
     *(
@@ -68,6 +77,15 @@ def _ruff_order(name):
 def test_an_unknown_name_is_an_attribute_error_that_names_it():
     with pytest.raises(AttributeError, match="'tfmeta' has no attribute 'MALM'"):
         tfmeta.MALM  # noqa: B018
+
+
+def test_the_earlier_place_of_the_saved_model_writer_gives_its_names_with_a_warning():
+    from tfmeta import export, saved_model
+
+    with pytest.warns(DeprecationWarning, match="is tfmeta.saved_model.ExportedModel now"):
+        assert export.ExportedModel is saved_model.ExportedModel
+    with pytest.raises(AttributeError, match="has no attribute 'Exported'"):
+        export.Exported  # noqa: B018
 
 
 def test_type_checkers_are_told_that_tfmeta_has_types():

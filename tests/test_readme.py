@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import tfmeta
-from tfmeta.export import ExportedModel
 from tfmeta.runs import recipe
+from tfmeta.saved_model import ExportedModel
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))

@@ -7,14 +7,15 @@ import typing
 import pytest
 
 ROOMS = (
+    "derivatives",
     "evaluation",
-    "export",
     "inner",
     "learners",
     "networks",
     "parallel",
     "parts",
     "rl",
+    "saved_model",
     "tasks",
     "testing",
 )

@@ -41,6 +41,7 @@ MODULES = {
     "presets": "tfmeta.presets",
     "restore": "tfmeta.runs",
     "rl": "tfmeta.rl",
+    "saved_model": "tfmeta.saved_model",
     "tasks": "tfmeta.tasks",
     "testing": "tfmeta.testing",
 }

@@ -18,7 +18,7 @@ NEAR = 3e-6 * (MOST_STEPS + 1)
 
 def loaded(name):
     """A module of the export's tests, which drive the C API."""
-    path = Path(__file__).parents[1] / "export" / f"{name}.py"
+    path = Path(__file__).parents[1] / "saved_model" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"parity_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -126,7 +126,7 @@ def test_weights_of_a_network_without_low_rank_updates_are_refused(convolutional
 def test_the_export_answers_alike_and_its_adapted_vector_is_small(convolutional, tmp_path):
     learner, x, y, query = convolutional
     learner.export(tmp_path, warmup_sizes=[])
-    model = tfmeta.export.ExportedModel(tmp_path)
+    model = tfmeta.saved_model.ExportedModel(tmp_path)
     vector = model("adapt", support_inputs=x, support_targets=y.astype("int32"))
     # second: bias 16, factors 8 x 1 and 1 x 16; head: 16 x 3 and 3. The kernels are not in it.
     assert vector["adapted_weights"].shape == (16 + 8 + 16 + 48 + 3,)

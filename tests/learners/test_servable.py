@@ -8,8 +8,8 @@ import tensorflow as tf
 import tfmeta
 from tests.keras_contract.eagerly import eagerly
 from tests.learners.conftest import compiled, relative_error, values
-from tfmeta.export.limits import Limits
-from tfmeta.export.requests import Requests
+from tfmeta.saved_model.limits import Limits
+from tfmeta.saved_model.requests import Requests
 
 
 def test_minibatches_of_an_export_are_those_of_the_learner_whatever_its_seed(problem):

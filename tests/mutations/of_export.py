@@ -7,8 +7,8 @@ from tests.mutations.fault import Faults
 FAULTS = Faults()
 
 DIRECTORY, OF_DIRECTORY = (
-    "tfmeta/export/version_directory.py",
-    "tests/export/test_version_directory.py",
+    "tfmeta/saved_model/version_directory.py",
+    "tests/saved_model/test_version_directory.py",
 )
 FAULTS.add(
     "a version is copied to its place",
@@ -60,7 +60,7 @@ FAULTS.add(
     OF_DIRECTORY,
 )
 
-GUARDS, OF_GUARDS = "tfmeta/export/guards.py", "tests/export/test_guards.py"
+GUARDS, OF_GUARDS = "tfmeta/saved_model/guards.py", "tests/saved_model/test_guards.py"
 FAULTS.add(
     "a label of the number of ways passes",
     GUARDS,
@@ -74,7 +74,7 @@ FAULTS.add(
     "tf.abs(sums - 1.0) <= ROW_SUM_TOLERANCE",
     "sums <= 1.0 + ROW_SUM_TOLERANCE",
     OF_GUARDS,
-    "tests/export/test_signatures.py",
+    "tests/saved_model/test_signatures.py",
 )
 FAULTS.add(
     "infinity is a finite number",
@@ -83,7 +83,7 @@ FAULTS.add(
     'tf.reduce_all(tf.logical_not(tf.math.is_nan(tensor))),\n                f"{name} must be finite',
     OF_GUARDS,
 )
-AXIS, OF_AXIS = "tfmeta/export/task_axis.py", "tests/export/test_task_axis.py"
+AXIS, OF_AXIS = "tfmeta/saved_model/task_axis.py", "tests/saved_model/test_task_axis.py"
 FAULTS.add(
     "a task that diverged keeps its numbers",
     AXIS,
@@ -98,7 +98,10 @@ FAULTS.add(
     "status = tf.where(good, status, code)",
     OF_AXIS,
 )
-SIGNATURES, OF_SIGNATURES = "tfmeta/export/signatures.py", "tests/export/test_signatures.py"
+SIGNATURES, OF_SIGNATURES = (
+    "tfmeta/saved_model/signatures.py",
+    "tests/saved_model/test_signatures.py",
+)
 FAULTS.add(
     "a scaled rate is not passed on",
     SIGNATURES,
@@ -115,15 +118,15 @@ FAULTS.add(
 )
 FAULTS.add(
     "adapted weights are packed from the first weight on",
-    "tfmeta/export/adapted_weights.py",
+    "tfmeta/saved_model/adapted_weights.py",
     "rows, offset = [], 0\n    for index in servable.adapted:",
     "rows, offset = [], 0\n    for index in range(len(servable.adapted)):",
     OF_SIGNATURES,
 )
 FAULTS.add(
     "no inner steps are refused",
-    "tfmeta/export/limits.py",
+    "tfmeta/saved_model/limits.py",
     'if not whole or value < (0 if name == "max_inner_steps" else 1):',
     "if not whole or value < 0:",
-    "tests/export/test_export_servable.py",
+    "tests/saved_model/test_export_servable.py",
 )

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta.export import ExportedModel
 from tfmeta.presets import card, open_preset, preset_names
+from tfmeta.saved_model import ExportedModel
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tfmeta" / "presets" / "shipped"

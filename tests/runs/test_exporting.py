@@ -1,8 +1,8 @@
 """What the export of a run says of itself."""
 
-from tfmeta.export import read_description
 from tfmeta.runs import building, exporting, recipe
 from tfmeta.runs.recipe import config
+from tfmeta.saved_model import read_description
 
 SMALL = ("MAML.network = @nonconv()", "nonconv.ways = 5", "nonconv.hidden = (4,)")
 

@@ -127,7 +127,7 @@ def test_a_folder_in_the_cache_is_never_removed(preset, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_preset_is_exported_and_its_export_is_kept(preset, tmp_path, monkeypatch):
-    from tfmeta.export import ExportedModel
+    from tfmeta.saved_model import ExportedModel
 
     monkeypatch.setenv("TFMETA_CACHE_DIR", str(tmp_path))
     folder = cached_export(preset)

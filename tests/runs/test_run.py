@@ -14,11 +14,11 @@ import tensorflow as tf
 
 import tfmeta
 from tests.runs.finished_runs import tensors
-from tfmeta.export import read_description
 from tfmeta.learners import execution
 from tfmeta.runs import building, evaluate, evaluating, export, opened, recipe, restore, train
 from tfmeta.runs.metrics_log import read_rows
 from tfmeta.runs.recipe import RecipeError
+from tfmeta.saved_model import read_description
 from tfmeta.tasks import TaskStream
 
 # Of the tasks of each split; `small_recipe` leaves them as they are.

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-sys.path.insert(1, str(pathlib.Path(__file__).parents[1] / "export"))
+sys.path.insert(1, str(pathlib.Path(__file__).parents[1] / "saved_model"))
 
 import example_models
 import example_servables
 
-import tfmeta.export
+import tfmeta.saved_model
 import tfmeta.serve
 from tfmeta.serve import logs
 
@@ -43,7 +43,7 @@ def classifier(made_once):
 
     def export(folder):
         servable = example_servables.classification()
-        return tfmeta.export.export_servable(servable, folder, **LIMITS, warmup_sizes=[])
+        return tfmeta.saved_model.export_servable(servable, folder, **LIMITS, warmup_sizes=[])
 
     return made_once("classifier", export)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.export import ExportedModel, read_description
-from tfmeta.export.exported_model import find_version
+from tfmeta.saved_model import ExportedModel, read_description
+from tfmeta.saved_model.exported_model import find_version
 
 IN_PROCESS_BATCH = 32  # queries at a time
 

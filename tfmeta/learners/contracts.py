@@ -135,7 +135,7 @@ class Exportable(Protocol):
     """What writes a SavedModel asks: pure functions, variables, shapes and metadata."""
 
     def servable(self) -> Any:
-        """A `tfmeta.export.Servable` or `ServablePolicy`."""
+        """A `tfmeta.saved_model.Servable` or `ServablePolicy`."""
         ...
 
     def export(

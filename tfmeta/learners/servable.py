@@ -4,12 +4,12 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.export.servable import InputSpec, Servable
 from tfmeta.learners import checks, outlier_scores
 from tfmeta.learners.any_ways import check_any_ways
 from tfmeta.learners.core.embedding import never
 from tfmeta.learners.core.sampled_network import SampledNetwork
 from tfmeta.learners.task_keys import answer_keys
+from tfmeta.saved_model.servable import InputSpec, Servable
 from tfmeta.tasks.task import Examples, unpack_tasks
 
 # What `tfmeta.evaluation.measure_outliers` found of the answers that it measured.

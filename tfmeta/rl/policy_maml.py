@@ -20,7 +20,7 @@ from tfmeta.rl.surrogates import log_likelihood_surrogate
 from tfmeta.rl.trajectories import returns
 
 if TYPE_CHECKING:
-    from tfmeta.export import ServablePolicy
+    from tfmeta.saved_model import ServablePolicy
 
 # Arguments that Keras saves as objects of their own.
 _SAVED = ("network", "environment", "inner_surrogate", "outer")
@@ -249,7 +249,7 @@ class PolicyMAML(keras.Model):
         return {"return": tf.stack(curve, axis=1).numpy()}
 
     def servable(self) -> "ServablePolicy":
-        """What the export room needs of this policy; see `tfmeta.export.ServablePolicy`."""
+        """What the export room needs of this policy; see `tfmeta.saved_model.ServablePolicy`."""
         from tfmeta.rl.servable import make_servable
 
         return make_servable(self)
@@ -270,12 +270,12 @@ class PolicyMAML(keras.Model):
             version: None: one more than the highest there.
             normalization: None, or "running": a policy sees observations one by one.
             preprocessing: none: observations are sent as they are.
-            **options: of `tfmeta.export.export_policy` (max_support, max_steps, max_query, ...).
+            **options: of `tfmeta.saved_model.export_policy` (max_support, max_steps, ...).
 
         Returns:
             Path of the version directory.
         """
-        from tfmeta.export import export_policy
+        from tfmeta.saved_model import export_policy
 
         if normalization not in (None, self.normalization) or preprocessing:
             raise ValueError(

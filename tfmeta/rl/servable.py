@@ -1,9 +1,9 @@
 """What the export room is given of a policy: its update and its actions as pure functions."""
 
-from tfmeta.export.policies import ServablePolicy
 from tfmeta.rl.advantages import with_advantages
 from tfmeta.rl.gaussian_policy import gaussian
 from tfmeta.rl.trajectories import Trajectories
+from tfmeta.saved_model.policies import ServablePolicy
 
 
 def make_servable(learner) -> ServablePolicy:

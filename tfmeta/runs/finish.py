@@ -4,7 +4,6 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfmeta.export import versions
 from tfmeta.runs import building, pictures, results
 from tfmeta.runs.checkpoints import state_of
 from tfmeta.runs.evaluating import evaluate
@@ -14,6 +13,7 @@ from tfmeta.runs.metrics_log import read_rows
 from tfmeta.runs.recipe.settings import Settings
 from tfmeta.runs.signals import StopRequest, leave_if
 from tfmeta.runs.workdir import WorkDir
+from tfmeta.saved_model import versions
 
 
 def finish(settings: Settings, place: WorkDir, training, stop: StopRequest) -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from tfmeta.export import export_litert, read_description
-from tfmeta.export.version_directory import LITERT_FILE
 from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.runs import building
 from tfmeta.runs.exporting import named_inputs, preprocessing_of, present
 from tfmeta.runs.recipe import RecipeError
 from tfmeta.runs.recipe.settings import Settings
+from tfmeta.saved_model import export_litert, read_description
+from tfmeta.saved_model.version_directory import LITERT_FILE
 from tfmeta.tasks.task import unpack_tasks
 
 _TRIED_TASKS = 4

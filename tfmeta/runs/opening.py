@@ -116,7 +116,7 @@ def export_litert(
         shots: support examples a class; None: the recipe's.
         queries: query examples a class; None: the recipe's.
         inner_steps: None: the learner's, after training.
-        tolerance: see `tfmeta.export.export_litert`.
+        tolerance: see `tfmeta.saved_model.export_litert`.
 
     Returns:
         Path of the version's directory.

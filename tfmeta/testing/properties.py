@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.export import ExportedModel
+from tfmeta.saved_model import ExportedModel
 from tfmeta.testing.case import Case
 
 # Central differences; the better of two neighbours counts.

@@ -11,8 +11,8 @@ from tests.learners.core.own_learners import (
     CentroidMAML,
     momentum_learner,
 )
-from tfmeta.export import ExportedModel
 from tfmeta.parts import GradientDescent
+from tfmeta.saved_model import ExportedModel
 from tfmeta.tasks.task import Examples, Task
 
 MAKERS = {"momentum": momentum_learner, "centroid": CentroidMAML}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.runs.finished_runs import tensors
-from tfmeta.export import ExportedModel
 from tfmeta.runs import recipe, restore, train
+from tfmeta.saved_model import ExportedModel
 
 FOLDER = Path(__file__).parent / "own_recipe"
 # The tests of a process must not switch determinism on for each other.

@@ -12,7 +12,7 @@ import pytest
 from serving_clients import Client, predict_request, wait_until
 from tensorflow_serving.apis import get_model_status_pb2
 
-from tfmeta.export.checksums import CHECKSUM_FILE, write_checksums
+from tfmeta.saved_model.checksums import CHECKSUM_FILE, write_checksums
 
 X = {"x": np.float32([1.0])}
 WARMUP = "assets.extra/tf_serving_warmup_requests"

@@ -55,7 +55,7 @@ from tfmeta.learners.unmerged_weights import UnmergedWeights, low_rank_layers
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 if TYPE_CHECKING:
-    from tfmeta.export import Servable
+    from tfmeta.saved_model import Servable
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -745,7 +745,7 @@ class MetaLearner(keras.Model):
         output: str | None = None,
         **options: Unpack[ServableOptions],
     ) -> "Servable":
-        """What the SavedModel writer needs of this learner; see `tfmeta.export.Servable`."""
+        """What the SavedModel writer needs of this learner; see `tfmeta.saved_model.Servable`."""
         from tfmeta.learners.servable import make_servable
 
         return make_servable(self, normalization=normalization, output=output, **options)
@@ -766,7 +766,7 @@ class MetaLearner(keras.Model):
         tolerance: float | None = None,
         **limits: Unpack[ExportLimits],
     ) -> str:
-        """Writes a model whose signatures adapt and predict; see `tfmeta.export`.
+        """Writes a model whose signatures adapt and predict; see `tfmeta.saved_model`.
 
         Args:
             export_dir: the model's directory; a version goes to `export_dir/<version>/`.
@@ -786,15 +786,15 @@ class MetaLearner(keras.Model):
             tasks: for "litert", a batch of tasks as `predict` takes it. Every signature is tried
                 on them.
             inner_steps: for "litert", None: `test_inner_steps`.
-            tolerance: for "litert", see `tfmeta.export.export_litert`.
-            **limits: of `tfmeta.export.export_servable` (max_support, max_query, ...); "litert"
-                has `preprocessing` and `metadata` alone.
+            tolerance: for "litert", see `tfmeta.saved_model.export_litert`.
+            **limits: of `tfmeta.saved_model.export_servable` (max_support, max_query, ...);
+                "litert" has `preprocessing` and `metadata` alone.
 
         Returns:
             Path of the version directory.
         """
-        from tfmeta.export import export_litert, export_servable
         from tfmeta.learners.servable import check_format, requests
+        from tfmeta.saved_model import export_litert, export_servable
 
         fixed = {"tasks": tasks, "inner_steps": inner_steps, "tolerance": tolerance}
         check_format(format, fixed, limits)

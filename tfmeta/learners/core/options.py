@@ -92,7 +92,7 @@ class ServableOptions(TypedDict, total=False):
 
 
 class ExportLimits(TypedDict, total=False):
-    """Further arguments of `tfmeta.export.export_servable`, which says what each means."""
+    """Further arguments of `tfmeta.saved_model.export_servable`, which says what each means."""
 
     max_support: int
     max_query: int
