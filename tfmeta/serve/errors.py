@@ -50,11 +50,16 @@ class ServingError(Exception):
         return ServingError(self.code, self.message, self.http_status)
 
     @property
+    def text(self) -> str:
+        """The message as protocol buffers can carry it; a path may hold bytes that are no UTF-8."""
+        return self.message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    @property
     def grpc_message(self) -> str:
         """The message, cut where TF Serving cuts it."""
-        if len(self.message) <= LONGEST_GRPC_MESSAGE:
-            return self.message
-        return self.message[:LONGEST_GRPC_MESSAGE] + "...TRUNCATED"
+        if len(self.text) <= LONGEST_GRPC_MESSAGE:
+            return self.text
+        return self.text[:LONGEST_GRPC_MESSAGE] + "...TRUNCATED"
 
 
 def invalid(message) -> ServingError:

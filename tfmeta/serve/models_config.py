@@ -22,11 +22,11 @@ def read_models_config(text) -> list:
     """
     config = model_server_config_pb2.ModelServerConfig()
     try:
-        text_format.Parse(text, config)
+        text_format.Parse(text.decode("utf-8-sig"), config)
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(
-            "--model_config_file must be a ModelServerConfig in text form. Received: an error at "
-            f"{error}. Compare export/models.config."
+            "--model_config_file must be a ModelServerConfig in text form, in UTF-8. Received: an "
+            f"error at {str(error).rstrip('. ')}. Compare export/models.config."
         ) from error
     models = models_of(config.model_config_list)
     if not models:

@@ -30,7 +30,7 @@ def read_monitoring_config(text) -> str | None:
     """
     config = _message_class()()
     try:
-        text_format.Parse(text, config)
+        text_format.Parse(text.decode("utf-8-sig"), config)
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(
             "--monitoring_config_file must be a MonitoringConfig in text form. Received: an error "

@@ -318,6 +318,7 @@ CONFIG = b"""model_config_list {
 
 
 def test_a_models_config_is_read_as_tf_serving_reads_it():
+    assert read_models_config(b"\xef\xbb\xbf" + CONFIG) == read_models_config(CONFIG)
     assert read_models_config(CONFIG) == [
         ModelConfig("a", "/models/a"),
         ModelConfig("b", "/models/b", latest=2),
@@ -357,6 +358,7 @@ def test_a_wanted_version_that_is_not_there_is_said_in_the_log(log_lines):
     [
         (b"nonsense {", "must be a ModelServerConfig"),
         (b"", "must name a model"),
+        (b"\xff\xfem", "in UTF-8. Received: an error at 'utf-8' codec can't decode byte 0xff"),
         (b'model_config_list { config { name: "a" } }', "needs a name and a base_path"),
         # server_core.cc:100, 663
         (b'model_config_list { config { name: "a" base_path: "/a" } }', "needs model_platform"),

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from serving_clients import Client, predict_request, wait_until
+from serving_clients import Client, predict_request, rest, wait_until
 from tensorflow_serving.apis import get_model_status_pb2
 
 from tfmeta.saved_model.checksums import CHECKSUM_FILE, write_checksums
@@ -163,6 +163,25 @@ def test_a_base_path_that_comes_back_with_a_new_version_is_followed(
     (tmp_path / "elsewhere").rename(tmp_path / "model")
     wait_until(lambda: (status(client, 2) or ("",))[0] == "AVAILABLE")
     assert value(client) == (3.5, 2)
+
+
+def test_a_base_path_of_any_bytes_is_served_and_its_faults_are_said(
+    start, tmp_path, half_plus_two, whole
+):
+    base = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(half_plus_two, base / "1")
+    server = start(base, "model")
+    with Client(server.grpc_address) as client:
+        assert value(client) == (2.5, 1)
+        shutil.copytree(half_plus_two, base / ".2")
+        shutil.rmtree(base / ".2" / "variables")
+        (base / ".2").rename(base / "2")
+        assert "caf\ufffd/2" in ended(client, 2)[1]
+        assert rest(server, "GET", "/v1/models/model/versions/2")[0] == 200
+        shutil.copytree(whole, base / ".3")  # with warmup records
+        (base / ".3").rename(base / "3")
+        wait_until(lambda: (status(client, 3) or ("",))[0] == "AVAILABLE")
+        assert value(client) == (3.5, 3)
 
 
 def test_a_rollback_to_a_spoilt_version_keeps_the_newer_one(client, base_path, tmp_path, whole):

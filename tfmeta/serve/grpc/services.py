@@ -140,7 +140,7 @@ def status_response(versions):
     for version, state, error in versions:
         status = response.model_version_status.add(version=version, state=state)
         status.status.error_code = number(error.code) if error else 0
-        status.status.error_message = error.message if error else ""
+        status.status.error_message = error.text if error else ""
     return response
 
 

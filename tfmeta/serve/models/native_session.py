@@ -7,6 +7,7 @@ compared with placeholders' static shapes: the graph decides, as in TensorFlow S
 """
 
 import ctypes
+import os
 import pathlib
 
 import numpy as np
@@ -65,7 +66,7 @@ class NativeSession:
                 self._graph = self._api.TF_NewGraph()
                 self._session = call(
                     self._api.TF_LoadSessionFromSavedModel,
-                    *(options, None, str(path).encode(), (ctypes.c_char_p * 1)(TAG), 1),
+                    *(options, None, os.fsencode(path), (ctypes.c_char_p * 1)(TAG), 1),
                     *(self._graph, buffer, status.pointer),
                 )
                 status.check()

@@ -4,6 +4,7 @@ As TF Serving's `servables/tensorflow/saved_model_warmup_util.cc`: each record m
 there are at most 1,000.
 """
 
+import os
 import pathlib
 
 import tensorflow as tf
@@ -62,7 +63,7 @@ def warm(served, path, call=directly) -> int:
 
 def _requests(file):
     try:
-        for record in tf.compat.v1.io.tf_record_iterator(str(file)):
+        for record in tf.compat.v1.io.tf_record_iterator(os.fsencode(file)):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if not log.HasField("predict_log"):
                 raise ServingError(
