@@ -159,16 +159,17 @@ def main(_):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="serving_faults"))
     try:
         _export(folder / "model")
-        report = _run(folder / "model")
+        for report in _reports(folder / "model"):
+            print(json.dumps(report, indent=2))
+            if _WRITE.value:
+                path = pathlib.Path("results/serving_faults.json")
+                path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(report, indent=2))
-    if _WRITE.value:
-        path = pathlib.Path("results/serving_faults.json")
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _run(base_path):
+def _reports(base_path):
+    """The report after each round, since a round takes long; the last one has the exit status."""
     server = ServerProcess(base_path, *_FLAGS)
     try:
         faults = Faults(server, base_path, _SCALE.value)
@@ -183,16 +184,21 @@ def _run(base_path):
             for name in names:
                 _try(found, server, faults, name)
             memory.append(server.resident_mib)
+            yield _report(found, start, memory)
     except BaseException:
         server.kill()
         raise
+    yield _report(found, start, memory, server.stop())
+
+
+def _report(found, start, memory, exit_status=None):
     return {
-        "command": f"python -m benchmarks.serving_faults --rounds={_ROUNDS.value} "
+        "command": f"python -m benchmarks.serving_faults --rounds={len(memory)} "
         f"--scale={_SCALE.value} --write",
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "tensorflow": tf.__version__,
         "resident_mib": {"start": start, "after_each_round": memory},
-        "exit_status": server.stop(),
+        "exit_status": exit_status,
         "faults": {name.removeprefix("fault_"): facts for name, facts in found.items()},
     }
 
