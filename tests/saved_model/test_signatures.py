@@ -217,9 +217,12 @@ def test_one_hot_rows_must_sum_to_one_and_give_what_labels_give(served):
 
     expected = served("classification")("adapt_and_predict", request)["logits"]
     np.testing.assert_allclose(ask(rows)["logits"], expected, rtol=1e-4, atol=1e-5)
-    rows[2] = [0.5, 0.5, 0.5]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"support_targets.*sum to 1.*1\.5"):
-        ask(rows)
+    for row, said in (([0.5, 0.5, 0.5], r"1\.5"), ([0.5, 0.25, 0.0], r"0\.75")):
+        rows[2] = row
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=rf"support_targets.*sum to 1.*{said}"
+        ):
+            ask(rows)
 
 
 def test_a_network_that_ends_in_a_sigmoid_gives_its_probabilities_and_their_log_odds():

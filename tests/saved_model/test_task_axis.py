@@ -40,6 +40,15 @@ def test_a_bad_task_gets_its_code_and_zeros_and_the_others_their_answers(served,
         np.testing.assert_array_equal(answer[name][2], clean[name][2])
 
 
+def test_of_several_faults_the_first_gives_the_code(served):
+    bad = spoil("support_targets", 3)
+    bad["query_inputs"].flat[0] = NAN
+    answer = served("classification")(
+        "adapt_and_predict_tasks", batch(classification_request(), bad)
+    )
+    np.testing.assert_array_equal(answer["status"], [0, 3])
+
+
 def test_targets_that_are_not_finite_have_their_own_code(served):
     bad = regression_request(seed=1)
     bad["support_targets"][2] = NAN
