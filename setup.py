@@ -41,7 +41,7 @@ setup(
     },
     package_data={
         "tfmeta": ["py.typed"],
-        "tfmeta.comparison": ["published.csv"],
+        "tfmeta.runs.comparison": ["published.csv"],
         "tfmeta.presets": ["shipped/*"],
         "tfmeta.serve.demo": ["page/*", "model/1/**"],
         **{f"tfmeta.recipes{part}": ["*.gin"] for part in RECIPES},

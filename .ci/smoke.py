@@ -31,7 +31,7 @@ def main() -> None:
     files = importlib.resources.files("tfmeta")
     for name in (
         *("py.typed", "recipes/sinusoid_maml.gin", "recipes/tasks/sinusoid.gin"),
-        *("presets/shipped/sinusoid_maml.npz", "comparison/published.csv"),
+        *("presets/shipped/sinusoid_maml.npz", "runs/comparison/published.csv"),
         *("serve/demo/page/index.html", "serve/demo/model/1/saved_model.pb"),
     ):
         assert files.joinpath(name).is_file(), f"{name} is missing"

@@ -33,7 +33,6 @@ ROOM_OF = {
     "tfmeta.export": "commands",
     "tfmeta.table": "commands",
     "tfmeta.train": "commands",
-    "tfmeta.comparison": "runs",
     "tfmeta.parts": "learners",
     "tfmeta.presets.__main__": "commands",
 }

@@ -22,7 +22,7 @@ def main() -> int:
             "A table needs runs. Received: no --workdirs. Give folders of runs, or folders that "
             "hold such: --workdirs=results,runs/sinusoid."
         )
-    from tfmeta import comparison
+    from tfmeta.runs import comparison
 
     sections = comparison.compare(comparison.run_rows(values.workdirs), comparison.published_rows())
     paths = comparison.write_comparison(sections, values.output)

@@ -51,8 +51,8 @@ def _recipe_steps(name):
 
 
 def published(data: str, method: str, normalization: str = "", later: bool = False) -> str:
-    """The published accuracy of 5-way 1-shot tasks, from `tfmeta/comparison/published.csv`."""
-    path = ROOT / "tfmeta" / "comparison" / "published.csv"
+    """The published accuracy of 5-way 1-shot tasks, from `tfmeta/runs/comparison/published.csv`."""
+    path = ROOT / "tfmeta" / "runs" / "comparison" / "published.csv"
     with path.open(encoding="utf-8") as file:
         (row,) = (
             row

@@ -213,31 +213,31 @@ FAULTS.add(
     "tests/runs/recipe/test_config.py",
 )
 
-SECTIONS, OF_COMPARISON = "tfmeta/comparison/sections.py", "tests/comparison"
+SECTIONS, OF_COMPARISON = "tfmeta/runs/comparison/sections.py", "tests/runs/comparison"
 FAULTS.add(
     "every published figure is marked to be checked",
-    "tfmeta/comparison/published.py",
+    "tfmeta/runs/comparison/published.py",
     'check=line["check"] == "check",',
     'check=line["check"] != "check",',
     OF_COMPARISON,
 )
 FAULTS.add(
     "published rows are bold and runs are not",
-    "tfmeta/comparison/writing.py",
+    "tfmeta/runs/comparison/writing.py",
     "if not row.published:\n        cells[:2]",
     "if row.published:\n        cells[:2]",
     OF_COMPARISON,
 )
 FAULTS.add(
     "figures to be checked are black in the picture",
-    "tfmeta/comparison/chart.py",
+    "tfmeta/runs/comparison/chart.py",
     '"0.6" if row.check else "black"',
     '"black"',
     OF_COMPARISON,
 )
 FAULTS.add(
     "the mark of a figure to be checked is lost in the text",
-    "tfmeta/comparison/row.py",
+    "tfmeta/runs/comparison/row.py",
     "{' (check)' if row.check else ''}",
     "",
     OF_COMPARISON,
@@ -258,7 +258,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "the spread over seeds is that of a population",
-    "tfmeta/comparison/seeds.py",
+    "tfmeta/runs/comparison/seeds.py",
     "spread=statistics.stdev(values)",
     "spread=statistics.pstdev(values)",
     OF_COMPARISON,

@@ -7,7 +7,7 @@ from memory or a second source. Accuracies are in %.
 import csv
 from pathlib import Path
 
-from tfmeta.comparison.row import Row
+from tfmeta.runs.comparison.row import Row
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 _WHOLE = ("ways", "shots", "test_tasks", "queries", "inner_steps", "filters", "steps")

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from tfmeta.comparison.row import Row
+from tfmeta.runs.comparison.row import Row
 
 # What runs must share for their mean to be of one thing. The step of a checkpoint that validation
 # chose, or a rule stopped at, differs from seed to seed.

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfmeta.comparison.row import Row
 from tfmeta.runs import recipe
+from tfmeta.runs.comparison.row import Row
 
 CONFIG = "config.gin"
 EVALUATIONS = "evaluation*.json"

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tfmeta.comparison import Row, compare, published_rows, run_rows, write_comparison
-from tfmeta.comparison.chart import _panel
+from tfmeta.runs.comparison import Row, compare, published_rows, run_rows, write_comparison
+from tfmeta.runs.comparison.chart import _panel
 
 
 def test_three_files_hold_the_same_rows(make_run, tmp_path):

@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfmeta.comparison.chart import draw
-from tfmeta.comparison.row import Row, result_text
-from tfmeta.comparison.sections import Section
+from tfmeta.runs.comparison.chart import draw
+from tfmeta.runs.comparison.row import Row, result_text
+from tfmeta.runs.comparison.sections import Section
 
 _COLUMNS = (
     "method",

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 import tfmeta
-from tests.comparison.conftest import CONFIG, RESULTS
-from tfmeta.comparison import run_rows
-from tfmeta.comparison.runs import METHODS
+from tests.runs.comparison.conftest import CONFIG, RESULTS
 from tfmeta.runs import recipe
+from tfmeta.runs.comparison import run_rows
+from tfmeta.runs.comparison.runs import METHODS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_run_is_a_row_with_its_protocol_after_the_last_step(make_run):

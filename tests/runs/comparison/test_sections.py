@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from tfmeta.comparison import Row, compare, published_rows, run_rows
-from tfmeta.comparison.published import PUBLISHED
-from tfmeta.comparison.sections import counterpart
+from tfmeta.runs.comparison import Row, compare, published_rows, run_rows
+from tfmeta.runs.comparison.published import PUBLISHED
+from tfmeta.runs.comparison.sections import counterpart
 
 PAPER = Row(
     data="omniglot",

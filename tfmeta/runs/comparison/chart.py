@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from tfmeta.comparison.row import Row
-from tfmeta.comparison.sections import Section
+from tfmeta.runs.comparison.row import Row
+from tfmeta.runs.comparison.sections import Section
 
 _BLUE = "#0072B2"  # of Okabe and Ito's colours, as in the pictures of runs
 _WIDTH, _ROW_HEIGHT, _FRAME = 8.0, 0.24, 0.9  # inches

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from tfmeta.comparison.row import PROTOCOL, Row, result_text
-from tfmeta.comparison.seeds import means_over_seeds
+from tfmeta.runs.comparison.row import PROTOCOL, Row, result_text
+from tfmeta.runs.comparison.seeds import means_over_seeds
 
 # As they are written; others by their own name.
 _DATA = {
