@@ -70,10 +70,24 @@ def test_a_disk_that_refuses_is_said_with_advice(tmp_path, number, advice):
         raise OSError(number, os.strerror(number), "file")
 
 
+def test_a_disk_that_refuses_an_export_names_the_exports_flag(tmp_path):
+    with (
+        pytest.raises(
+            RecipeError, match="choose another --export_dir, then give the same comm"
+        ) as e,
+        files.disk_errors(tmp_path, "--export_dir"),
+    ):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "file")
+    assert "workdir" not in str(e.value)
+
+
 def test_a_work_directory_below_a_file_is_refused_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(RecipeError, match="must be able to write"),
+        pytest.raises(
+            RecipeError,
+            match=r"--workdir must be a directory that can be written\..*goes on from there",
+        ),
         files.locked(tmp_path / "file" / "run"),
     ):
         pass

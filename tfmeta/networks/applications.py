@@ -1,5 +1,6 @@
 """The networks of keras.applications: their pixels, their usual image sizes, their weights."""
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -122,13 +123,16 @@ def application(
         )
     backbone = build(weights=None, **options)
     try:
-        backbone.load_weights(weights)
+        with warnings.catch_warnings(record=True) as said:  # by the hundred for a wrong file
+            backbone.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
             f"A weights file must hold the weights of {name} without its classifier, as "
             f"keras.Model.save_weights writes them (*.weights.h5). Received: {weights}: "
             f"{str(error).splitlines()[0]}"
         ) from error
+    for warning in said:
+        warnings.warn(warning.message, warning.category, stacklevel=2)
     return backbone
 
 

@@ -87,20 +87,24 @@ def locked(workdir: Path) -> Iterator[None]:
 _ADVICE = {
     errno.ENOSPC: "The disk is full: make room",
     errno.EDQUOT: "The disk quota is used up: make room",
-    errno.EROFS: "The file system is read-only: choose another --workdir",
-    errno.EACCES: "It may not be written: change its permissions or choose another --workdir",
-    errno.EPERM: "It may not be written: change its permissions or choose another --workdir",
-    errno.ENOTDIR: "A part of the path is a file: choose another --workdir",
-    errno.EISDIR: "A folder lies where a file must be: remove it or choose another --workdir",
-    errno.EEXIST: "It is a file: choose another --workdir",
+    errno.EROFS: "The file system is read-only: choose another {flag}",
+    errno.EACCES: "It may not be written: change its permissions or choose another {flag}",
+    errno.EPERM: "It may not be written: change its permissions or choose another {flag}",
+    errno.ENOTDIR: "A part of the path is a file: choose another {flag}",
+    errno.EISDIR: "A folder lies where a file must be: remove it or choose another {flag}",
+    errno.EEXIST: "It is a file: choose another {flag}",
     errno.EFBIG: "The file-size limit is reached: raise it",
-    errno.EIO: "The disk fails: choose another --workdir",
+    errno.EIO: "The disk fails: choose another {flag}",
 }
 
 
 @contextlib.contextmanager
-def disk_errors(workdir: Path) -> Iterator[None]:
+def disk_errors(folder: Path, flag: str = "--workdir") -> Iterator[None]:
     """Turns a full disk or a directory that can't be written into words.
+
+    Args:
+        folder: what is written.
+        flag: that names it, for the advice.
 
     Raises:
         RunError: what happened, and that the last whole checkpoint is still there.
@@ -110,8 +114,9 @@ def disk_errors(workdir: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
+        whole = ": what was saved before is whole, and the run goes on from there"
         raise RunError(
-            f"A run must be able to write its work directory. Received: {error.strerror} "
-            f"({error.filename or workdir}). {_ADVICE[error.errno]}, then give the same command "
-            "again: what was saved before is whole, and the run goes on from there."
+            f"{flag} must be a directory that can be written. Received: {error.strerror} "
+            f"({error.filename or folder}). {_ADVICE[error.errno].format(flag=flag)}, then give "
+            f"the same command again{whole if flag == '--workdir' else ''}."
         ) from error

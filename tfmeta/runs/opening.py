@@ -88,7 +88,11 @@ def export(workdir, export_dir, normalization: str | None = None, params: Sequen
     Returns:
         Path of the version's directory.
     """
-    with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
+    with (
+        opened(workdir, params) as run,
+        disk_errors(export_dir, "--export_dir"),
+        explained("export"),
+    ):
         found = results.outliers_of(WorkDir(workdir).path, run.step)
         directory = exporting.export(run.settings, run.learner, export_dir, normalization, found)
         print(exporting.check_export(run.settings, run.learner, directory))
@@ -123,7 +127,11 @@ def export_litert(
     """
     sizes = {"shots": shots, "queries": queries}
     sizes = {name: size for name, size in sizes.items() if size is not None}
-    with opened(workdir, params) as run, disk_errors(export_dir), explained("export"):
+    with (
+        opened(workdir, params) as run,
+        disk_errors(export_dir, "--export_dir"),
+        explained("export"),
+    ):
         directory = litert.export(
             run.settings,
             run.learner,

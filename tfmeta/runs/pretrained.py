@@ -94,7 +94,7 @@ def export(model: Pretrained, export_dir) -> Path:
     from tfmeta.tasks.image_folder import RESIZE_FILTER
 
     height, width, channels = model.learner.network.input_shape[1:]
-    with disk_errors(export_dir):
+    with disk_errors(export_dir, "--export_dir"):
         path = model.learner.export(
             export_dir,
             preprocessing={
