@@ -253,6 +253,15 @@ def test_a_place_given_up_as_it_comes_with_nobody_behind_is_free(monkeypatch):
     assert admission.close(timeout=0)
 
 
+def test_a_place_is_free_after_a_request_that_failed():
+    admission = Admission(concurrent=1, queued=0)
+    with pytest.raises(ZeroDivisionError), admission.slot(time.monotonic() + 1):
+        raise ZeroDivisionError
+    assert admission.running == 0
+    with admission.slot(time.monotonic() + 1):
+        assert admission.running == 1
+
+
 def test_a_wait_that_cannot_be_leaves_no_place_behind():
     admission = Admission(1, 3)
     with admission.slot(time.monotonic() + 30):
