@@ -34,7 +34,7 @@ def blocks(language, name):
     ("name", "printed"),
     [
         ("own_tasks.md", r"\[\[\d+\.\d+\]\]"),  # a forecast of sales
-        ("own_learner.md", r"decay_factor.*value=0\.\d+"),
+        ("own_learner.md", r"(?s)decay_factor.*value=0\.\d+.*all properties hold"),
         ("phone.md", r"largest prediction \d+\.\d+"),
         ("any_ways.md", ""),
         ("none_of_these.md", r"(energy|max_logit|nearest_prototype) -?\d+\.\d+ 0\.\d+"),

@@ -93,6 +93,16 @@ def omniglot():
     return rows
 
 
+def statistics():
+    """Accuracies of the same weights by the statistics of the whole query set, and without them."""
+    rows = [["learner", "transductive", "inductive"]]
+    for learner in ("maml", "fomaml", "reptile"):
+        run = f"omniglot_5way_1shot_{learner}"
+        cells = [accuracy(run, mode) for mode in rows[0][1:]]
+        rows.append([OMNIGLOT[learner][0], *cells])
+    return rows
+
+
 def second_derivatives():
     """Accuracy with exact and with stock second derivatives."""
     figures = read("exact_against_stock.json")["summary"]

@@ -1,11 +1,14 @@
 """`check_learner` accepts learners that are right, and names what is wrong with others."""
 
+import dataclasses
+
 import keras
 import pytest
 import tensorflow as tf
 
 import tfmeta
 from tests.learners.core.own_learners import CentroidMAML, momentum_learner
+from tfmeta import parts
 from tfmeta.testing import case, check_learner, properties
 
 
@@ -42,6 +45,14 @@ class Counting(tfmeta.MAML):
         return found._replace(gradient=[self.seed * value for value in found.gradient])
 
 
+@dataclasses.dataclass(frozen=True)
+class InFloat32(parts.PlainGradient):
+    """Multiplies by a number of float32, whatever the network's dtype."""
+
+    def directions(self, context, prepared, values, gradients):
+        return [tf.constant(2.0) * value for value in gradients]
+
+
 @pytest.mark.parametrize(
     ("broken", "name"),
     [
@@ -58,6 +69,18 @@ def test_a_broken_learner_is_told_the_property(broken, name, monkeypatch):
     monkeypatch.setattr("tfmeta.testing.checking.PROPERTIES", (held,))
     with pytest.raises(AssertionError, match=f"Property '{name.replace('_', ' ')}' does not hold"):
         check_learner(broken)
+
+
+def test_a_part_of_float32_is_told_what_to_do(monkeypatch):
+    def make(network):
+        rates = parts.FixedRates(0.1)
+        adaptation = parts.GradientDescent(rates=rates, direction=InFloat32())
+        return tfmeta.MetaLearner(network, adaptation, parts.QueryGradient())
+
+    held = (properties.meta_gradient_equals_its_oracle,)
+    monkeypatch.setattr("tfmeta.testing.checking.PROPERTIES", held)
+    with pytest.raises(AssertionError, match="computes in float64: give variables"):
+        check_learner(make)
 
 
 def test_the_gradient_of_maml_holds_and_tasks_may_be_given(monkeypatch):

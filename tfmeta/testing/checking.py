@@ -64,7 +64,18 @@ def check_learner(
         except Exception as error:
             what = str(error).rstrip(".")
             raised = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            raise AssertionError(f"Property '{name}' does not hold: {raised}{what}.") from error
+            message = f"Property '{name}' does not hold: {raised}{what}.{_hint(what)}"
+            raise AssertionError(message) from error
+
+
+def _hint(what: str) -> str:
+    """What to do where tensors of float32 and float64 met."""
+    if not ("double" in what or "float64" in what) or "float" not in what.replace("float64", ""):
+        return ""
+    return (
+        " The check computes in float64: give variables of a part the dtype of the weights "
+        "(network.adapted_variables[0].dtype), and cast constants to it."
+    )
 
 
 def _check_oracle(learner: Any, oracle) -> None:
