@@ -164,6 +164,45 @@ def test_a_second_signal_ends_a_server_that_still_waits(run, base_path, half_plu
         assert call.code() == grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        (
+            """
+import os, signal, sys, time
+from tfmeta.serve import __main__ as command, command_flags
+from absl import app
+command.import_tensorflow = lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))
+command_flags.define_flags()
+app.run(command.main, ["serve", "--model_base_path=."])
+""",
+            130,
+            ["SIGINT while starting: this ends", "Stopped by SIGINT."],
+        ),
+        (
+            """
+import os, signal, time
+from tfmeta.process.interrupts import Interrupts
+from tfmeta.serve.stop_signal import StopSignal
+stopped = StopSignal()
+with Interrupts("loading the models", "the server stops once they are loaded"):
+    os.kill(os.getpid(), signal.SIGTERM)
+stopped.wait()
+""",
+            0,
+            ["SIGTERM while loading the models: the server stops once they are loaded."],
+        ),
+    ],
+    ids=["imports", "loading"],
+)
+def test_a_signal_before_the_server_serves_is_answered_in_words(code, status, words):
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    assert all(each in done.stderr for each in words)
+    assert "Traceback" not in done.stderr
+
+
 def metrics(url, path="/monitoring/prometheus/metrics"):
     with urllib.request.urlopen(url + path) as response:
         return response.read().decode()

@@ -9,6 +9,7 @@ import sys
 
 from absl import app, flags, logging
 
+from tfmeta.process.interrupts import Interrupts
 from tfmeta.process.quiet_start import import_tensorflow
 from tfmeta.process.version import __version__
 from tfmeta.serve import command_flags, tf_serving_flags
@@ -37,10 +38,15 @@ def main(argv) -> int:
         options, config = _options(), _read("model_config_file")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         logging.set_verbosity(logging.WARNING)
-        if FLAGS.preset:
-            _take_preset()
-        import_tensorflow()
+        with Interrupts():
+            if FLAGS.preset:
+                _take_preset()
+            import_tensorflow()
+            importlib.import_module("tfmeta.serve.server")  # seconds
         return _serve(options, config, without_effect)
+    except KeyboardInterrupt:
+        print("Stopped by SIGINT.", file=sys.stderr)
+        return 130
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -107,7 +113,8 @@ def _serve(options, config, without_effect):
         logs.info("flag_without_effect", flag=name, reason=reason)
     stopped = StopSignal()
     try:
-        server = Server(_models(config), options, _routes(), FLAGS.model_config_file).start()
+        with Interrupts("loading the models", "the server stops once they are loaded"):
+            server = Server(_models(config), options, _routes(), FLAGS.model_config_file).start()
     except ServingError as error:
         print(f"error: Failed to start server. Error: {error.message}", file=sys.stderr)
         return 1

@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT as something to wait for."""
 
+import contextlib
 import signal
 import socket
 
@@ -25,5 +26,7 @@ class StopSignal:
         self._received.recv(1)
 
     def _caught(self, number, frame):
+        with contextlib.suppress(BlockingIOError):
+            self._sent.send(b"\0")  # also where another file is told of signals (`Interrupts`)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
