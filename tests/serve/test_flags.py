@@ -76,6 +76,14 @@ def test_a_flag_that_would_change_answers_is_refused_by_name(flag):
     assert tf_serving_flags.check(parsed(kept)) == [(flag.name, flag.reason)]
 
 
+def test_flags_that_another_flag_overrides_are_said():
+    both = parsed("--model_config_file=models.config", "--model_base_path=a", "--model_name=b")
+    assert [name for name, _ in tf_serving_flags.check(both)] == ["model_name", "model_base_path"]
+    alone = parsed("--model_base_path=a", "--model_config_file_poll_wait_seconds=1")
+    reason = "There is no --model_config_file."
+    assert tf_serving_flags.check(alone) == [("model_config_file_poll_wait_seconds", reason)]
+
+
 def test_batching_model_by_model_batches_no_export():
     values = parsed(
         "--enable_batching",

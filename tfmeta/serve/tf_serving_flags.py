@@ -142,4 +142,13 @@ def check(values) -> list:
                 f"--{flag.name} is not obeyed by the embedded server. Received: {value!r}. "
                 f"{flag.reason} {flag.instead}"
             )
-    return [(flag.name, flag.reason) for flag in given]
+    return [*((flag.name, flag.reason) for flag in given), *_overridden(values)]
+
+
+def _overridden(values):
+    """Flags that another flag, or its absence, leaves without effect, as in TF Serving."""
+    if values.model_config_file:
+        names, reason = ("model_name", "model_base_path"), "--model_config_file names the models."
+    else:
+        names, reason = ("model_config_file_poll_wait_seconds",), "There is no --model_config_file."
+    return [(name, reason) for name in names if values[name].present]
