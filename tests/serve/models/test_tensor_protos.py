@@ -66,6 +66,15 @@ def test_values_left_out_are_filled_as_tensorflow_fills_them(values):
     assert to_array(proto, "x", MOST).tolist() == expected
 
 
+@pytest.mark.parametrize(("name", "size"), [("float32", 4), ("float64", 8), ("uint8", 1)])
+def test_the_limit_is_of_bytes(name, size):
+    dtype = tf.dtypes.as_dtype(name).as_numpy_dtype
+    proto = tf.make_tensor_proto(np.zeros(64 // size, dtype))
+    assert to_array(proto, "x", 64).nbytes == 64
+    with pytest.raises(ServingError, match="at most 63 bytes"):
+        to_array(proto, "x", 63)
+
+
 def test_a_few_bytes_cannot_ask_for_many():
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0])
     proto.tensor_shape.dim.add(size=2**62)
