@@ -201,7 +201,7 @@ FAULTS.add(
 FAULTS.add(
     "a float64 network has a float32 input",
     "tfmeta/networks/mlp.py",
-    'inputs = keras.Input((input_dim,), name="inputs", dtype=input_dtype(dtype))',
-    'inputs = keras.Input((input_dim,), name="inputs")',
+    'inputs = keras.Input((input_dim,), name="inputs", dtype=input_dtype(dtype))\n    x = inputs',
+    'inputs = keras.Input((input_dim,), name="inputs")\n    x = inputs',
     "tests/networks/test_networks.py",
 )
