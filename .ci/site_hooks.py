@@ -15,6 +15,9 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
 NAMES = re.compile(r"<!-- public names of (\S+?)(?: in (\S+))? -->")
+CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.S)
+# A flag or an argument's name outside tags, in which browsers would break a line behind a hyphen.
+FLAG = re.compile(r"(?<![\w-])--\w[\w-]*(?![^<]*>)")
 SECTION = re.compile(r'<!-- section "([^"]+)" of (\S+) -->')
 COPIED = (".json", ".csv", ".png", ".gin", ".pbtxt", ".yaml", ".config")
 
@@ -49,6 +52,15 @@ def on_page_markdown(markdown, page, config, files):
     markdown = NAMES.sub(lambda match: listed(match[1], match[2] or match[1]), markdown)
     markdown = SECTION.sub(lambda match: section(ROOT / match[2], match[1]), markdown)
     return LINK.sub(rewritten, markdown)
+
+
+def on_page_content(content, page, config, files):
+    """Keeps each flag of a command on one line."""
+
+    def whole(match):
+        return FLAG.sub(lambda flag: f'<span class="flag">{flag[0]}</span>', match[0])
+
+    return CODE.sub(whole, content)
 
 
 def section(path, title):
