@@ -6,11 +6,16 @@ import pytest
 
 from benchmarks.document_tables.documents import DOCUMENTS, ROOT, with_tables
 
-PAGES = ("README.md", "docs/results.md", "docs/benchmarks.md")
+PAGES = (
+    *("README.md", "docs/results.md", "docs/benchmarks.md"),
+    *(f"docs/explanations/{name}.md" for name in ("papers", "probabilistic", "task_axis")),
+    *(f"docs/guides/{name}.md" for name in ("none_of_these", "presets", "pretrained")),
+)
 # Tables of these pages whose figures are in no stored file, by the start of their heads.
 BY_HAND = (
     "| value | statistics of an answer |",  # a published figure, with its meaning
     "| workload | PyTorch loop, s |\n",  # of earlier versions of the files, in git's history
+    "| topic | source | tfmeta |",  # settings of papers and of recipes
 )
 TABLE = re.compile(r"(?:<!-- table \w+\.\w+ -->\n\n)?(?:^\|.*\n)+", re.M)
 
