@@ -64,8 +64,8 @@ def whole_network(learner, given, steps):
     [
         ("inductive", True, 1, 0),
         pytest.param("transductive", False, 1, 0, marks=pytest.mark.slow),
-        # Each signature that answers queries maps it over them, each with the support set.
-        pytest.param("inductive", False, 1, 5, marks=pytest.mark.slow),
+        # The function that answers queries maps it over them, each with the support set.
+        pytest.param("inductive", False, 1, 1, marks=pytest.mark.slow),
         # Also in training mode, for averages that no signature reads.
         pytest.param("running", False, 2, 0, marks=pytest.mark.slow),
     ],
@@ -105,5 +105,9 @@ def test_all_signatures_call_one_trunk_and_answer_as_the_whole_network(
     ]
     of_trunk = [name for name in with_convolution if "trunk" in name]
     assert (len(of_trunk), len(with_convolution)) == (trunks, trunks + maps)
+    # Fixed inner steps, and as many as a request says; one query set for all signatures.
+    called = [function.signature.name for function in library.function]
+    assert sum("adapt_weights" in name for name in called) == 2
+    assert sum("answer_queries" in name for name in called) == 1
     # Seven records of 10 examples of 72 numbers are 20 kB as they are.
     assert (path / "assets.extra/tf_serving_warmup_requests").stat().st_size < 5000

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.saved_model.guards import Guards
+from tfmeta.saved_model.shared_function import SharedFunction
 
 
 class ServedModel(tf.Module):
@@ -12,15 +13,23 @@ class ServedModel(tf.Module):
     Inputs and targets are dicts by the signatures' names ("support_inputs_image"); floats are
     float32 outside and `servable.dtype` inside.
 
+    Args:
+        servable: `Servable`.
+        shared: whether `adapt` and `predict` are traced once and called by all signatures.
+
     Attributes:
         parameters: the servable's parameters as `tf.Variable`s.
         state: the servable's state as `tf.Variable`s.
         resources: the servable's lookup tables, which a SavedModel keeps.
     """
 
-    def __init__(self, servable):
+    def __init__(self, servable, *, shared=False):
         super().__init__(name="tfmeta")
         self._servable = servable
+        self._adapt, self._predict = self._adapt_here, self._predict_here
+        if shared:
+            self._adapt = SharedFunction(self._adapt_here, "adapt_weights")
+            self._predict = SharedFunction(self._predict_here, "answer_queries")
         self.parameters = [_tf_variable(variable) for variable in servable.parameters]
         self.state = [_tf_variable(variable) for variable in servable.state]
         self.resources = list(servable.resources)
@@ -31,6 +40,13 @@ class ServedModel(tf.Module):
 
     def adapt(self, support, targets, inner_steps, rate_scale=1.0):
         """Adapts to a support set: `(weights, support_loss float32 [inner_steps + 1])`."""
+        return self._adapt(support, targets, inner_steps, rate_scale)
+
+    def predict(self, weights, query, support):
+        """Predictions, and logits for a classifier: dict of float32 [Q, *output_shape]."""
+        return self._predict(weights, query, support if self._servable.needs_support else None)
+
+    def _adapt_here(self, support, targets, inner_steps, rate_scale):
         weights, losses = self._servable.adapt(
             _read(self.parameters),
             self._network_inputs(support),
@@ -41,8 +57,7 @@ class ServedModel(tf.Module):
         )
         return list(weights), tf.cast(losses, tf.float32)
 
-    def predict(self, weights, query, support):
-        """Predictions, and logits for a classifier: dict of float32 [Q, *output_shape]."""
+    def _predict_here(self, weights, query, support):
         first = next(iter(query.values()))
         examples = first.shape[0] or tf.shape(first)[0]
         # A layer may not take an empty batch (a reshape to -1 cannot), so it gets one of zeros.

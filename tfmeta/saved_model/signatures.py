@@ -44,7 +44,7 @@ class Signatures(tf.Module):
         super().__init__(name="tfmeta")
         self._servable = servable
         self._requests = Requests(servable, limits or Limits())
-        self.model = ServedModel(servable)
+        self.model = ServedModel(servable, shared=True)
         self.fingerprint = adapted_weights.fingerprint(servable)
         specs = self._requests.specs()
         self.input_shapes = {

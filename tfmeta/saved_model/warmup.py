@@ -162,15 +162,22 @@ def _targets(servable, support, shape):
 
 
 class _Session:
-    """The finished model in a session, as a server loads it."""
+    """The finished model in a session, as a server loads it, but without graph optimisation.
+
+    Each signature runs once or twice here. To optimise its graph takes longer than these runs.
+    """
 
     def __init__(self, path):
         self._graph = tf.Graph()
         config = tf.compat.v1.ConfigProto()
         config.graph_options.place_pruned_graph = True  # a run prepares its own signature only
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        config.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        loader = SavedModelLoader(str(path))
+        _set_config(loader.get_meta_graph_def_from_tags(["serve"]).graph_def, config)
         with self._graph.as_default():
-            meta = SavedModelLoader(str(path)).load(self._session, ["serve"])
+            meta = loader.load(self._session, ["serve"])
         self._signatures = meta.signature_def
 
     def __enter__(self):
@@ -185,3 +192,12 @@ class _Session:
             {name: info.name for name, info in definition.outputs.items()},
             {definition.inputs[name].name: value for name, value in request.items()},
         )
+
+
+def _set_config(graph_def, config):
+    """Gives calls of functions a configuration, in place of the one of the process that saved."""
+    text = config.SerializeToString()
+    for nodes in (graph_def.node, *(each.node_def for each in graph_def.library.function)):
+        for node in nodes:
+            if "config_proto" in node.attr:
+                node.attr["config_proto"].s = text
