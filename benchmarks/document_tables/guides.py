@@ -46,9 +46,42 @@ def pretrained_heads():
     """Accuracies of heads on a pretrained network."""
     stored = {
         (row["head"], row["shots"]): row["accuracy"]
-        for row in read("benchmarks/pretrained_heads.json")["results"]
+        for row in read("benchmarks/pretrained_heads_mini_imagenet_val.json")["results"]
     }
     rows = [["head", "1 photo a class", "5 photos a class"]]
     for head in ("ridge", "linear", "prototypes"):
         rows.append([f"`{head}`", *(percent(stored[head, shots], 1) for shots in (1, 5))])
+    return rows
+
+
+TEST_CLASSES = {
+    "mini-ImageNet": "benchmarks/pretrained_heads_mini_imagenet_test.json",
+    "Omniglot": "benchmarks/pretrained_heads_omniglot_test.json",
+}
+
+
+def heads_by_ways():
+    """Accuracies of heads on a pretrained network by the number of classes."""
+    heads = ("ridge", "linear", "prototypes")
+    rows = [["data", "classes", "images a class", *(f"`{head}`" for head in heads)]]
+    for data, file in TEST_CLASSES.items():
+        stored = {
+            (row["ways"], row["shots"], row["head"]): row["accuracy"]
+            for row in read(file)["results"]
+        }
+        for ways, shots in sorted({key[:2] for key in stored}):
+            figures = (percent(stored[ways, shots, head], 1) for head in heads)
+            rows.append([data, str(ways), str(shots), *figures])
+    return rows
+
+
+def strangers_of_heads():
+    """What outlier scores of heads on a pretrained network find."""
+    heads = ["area under the ROC curve", "strangers found", "false alarms"]
+    rows = [["data", "head", "images a class", "score", *heads]]
+    for data, file in TEST_CLASSES.items():
+        for row in read(file)["outliers"]:
+            figures = (row["test"][name] for name in ("auroc", "recall", "false_alarms"))
+            cells = [data, f"`{row['head']}`", str(row["shots"]), f"`{row['score']}`"]
+            rows.append([*cells, *(percent(figure, 1) for figure in figures)])
     return rows
