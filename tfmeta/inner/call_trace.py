@@ -91,6 +91,12 @@ class CallTrace:
         """Layers that draw from TensorFlow's own generators, which no key reaches."""
         return {self._layer(op) for op in self._random if self._is_stateful(op)}
 
+    @property
+    def read_past_keras(self):
+        """Weights that were read as variables, where a learner gives tensors in their place."""
+        read = {id(variable) for variable in self._graph.variables}
+        return [v for v in _variables(self._network) if id(v.value) in read]
+
     def assigning(self):
         """Layers that assign a `tf.Variable` by TensorFlow's own operations."""
         return {

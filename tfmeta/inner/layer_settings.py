@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import inspect
+import types
 
 import keras
 import tensorflow as tf
@@ -15,7 +17,8 @@ def layer_settings(network, noisy=(), kept=(), *, noise, training):
     """Sets the layers of a network for one call, and then puts all back.
 
     Recurrent layers are unrolled, since neither cuDNN's kernels nor a `while_loop` in a
-    vectorised map have the derivatives that are needed.
+    vectorised map have the derivatives that are needed. A `call` that is a `tf.function` runs as
+    the Python function that it was made of: what was traced keeps the weights of its first call.
 
     Args:
         network: the `keras.Model`.
@@ -34,11 +37,13 @@ def layer_settings(network, noisy=(), kept=(), *, noise, training):
             setattr(layer, name, value)
 
     def replace(layer, call):
+        replaced.setdefault(id(layer), (layer, vars(layer).get("call")))
         layer.call = call
-        replaced[id(layer)] = layer
 
     try:
         for layer in network._flatten_layers():
+            if isinstance(layer.call, tf.types.experimental.PolymorphicFunction):
+                replace(layer, _python_function(layer.call))
             if isinstance(layer, keras.layers.RNN):
                 change(layer, "unroll", True)
                 change(layer, "use_cudnn", False)
@@ -55,10 +60,27 @@ def layer_settings(network, noisy=(), kept=(), *, noise, training):
                 replace(layer, _in_mode(layer.call, True))
         yield
     finally:
-        for layer in replaced.values():
-            del layer.call
+        for layer, own_call in replaced.values():
+            if own_call is None:
+                del layer.call
+            else:
+                layer.call = own_call
         for layer, name, value in reversed(changed):
             setattr(layer, name, value)
+
+
+def _python_function(call):
+    """What a `tf.function` was made of, its control flow converted where its source is known."""
+    function = call
+    while isinstance(function, tf.types.experimental.PolymorphicFunction):
+        function = function.python_function
+    try:
+        if inspect.ismethod(function):
+            converted = tf.autograph.to_graph(function.__func__)
+            return types.MethodType(converted, function.__self__)
+        return tf.autograph.to_graph(function)
+    except (OSError, TypeError, ValueError, NotImplementedError):
+        return function
 
 
 def _in_mode(call, mode):

@@ -119,7 +119,11 @@ def _averages(network):
 def _traced_study(network, specs):
     global_seed_generator()  # Made here, not while a graph is traced.
     training = CallTrace(network, specs, training=True)
-    problems = [*_output_problems(network, training), *_assignment_problems(network, training)]
+    problems = [
+        *_output_problems(network, training),
+        *_assignment_problems(network, training),
+        *_reading_problems(network, training),
+    ]
     draws = training.draws
     if draws and not training.unsettled >= set(draws):
         # Numbers of a fixed seed that inference draws too are part of the network.
@@ -224,6 +228,17 @@ def _assignment_problems(network, trace):
                 "state would be lost. Make it with `add_weight(trainable=False)`."
             )
     return problems
+
+
+def _reading_problems(network, trace):
+    """What reads a weight's variable, which adapted weights do not change."""
+    return [
+        f"{_name(_owner_of(network, variable))} reads its weight {variable.name!r} in a "
+        "`tf.function` of its own, which keeps the weights of its first call. Leave the decorator "
+        "out: a learner compiles all of a step."
+        for variable in trace.read_past_keras
+        if not is_seed(variable)
+    ]
 
 
 def _owner_of(network, variable):
