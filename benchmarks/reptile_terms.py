@@ -39,9 +39,14 @@ def learner_of(name: str, network, k: int, rate: float):
         learner = tfmeta.Reptile(network, rate, k, inner_optimizer="sgd")
     else:
         learner = tfmeta.MAML(network, rate, k - 1, first_order=name != "MAML")
-    learner.adaptation = dataclasses.replace(learner.adaptation, examples=InOrder())
-    learner.compile(keras.optimizers.SGD(), "mse")
-    return learner
+    ordered = tfmeta.MetaLearner(
+        network,
+        dataclasses.replace(learner.adaptation, examples=InOrder()),
+        learner.gradient_rule,
+        inner_steps=learner.inner_steps,
+    )
+    ordered.compile(keras.optimizers.SGD(), "mse")
+    return ordered
 
 
 def small_network():

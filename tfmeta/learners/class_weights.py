@@ -30,7 +30,10 @@ class ClassWeights:
 
     def __init__(self, class_weight, kind, output_shape=None):
         good = isinstance(class_weight, Mapping) and all(
-            isinstance(label, (int, np.integer)) and label >= 0 and 0 <= weight < math.inf
+            isinstance(label, (int, np.integer))
+            and isinstance(weight, (int, float, np.number))
+            and label >= 0
+            and 0 <= weight < math.inf
             for label, weight in class_weight.items()
         )
         if not good or not class_weight:

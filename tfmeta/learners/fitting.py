@@ -47,6 +47,12 @@ def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
     if isinstance(x, tf.data.Dataset):
         # A stream has its order; Keras warns that it would not shuffle it.
         options.setdefault("shuffle", False)
+    share = options.get("validation_split")
+    if share and not 0 <= share < 1:  # Keras would slice, and leave no task.
+        raise ValueError(
+            "validation_split must be a share of the tasks, 0 or more and below 1. Received: "
+            f"validation_split={share!r}. Pass for instance 0.2."
+        )
     x, y, options = _plain(x, y, options)
     validation = options.get("validation_data")
     prepare(learner, x, y, options.get("sample_weight"), trains=True)

@@ -5,6 +5,11 @@ import warnings
 import keras
 
 from tfmeta import inner
+from tfmeta.learners.contracts import Adapts
+
+_AVERAGING = keras.layers.BatchNormalization  # Frozen, it reads its averages in training too.
+# Methods of a model by which Keras trains it, but not a learner that wraps it.
+_TRAINING_METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 def check_network(network):
@@ -13,6 +18,11 @@ def check_network(network):
         raise TypeError(
             "A learner wraps a keras.Model. "
             f"Received: {type(network).__name__}. Put a layer into keras.Sequential."
+        )
+    if isinstance(network, Adapts):
+        raise TypeError(
+            "A learner wraps a network, which answers examples. "
+            f"Received: {type(network).__name__}, a learner. Wrap its network: learner.network."
         )
     unbuilt = [
         layer.name
@@ -44,6 +54,21 @@ def check_network(network):
             "Inner gradients in float16 underflow without loss scaling, which the inner loop has "
             f"not. Received: float16 layers {', '.join(half)}. Use the policy 'mixed_bfloat16'."
         )
+    own = [name for name in _TRAINING_METHODS if _is_own_method(network, name)]
+    if own:
+        warnings.warn(
+            f"A learner trains its network by its own steps, not by {', '.join(own)} of "
+            f"{type(network).__name__}. Put further losses into `call`, with `self.add_loss`.",
+            stacklevel=4,
+        )
+
+
+def _is_own_method(network, name):
+    """Whether a method is neither Keras' nor of a model of this library."""
+    for cls in type(network).__mro__:
+        if name in vars(cls):
+            return not cls.__module__.startswith(("keras.", "tfmeta."))
+    return False
 
 
 def _is_lookup(layer):
@@ -91,8 +116,17 @@ def check_constraints(paths, reason):
         )
 
 
+def layers_of(network):
+    """Layers of a network, and which batch normalisation is frozen, as a tuple to compare."""
+    return tuple(
+        (id(layer), layer.name, isinstance(layer, _AVERAGING) and not layer.trainable)
+        for layer in network._flatten_layers()
+        if not isinstance(layer, keras.Model)
+    )
+
+
 def check_weights(learner):
-    """Raises a ValueError if layers were frozen or unfrozen after the network was wrapped."""
+    """Raises a ValueError if layers came, went, were frozen or unfrozen after the wrapping."""
     now, wrapped = learner.task_network.paths, list(learner.wrapped_paths)
     if now != wrapped:
         changed = sorted(set(now) ^ set(wrapped)) or now
@@ -100,6 +134,14 @@ def check_weights(learner):
             "A learner keeps the weights that were trainable when it was made. "
             f"Received: {learner.network.name!r}, changed since: {', '.join(changed)}. "
             "Set layer.trainable first, then make the learner."
+        )
+    layers = layers_of(learner.network)
+    if layers != learner.wrapped_layers:
+        changed = sorted({name for _, name, _ in set(layers) ^ set(learner.wrapped_layers)})
+        raise ValueError(
+            "A learner keeps the layers that its network had when it was made, frozen or not. "
+            f"Received: {learner.network.name!r}, changed since: {', '.join(changed)}. Change the "
+            "network first, then make the learner."
         )
 
 

@@ -23,6 +23,7 @@ from tfmeta.learners import (
     keras_steps,
     outlier_scores,
     saving,
+    settled,
     stream_checks,
     task_keys,
 )
@@ -179,6 +180,7 @@ class MetaLearner(keras.Model):
         pure = inner.PureNetwork(network, dropout=dropout)
         checks.check_layers(pure)
         self.wrapped_paths = tuple(pure.paths)
+        self.wrapped_layers = checks.layers_of(network)
         embeds = any(part.needs_embedding for part in self.parts)
         indices = tuple(inner.select(pure.paths, self.adapted, argument="adapted"))
         self.task_network = self.adaptation.task_network(
@@ -206,6 +208,7 @@ class MetaLearner(keras.Model):
         self.given_metrics: Callable[[], dict] = dict
         if low_rank_layers(network):
             self.unmerged_weights = UnmergedWeights(network)
+        self.settled_arguments = settled.read_arguments(type(self))
         self.built = True
 
     @classmethod
@@ -461,7 +464,8 @@ class MetaLearner(keras.Model):
         super().compile(
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
-        compiling.set_losses(self, loss, factor, xla=bool(jit_compile))
+        compiling.set_losses(self, loss, factor, xla=bool(self.jit_compile))
+        self.settled_arguments = settled.library_arguments(type(self))
         self.compiled_functions = {}
         self.given_metrics = functools.partial(
             dict, metrics=metrics, weighted_metrics=options.get("weighted_metrics")
@@ -907,6 +911,10 @@ class MetaLearner(keras.Model):
     def from_config(cls, config: dict[str, Any]) -> "MetaLearner":
         """The inverse of `get_config`."""
         return cls(**saving.arguments_of(config))
+
+    def __setattr__(self, name, value):
+        settled.check(self, name, value)
+        super().__setattr__(name, value)
 
     def __getattr__(self, name):
         if name in saving.MOVED:

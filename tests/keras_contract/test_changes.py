@@ -1,0 +1,91 @@
+"""What is changed after a learner was made is refused by name, or holds: never half of it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfmeta
+
+X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+
+
+def network_of(*hidden):
+    keras.utils.set_random_seed(1)
+    return keras.Sequential([keras.Input((3,)), *hidden, layers.Dense(2, name="head")])
+
+
+def compiled(learner):
+    learner.compile("sgd", "mse")
+    return learner
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("inner_steps", 5),
+        ("test_inner_steps", 5),
+        ("network", None),
+        ("adapted", ["head/*"]),
+        ("normalization", "running"),
+        ("first_order", True),
+    ],
+)
+@pytest.mark.parametrize("prepare", [lambda learner: learner, compiled])
+def test_an_argument_keeps_its_value(name, value, prepare):
+    learner = prepare(tfmeta.MAML(network_of(), inner_rate=0.1))
+    setattr(learner, name, getattr(learner, name))
+    with pytest.raises(AttributeError, match=rf"Received: learner\.{name} = .* Make a new one"):
+        setattr(learner, name, network_of() if name == "network" else value)
+
+
+def test_a_learner_of_your_own_may_change_what_it_adds():
+    class Own(tfmeta.MAML):
+        def __init__(self, network, extra, **options):
+            super().__init__(network, **options)
+            self.extra = extra
+
+    learner = compiled(Own(network_of(), extra=1))
+    learner.extra = 2
+    with pytest.raises(AttributeError, match=r"learner\.inner_optimizer"):
+        learner.inner_optimizer = "adam"
+    # It passes patterns of its own to its base, and then keeps those of its caller.
+    plus = tfmeta.MAMLPlusPlus(network_of(layers.BatchNormalization()), adapted="head/*")
+    assert plus.adapted == ["head/*"]
+    with pytest.raises(AttributeError, match=r"learner\.adapted"):
+        plus.adapted = None
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda network: network.add(layers.Dropout(0.5, name="late")), "late"),
+        (lambda network: network.pop(), "last"),
+        (lambda network: setattr(network.get_layer("norm"), "trainable", False), "norm"),
+    ],
+)
+def test_layers_that_came_went_or_froze_are_named(change, named):
+    keras.utils.set_random_seed(1)
+    norm = layers.BatchNormalization(center=False, scale=False, name="norm")
+    network = keras.Sequential([keras.Input((3,)), layers.Dense(2), norm, layers.ReLU(name="last")])
+    learner = compiled(tfmeta.MAML(network))
+    change(network)
+    for call in (lambda: learner.adapt(X, X[:, :2]), lambda: compiled(learner)):
+        with pytest.raises(ValueError, match=rf"changed since: {named}\. Change the network"):
+            call()
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        raise AssertionError
+
+    def compute_loss(self, *arguments, **options):
+        raise AssertionError
+
+
+def test_a_networks_own_training_is_said_not_to_count():
+    network = OwnStep([keras.Input((3,)), layers.Dense(2)])
+    with pytest.warns(UserWarning, match="not by train_step, compute_loss of OwnStep"):
+        learner = tfmeta.MAML(network)
+    with pytest.raises(TypeError, match="Received: MAML, a learner"):
+        tfmeta.MAML(learner)
