@@ -111,8 +111,9 @@ def build_training(
 
 def train_stream(settings: Settings, start: int = 0):
     """The endless stream of training tasks, from task `start`."""
-    with explained(f"recipe {settings.recipe}"):
-        return settings.train.stream(split="train", seed=settings.train.seed, start=start)
+    return _stream(
+        settings, settings.train.stream, split="train", seed=settings.train.seed, start=start
+    )
 
 
 def first_shots(settings: Settings) -> int | None:
@@ -132,8 +133,19 @@ def held_out_stream(
     stream = settings.evaluate.stream or settings.train.stream
     sizes = {"shots": shots, "queries": queries, "ways": ways}
     options = {name: size for name, size in sizes.items() if size is not None}
-    with explained(f"recipe {settings.recipe}"):
-        return stream(split=split, seed=seed, **options)
+    return _stream(settings, stream, split=split, seed=seed, **options)
+
+
+def _stream(settings: Settings, make, **options):
+    """A stream of a recipe, made once: to trace its drawing takes a third of a small run's start.
+
+    A second call gives the same object. That changes no task: a stream has no state.
+    """
+    key = (make, *options.items())
+    if key not in settings.streams:
+        with explained(f"recipe {settings.recipe}"):
+            settings.streams[key] = make(**options)
+    return settings.streams[key]
 
 
 _ADVICE = (

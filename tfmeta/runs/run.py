@@ -124,6 +124,7 @@ class _Run:
         role.begin(self._record, self.training)
         stream = building.train_stream
         self.training.start(lambda first: stream(settings, first))
+        settings.streams.clear()  # a resumed run would hold its training examples twice
         self._row_began = (step, self.training.seconds)
 
     @property

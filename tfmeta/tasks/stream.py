@@ -42,13 +42,13 @@ class TaskStream(tf.data.Dataset):
         check_whole_number("start", start, 0)
         if count is not None:
             check_whole_number("count", count, 1)
-        # Its Python is plain: reading its source to convert it takes as long as tracing it.
-        self._sample_block = tf.autograph.experimental.do_not_convert(sample_block)
+        self._sample_block = sample_block
         self._start = start
         self._count = count
+        self._traced: dict[int, tf.data.Dataset] = {}  # endless batches by their size
         self.info = info
         tasks = self._indices(1).map(
-            self.sample, num_parallel_calls=PARALLEL_CALLS, deterministic=True
+            _plain(self.sample), num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
         self._tasks = tasks.with_options(_without_graph_rewrites())
         super().__init__(self._tasks._variant_tensor)
@@ -105,7 +105,7 @@ class TaskStream(tf.data.Dataset):
             return self._sample_block(first, tf.minimum(left, batch_size))
 
         batches = self._indices(batch_size, count).map(
-            draw,
+            _plain(draw),
             num_parallel_calls=num_parallel_calls or PARALLEL_CALLS,
             deterministic=deterministic is not False,
             name=name,
@@ -155,11 +155,19 @@ class TaskStream(tf.data.Dataset):
             return self._sample_block(self._start + batch * batch_size + part * size, size)
 
         drawn = tf.data.Dataset.counter().map(
-            draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
+            _plain(draw), num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
         return drawn.with_options(_without_graph_rewrites())
 
     def _endless_batches(self, size: int) -> tf.data.Dataset:
+        """Consecutive batches, whose drawing is traced once."""
+        if not tf.executing_eagerly():  # a data set belongs to its graph
+            return self._blocks_cut_apart(size)
+        if size not in self._traced:
+            self._traced[size] = self._blocks_cut_apart(size)
+        return self._traced[size]
+
+    def _blocks_cut_apart(self, size: int) -> tf.data.Dataset:
         """Consecutive batches; small ones are drawn several in one call, and then cut apart."""
         at_once = _batches_of_a_block(size, tf.nest.flatten(self.element_spec))
 
@@ -172,12 +180,12 @@ class TaskStream(tf.data.Dataset):
             )
 
         batches = self._indices(size * at_once).map(
-            draw, num_parallel_calls=PARALLEL_CALLS, deterministic=True
+            _plain(draw), num_parallel_calls=PARALLEL_CALLS, deterministic=True
         )
         if at_once > 1:
             # Not unbatch(): it ends the process where something is empty (TensorFlow 2.21), as
             # queries are where nobody asks for them.
-            batches = batches.flat_map(lambda *b: tf.data.Dataset.from_tensor_slices(b))
+            batches = batches.flat_map(_plain(lambda *b: tf.data.Dataset.from_tensor_slices(b)))
             endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
             batches = batches.apply(endless)
         return batches.with_options(_without_graph_rewrites())
@@ -204,6 +212,14 @@ def _batches_of_a_block(size: int, specs) -> int:
         return 1
     bytes_of_task = sum(number * spec.dtype.size for number, spec in zip(sizes, specs, strict=True))
     return max(1, min(MOST_BATCHES, BLOCK_BYTES // (size * bytes_of_task)))
+
+
+def _plain(function: Callable) -> Callable:
+    """The same function, whose Python `tf.data` leaves as it is.
+
+    Reading its source to convert it takes as long as tracing it.
+    """
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _without_graph_rewrites() -> tf.data.Options:

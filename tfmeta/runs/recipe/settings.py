@@ -169,7 +169,13 @@ class ExportSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All of a recipe."""
+    """All of a recipe.
+
+    Attributes:
+        recipe: the recipe's name.
+        config: `gin.config_str()`.
+        streams: of tasks made so far, by what they were asked for.
+    """
 
     train: TrainSettings
     run: RunSettings
@@ -178,7 +184,8 @@ class Settings:
     log: LogSettings
     export: ExportSettings
     recipe: str
-    config: str  # gin.config_str()
+    config: str
+    streams: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def check(self) -> None:
         """Refuses numbers and names that no run can have.
