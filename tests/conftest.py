@@ -5,6 +5,7 @@ import gc
 import importlib
 import os
 import pathlib
+import sys
 import tempfile
 import types
 
@@ -71,6 +72,27 @@ def collector_leaves_libraries_alone():
     gc.set_threshold(20_000, 20, 20)
     yield
     gc.set_threshold(*before)
+
+
+# Tests of what users run: files, exports, servers, documents; and of programs of other frameworks.
+OPTIMIZED = ("clients/", "export/", "presets/", "references/", "serve/", "test_readme.py")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graphs_run_as_they_were_traced(request):
+    """Grappler rewrites each graph before its first call, to shorten the later ones.
+
+    Most graphs of tests are called once or twice: that takes longer than to compute them.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    path = request.node.nodeid.removeprefix("tests/")
+    if tensorflow is None or path.startswith(OPTIMIZED):
+        yield
+        return
+    set_options = tensorflow.config.optimizer.set_experimental_options
+    set_options({"disable_meta_optimizer": True})
+    yield
+    set_options({"disable_meta_optimizer": False})
 
 
 SHARE_OF_MEMORY = 0.2  # that a worker may take before what earlier files left is collected
