@@ -98,7 +98,7 @@ def test_meta_gradients_agree_with_finite_differences(name):
     variables = network.trainable_variables
     start = [v.numpy() for v in variables]
 
-    @tf.function
+    @tf.function(autograph=False)
     def loss():
         return tf.reduce_mean((learner((sx, sy, qx)) - qy) ** 2)
 

@@ -125,7 +125,7 @@ def test_fused_operations_compute_the_same(shape, order, affine, traced, fused_e
     def function():
         return derivatives(fused, given, order)
 
-    found = (tf.function(function) if traced else function)()
+    found = (tf.function(function, autograph=False) if traced else function)()
     expected = derivatives(plain, in_double, order)
     for value, reference in zip(found, expected, strict=True):
         size = np.abs(reference).max()
@@ -153,7 +153,7 @@ def test_derivatives_of_jacobians_are_those_of_the_formula(
     function, dtype, near, traced, fused_everywhere
 ):
     given = arguments((3, 2, 4, 5))
-    found = tf.function(jacobian_loss) if traced else jacobian_loss
+    found = tf.function(jacobian_loss, autograph=False) if traced else jacobian_loss
     actual = found(function, *(tf.cast(t, dtype) for t in given))
     for value, reference in zip(actual, jacobian_loss(plain, *given), strict=True):
         np.testing.assert_allclose(value, reference, rtol=0, atol=near * np.abs(reference).max())
@@ -167,7 +167,7 @@ def test_a_traced_function_may_be_differentiated_as_a_whole(
     function, dtype, near, order, fused_everywhere
 ):
     given = arguments((3, 2, 4, 5))
-    whole = tf.function(lambda *given: derivatives(function, given, order)[0])
+    whole = tf.function(lambda *given: derivatives(function, given, order)[0], autograph=False)
     in_type = [tf.cast(t, dtype) for t in given]
     with tf.GradientTape() as tape:
         tape.watch(in_type)
@@ -198,7 +198,7 @@ def test_the_number_of_examples_may_be_unknown():
         value = tf.reduce_sum(tf.sin(outputs))
     expected = tape.gradient(value, inputs)
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def found(values):
         with tf.GradientTape() as tape:
             tape.watch(values)
@@ -225,7 +225,7 @@ def test_keras_layers_take_fused_operations_where_they_pay_and_are_portable_not_
     layer.build(large.shape)
 
     def traced(inputs, **scope):
-        function = tf.function(lambda x: normalised_by_keras(layer, x, **scope))
+        function = tf.function(lambda x: normalised_by_keras(layer, x, **scope), autograph=False)
         return operations(function, inputs)
 
     fused = {"FusedBatchNormV3", "FusedBatchNormGradV3"}
@@ -277,7 +277,9 @@ def test_a_bias_before_a_layer_that_normalises_has_the_gradient_0(dtype, traced,
             value = tf.reduce_sum(tf.sin(outputs))
         return [tape.gradient(value, source) for source in (inputs, shifted, bias)]
 
-    of_inputs, of_sum, of_bias = (tf.function(gradients) if traced else gradients)()
+    of_inputs, of_sum, of_bias = (
+        tf.function(gradients, autograph=False) if traced else gradients
+    )()
     np.testing.assert_array_equal(of_bias, np.zeros(5))
     np.testing.assert_array_equal(of_inputs, of_sum)
     assert np.abs(of_sum).max() > 0.01

@@ -85,7 +85,7 @@ def test_the_root_has_its_own_derivatives_and_zero_ones_at_zero():
 
 
 def test_a_step_without_derivatives_makes_none_of_their_operations():
-    @tf.function(input_signature=[tf.TensorSpec([3])] * 2)
+    @tf.function(input_signature=[tf.TensorSpec([3])] * 2, autograph=False)
     def step(weight, gradient):
         optimizer = Adam()
         return optimizer.update([weight], [gradient], optimizer.init([weight]), [0.1])[0]

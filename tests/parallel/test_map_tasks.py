@@ -35,7 +35,7 @@ def test_passes_must_hold_a_task_and_divide_a_number_of_tasks_that_varies():
     with pytest.raises(ValueError, match=r"tasks_per_pass must be at least 1\. Received: 0"):
         map_tasks(lambda x: x, X, tasks_per_pass=0)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 3])])
+    @tf.function(input_signature=[tf.TensorSpec([None, 3])], autograph=False)
     def in_passes(x):
         return map_tasks(lambda one: 2.0 * one, x, tasks_per_pass=2)
 
@@ -46,7 +46,8 @@ def test_passes_must_hold_a_task_and_divide_a_number_of_tasks_that_varies():
 
 def at_a_time(**options):
     """How many tasks, or passes, the loop of a mapped graph may have in flight."""
-    graph = tf.function(lambda x: map_tasks(tf.cumsum, x, **options)).get_concrete_function(X).graph
+    graph = tf.function(lambda x: map_tasks(tf.cumsum, x, **options), autograph=False)
+    graph = graph.get_concrete_function(X).graph
     (loop,) = (op for op in graph.get_operations() if op.type in ("While", "StatelessWhile"))
     return loop.get_attr("parallel_iterations")
 
@@ -80,7 +81,9 @@ def test_tasks_at_a_time_change_no_bit(monkeypatch):
     found = []
     for cores in (1, 4):
         monkeypatch.setattr(module, "_cores", lambda cores=cores: cores)
-        found.append(tf.function(lambda x: map_tasks(function, x, parallel="sequential"))(x))
+        found.append(
+            tf.function(lambda x: map_tasks(function, x, parallel="sequential"), autograph=False)(x)
+        )
     for one_at_a_time, four in zip(*found, strict=True):
         assert np.array_equal(one_at_a_time, four)
 
@@ -91,7 +94,7 @@ def test_an_unknown_way_lists_the_known_ones():
 
 
 def test_a_lone_task_of_unknown_count_keeps_its_axis():
-    @tf.function(input_signature=[tf.TensorSpec([None, 1, 3])])
+    @tf.function(input_signature=[tf.TensorSpec([None, 1, 3])], autograph=False)
     def squeezed(x):
         return map_tasks(lambda one: tf.squeeze(one) + 1.0, x, parallel="vectorized")
 
@@ -120,7 +123,9 @@ def test_a_chain_hands_the_state_on_in_order():
         total = state[0] + tf.reduce_sum(x)
         return {"before": state[0]}, [total]
 
-    results, state = tf.function(lambda x: chain_tasks(step, x, [tf.constant(0.0)]))(X)
+    results, state = tf.function(
+        lambda x: chain_tasks(step, x, [tf.constant(0.0)]), autograph=False
+    )(X)
     assert list(results["before"].numpy()) == [0.0, 3.0, 15.0, 36.0]
     assert float(state[0]) == 66.0
 

@@ -50,14 +50,16 @@ def test_conjugate_gradients_solve_the_dense_system(problem, objective):
         product = objective.kl_product(problem.weights, vector)
         return [p + damping * v for p, v in zip(product, vector, strict=True)]
 
-    solve = tf.function(lambda right: inner.conjugate_gradient(operator, right, 60))
+    solve = tf.function(
+        lambda right: inner.conjugate_gradient(operator, right, 60), autograph=False
+    )
     np.testing.assert_allclose(flat(solve(gradient)), expected, rtol=1e-6, atol=1e-8)
 
 
 def test_the_full_step_is_the_natural_gradient_at_the_edge_of_the_quadratic_region(problem):
     objective = objective_of(problem, tasks=1)  # the mean over tasks is the objective's matter
     outer = rl.TRPO(max_kl=1e-6, cg_steps=60, damping=1e-2)
-    step, logs = tf.function(lambda: outer.descent(objective, problem.weights))()
+    step, logs = tf.function(lambda: outer.descent(objective, problem.weights), autograph=False)()
     matrix = dense_curvature(objective, problem.weights) + 1e-2 * np.eye(len(flat(step)))
     natural = np.linalg.solve(matrix, flat(objective.gradient(problem.weights)))
     longest = natural * np.sqrt(2e-6 / (natural @ matrix @ natural))
@@ -68,7 +70,7 @@ def test_the_full_step_is_the_natural_gradient_at_the_edge_of_the_quadratic_regi
 @pytest.mark.parametrize("max_kl", marked([0.01, 1.0], [], [1.0]))
 def test_a_step_improves_the_surrogate_within_the_trust_region(problem, objective, max_kl):
     outer = rl.TRPO(max_kl=max_kl)
-    step, logs = tf.function(lambda: outer.descent(objective, problem.weights))()
+    step, logs = tf.function(lambda: outer.descent(objective, problem.weights), autograph=False)()
     before, _ = objective.value(problem.weights)
     after, kl = objective.value([w - s for w, s in zip(problem.weights, step, strict=True)])
     assert float(after) < float(before)

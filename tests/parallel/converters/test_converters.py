@@ -235,7 +235,9 @@ def test_fused_batch_normalisation_equals_that_of_single_tasks(stacked):
         ]
         return [mean, variance, affine, *(t for found in gradients for t in found[:3])]
 
-    vectorised = tf.function(lambda t: map_tasks(function, t, parallel="vectorized"))(tasks)
+    vectorised = tf.function(
+        lambda t: map_tasks(function, t, parallel="vectorized"), autograph=False
+    )(tasks)
     for index in range(TASKS):
         expected = function([t[index] for t in tasks])
         for actual, value in zip(vectorised, expected, strict=True):
