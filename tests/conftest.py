@@ -75,7 +75,7 @@ def collector_leaves_libraries_alone():
 
 
 # Tests of what users run: files, exports, servers, documents; and of programs of other frameworks.
-OPTIMIZED = ("clients/", "export/", "presets/", "references/", "serve/", "test_readme.py")
+OPTIMIZED = ("clients/", "presets/", "references/", "saved_model/", "serve/", "test_readme.py")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -93,6 +93,25 @@ def graphs_run_as_they_were_traced(request):
     set_options({"disable_meta_optimizer": True})
     yield
     set_options({"disable_meta_optimizer": False})
+
+
+@pytest.fixture
+def without_traces():
+    """For a test of what is computed: a trace takes longer than many calls without one.
+
+    That both give the same is a property of its own (`tests/conformance/test_compilations.py`).
+    """
+    from tests.keras_contract.eagerly import eagerly
+
+    with eagerly():
+        yield
+
+
+@pytest.fixture
+def further_cases_without_traces(request):
+    """For a test whose quick case is traced, and shows that a trace does as the others."""
+    if request.node.get_closest_marker("slow") or request.node.get_closest_marker("product"):
+        request.getfixturevalue("without_traces")
 
 
 SHARE_OF_MEMORY = 0.2  # that a worker may take before what earlier files left is collected

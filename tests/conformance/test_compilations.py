@@ -12,6 +12,7 @@ import pytest
 
 import tfmeta
 from tests.conformance import registry
+from tests.keras_contract.eagerly import eagerly
 
 STEPS = 20
 
@@ -81,17 +82,29 @@ def learners_and_ways():
 
 @pytest.mark.parametrize(("name", "parallel"), learners_and_ways())
 def test_steps_that_change_weights_trace_once(name, parallel):
-    network = tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2, activation="tanh")
+    """And the first of them is the step that is computed without a trace."""
     entry = registry.LEARNERS[name]
     options = {"classes": 2} if entry.joint else OPTIONS.get(name, {})
-    learner = entry(network, parallel=parallel, **options)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    learner.compile(keras.optimizers.Adam(1e-2), loss)
+
+    def made():
+        keras.utils.set_random_seed(0)
+        network = tfmeta.networks.mlp(hidden=(3,), outputs=2, input_dim=2, activation="tanh")
+        learner = entry(network, parallel=parallel, **options)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        learner.compile(keras.optimizers.SGD(0.1), loss)
+        return learner
+
+    learner, untraced = made(), made()
+    with eagerly():
+        untraced.train_on_batch(*batch((2,)))
     calls = counted(learner)
     before = [v.numpy() for v in learner.parameter_variables]
     for seed in range(STEPS):
         learner.train_on_batch(*batch((2,), seed))
-        learner.optimizer.learning_rate = 1e-2 / (seed + 1)
+        learner.optimizer.learning_rate = 0.1 / (seed + 1)
+        if seed == 0:
+            for ours, theirs in zip(learner.variables, untraced.variables, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
     assert len(calls) == 1
     after = [v.numpy() for v in learner.parameter_variables]

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conformance import registry, zoo
+from tests.keras_contract.eagerly import eagerly
 from tests.marks import marked
 from tfmeta.inner import dot
 from tfmeta.learners import checks
@@ -111,5 +112,6 @@ def test_first_order_changes_the_gradient(learner):
         function, parameters = problem(
             registry.LEARNERS[learner], zoo.LAYERS["dense_plain"], first_order=first_order
         )
-        gradients.append(function(parameters)[0][0])
+        with eagerly():  # a trace would serve a single call
+            gradients.append(function(parameters)[0][0])
     assert np.abs(gradients[0] - gradients[1]).max() > 1e-6

@@ -96,6 +96,7 @@ PAIRS = [
 SOME = [p for p in PAIRS if p[0] in ("maml", "prototypical_network", "bmaml", "maml_plus_plus")]
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize(("name", "layer"), marked(PAIRS, [("maml", "softmax")], SOME))
 def test_an_inductive_answer_leaks_nothing_of_other_queries(name, layer):
     entry = registry.LEARNERS[name]

@@ -111,6 +111,7 @@ CASES = {
 QUICK = ("multi-label",)
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in CASES]
 )

@@ -146,6 +146,7 @@ def test_nothing_moves_at_an_outer_rate_of_0(name):
 
 
 # Moments that go on from task to task (carrying_reptile) are others after other batches.
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize(
     "name", marked(["meta_sgd", *ACCUMULATING], ["meta_sgd"], ["maml_plus_plus", "bmaml"])
 )

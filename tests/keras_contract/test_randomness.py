@@ -99,6 +99,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(name):
     np.testing.assert_allclose(reversed_tasks[::-1], together, rtol=1e-10)
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize("name", DRAWING)
 def test_fit_counts_tasks_over_short_batches_accumulation_and_resumption(name, tmp_path):
     entry = registry.LEARNERS[name]

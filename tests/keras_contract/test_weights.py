@@ -102,7 +102,9 @@ def test_weights_that_are_no_share_are_refused_by_the_arguments_name(wrong):
 
 def test_a_graph_and_xla_refuse_negative_weights_too():
     (sx, sy, qx), y = tasks()
-    split = tf.function(lambda w: split_weights(Task(Examples(sx, sy), Examples(qx, y, w))))
+    split = tf.function(
+        lambda w: split_weights(Task(Examples(sx, sy), Examples(qx, y, w))), autograph=False
+    )
     with pytest.raises(ValueError, match=r"^sample_weight must be .* from, to: -1 -1$"), in_words():
         split(tf.fill([T, Q], -1))
     learner = learner_of()
@@ -175,6 +177,7 @@ def weighted_step():
     return loss[0], [v.numpy() for v in learner.network.trainable_variables]
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize("kind", some(STREAMS, "arrays", "tf.data"))
 def test_class_weights_are_weights_of_queries(weighted_step, kind):
     learner = learner_of()
@@ -193,6 +196,7 @@ FORMS = {
 }
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize("form", some(FORMS))
 def test_class_weights_know_labels_in_each_form(form):
     loss, outputs, labels, support_labels = FORMS[form]

@@ -46,6 +46,7 @@ def fitted(name):
     return entry, learner, moved, logs, batch
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize("name", WITH_STEPS)
 def test_fit_without_inner_steps_is_training_by_keras(name):
     if name in REFUSING:
@@ -78,6 +79,7 @@ def test_adapted_patterns_change_nothing_without_an_inner_step():
     assert largest_difference(values(gradients), keras_gradients(entry, batch)) < 1e-6
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize(
     "name",
     registry.some(

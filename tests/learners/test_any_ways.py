@@ -122,6 +122,7 @@ def _difference(learner, kernel, bias, query_x):
     return logits[:, 0] - logits[:, 1]
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_one_hot_targets_have_as_many_classes_as_columns(task):
     support_x, query_x = task
     learner = registry.LEARNERS["r2d2"](registry.network())

@@ -12,6 +12,7 @@ from tfmeta.inner import dot, svgd_direction
 KEY = tf.constant([0, 0])
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_one_particle_is_maml(problem):
     """With a deviation of sqrt(1/2), -log p of two outputs is twice the mean squared error."""
     network = problem.network()
@@ -34,6 +35,7 @@ def test_particles_without_repulsion_at_one_place_are_maml_each(problem):
         assert relative_error([w[:, particle] for w in weights], expected) < 1e-12
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_the_leader_and_the_chaser_are_those_written_out(problem):
     learner = compiled(
         tfmeta.BMAML(problem.network(), 0.1, 2, leader_steps=3, particles=4, temperature=0.05)
@@ -65,6 +67,7 @@ def test_the_leader_and_the_chaser_are_those_written_out(problem):
     np.testing.assert_allclose(result.logs["objective"], dot(distance, distance), rtol=1e-12)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_the_chasers_gradient_is_that_of_the_distance_to_a_leader_held_fixed(problem):
     learner = compiled(
         tfmeta.BMAML(problem.network(), 0.1, leader_steps=2, particles=3, temperature=0.05)
@@ -97,6 +100,7 @@ def test_particles_start_apart_or_together_as_spread_says(problem):
     assert np.abs(np.corrcoef(apart.reshape(200, -1))[0, 1:]).mean() < 0.5
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_weights_that_do_not_adapt_are_shared_and_trained(problem):
     learner = compiled(tfmeta.BMAML(problem.network(), 0.1, particles=3, adapted="head/*"))
     shapes = [tuple(v.shape) for v in learner.parameter_variables]

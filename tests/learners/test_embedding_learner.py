@@ -35,6 +35,7 @@ def test_tasks_in_one_pass_give_what_they_give_one_after_another(name, labelled)
     assert relative_error(*found) < 1e-12
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("name", ["prototypical_network", "matching_network"])
 def test_averages_and_inductive_statistics_answer_a_query_whatever_the_others_are(name, labelled):
     support, labels, query = labelled.batch[0]

@@ -26,6 +26,7 @@ def normalised_network():
     )
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("adapted", [None, "head/*"])
 def test_adaptation_is_plain_keras_fine_tuning(labelled, adapted):
     learner = tfmeta.FineTuning(

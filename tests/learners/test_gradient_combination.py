@@ -64,6 +64,7 @@ def test_the_minibatches_of_a_task_are_disjoint_while_it_has_examples(problem):
     assert sorted(rows) == list(range(6))
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_factors_of_one_are_reptile(problem):
     learner = combination(problem, (1, 1, 1))
     reptile = compiled(
@@ -101,6 +102,7 @@ def test_factors_that_are_all_zero_are_refused(problem):
         combination(problem, (0, 0))
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("name", reptile_terms.TERMS)
 def test_two_terms_of_the_papers_expansion_leave_the_square_of_the_rate(name):
     rows = [reptile_terms.row(name, 3, rate) for rate in (0.004, 0.002)]
@@ -108,6 +110,7 @@ def test_two_terms_of_the_papers_expansion_leave_the_square_of_the_rate(name):
     assert rows[-1]["c_measured"] == pytest.approx(rows[-1]["c"], rel=0.02)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_another_coefficient_leaves_a_term_that_falls_with_the_rate_alone(monkeypatch):
     wrong = {"Reptile": (lambda k: k, lambda k: k * (k - 1))}
     monkeypatch.setattr(reptile_terms, "TERMS", wrong)

@@ -76,6 +76,7 @@ def test_meta_gradient_agrees_with_finite_differences_of_the_inner_minimum(probl
     assert float(shifted(h) - shifted(-h)) / (2 * h) == pytest.approx(slope, rel=1e-7)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_a_huge_lambda_gives_the_first_order_gradient_without_adaptation(problem):
     strong = compiled(tfmeta.IMAML(problem.network(), 1e-9, 4, regularization=1e8))
     plain = compiled(tfmeta.MAML(problem.network(), inner_steps=0, first_order=True))
@@ -117,6 +118,7 @@ def test_lambda_must_be_positive(problem):
         tfmeta.IMAML(problem.network(), regularization=0)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_terms_of_weights_that_do_not_adapt_use_the_averages_that_the_inner_problem_used(problem):
     def gradient(momentum):
         network = keras.Sequential(

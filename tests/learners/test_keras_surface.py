@@ -88,6 +88,7 @@ def test_a_saved_learner_loads_with_its_settings_variables_and_optimizer(problem
             np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize("name", registry.some(quick=GO_ON, slow=LATER, embedding=False))
 def test_a_saved_learner_goes_on_as_the_original(problem, tmp_path, name):
     learner = registry.LEARNERS[name](problem.network(), **SAVED.get(name, {}))

@@ -55,6 +55,7 @@ def test_samples_of_a_linear_model_spread_as_its_exact_posterior(problem):
     np.testing.assert_allclose(spread, expected, rtol=0.03)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_without_the_determinant_it_is_maml(problem):
     network = problem.network()
     llama = tfmeta.LLAMA(network, 0.1, 2, determinant_weight=0.0, noise=0.5**0.5)

@@ -64,6 +64,7 @@ def convolutional():
     return compiled(learner, LOSS), *support, rng.random((4, 6, 6, 3), "float32")
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_adaptation_is_gradient_descent_on_the_factors(convolutional):
     learner, x, y, query = convolutional
     keras_model = keras.models.clone_model(learner.network)

@@ -170,7 +170,7 @@ def test_derivatives_flow_through_a_while_loop_of_inner_steps(problem):
     parameters, state = learner_values(learner)
     task = problem.task(0)
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradient(steps):
         with tf.GradientTape() as tape:
             tape.watch(parameters)

@@ -33,6 +33,7 @@ def means(gradients):
     return [np.mean(parts, axis=0) for parts in zip(*gradients, strict=True)]
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("first_order", [False, True])
 def test_with_all_switches_off_it_is_maml(problem, first_order):
     learner = plus_plus(problem, first_order=first_order, **OFF)
@@ -120,6 +121,7 @@ def test_phases_follow_the_meta_step(problem, parallel):
     assert relative_error(gradients[2], gradients[4]) > 1e-3
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_a_first_order_phase_has_the_gradients_at_the_adapted_weights(problem):
     learner = plus_plus(problem, first_order_steps=1, **OFF)
     maml = compiled(tfmeta.MAML(problem.network(), 0.3, 3, first_order=True))
@@ -128,7 +130,7 @@ def test_a_first_order_phase_has_the_gradients_at_the_adapted_weights(problem):
 
 
 def test_a_meta_step_is_counted_once_a_batch(problem):
-    learner = plus_plus(problem)
+    learner = plus_plus(problem, steps=1)
     for _ in range(3):
         learner.train_on_batch(*problem.batch)
     assert int(learner.meta_step) == 3

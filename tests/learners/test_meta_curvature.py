@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tfmeta
@@ -15,6 +16,7 @@ def gradients_of(weights, examples):
     return tape.gradient(loss, weights)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_with_identities_it_is_maml(problem):
     learner = compiled(tfmeta.MetaCurvature(problem.network(), inner_rate=0.3, inner_steps=2))
     maml = compiled(tfmeta.MAML(problem.network(), inner_rate=0.3, inner_steps=2))

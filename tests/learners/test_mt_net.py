@@ -60,6 +60,7 @@ def randomise(learner):
             variable.assign(variable.numpy() + 0.3 * rng.normal(size=variable.shape))
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_a_t_net_with_matrices_of_one_adapts_as_maml(problem):
     learner = compiled(tfmeta.MAML(t_net(problem), 0.3, 3, adapted=WITHOUT_MATRICES))
     maml = compiled(tfmeta.MAML(problem.network(), 0.3, 3))
@@ -144,7 +145,7 @@ def test_masks_are_1_as_often_as_their_logits_say():
     learner = tfmeta.MTNet(network)
     logits = [tf.constant([-1.0, 0.0, 2.0], "float64"), tf.zeros([1], "float64")]
 
-    @tf.function
+    @tf.function(autograph=False)
     def draw(keys):
         return tf.map_fn(
             lambda key: learner.masks(logits, key)[0], keys, fn_output_signature="float64"
@@ -157,6 +158,7 @@ def test_masks_are_1_as_often_as_their_logits_say():
     )
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_large_logits_leave_maml(problem):
     learner = mt_net(problem, initial_logit=60.0)
     maml = compiled(tfmeta.MAML(t_net(problem), 0.3, 2, adapted=WITHOUT_MATRICES))
@@ -169,6 +171,7 @@ def test_a_temperature_of_0_is_refused(problem):
         mt_net(problem, temperature=0)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_logits_are_trained_with_the_weights(problem):
     learner = mt_net(problem)
     before = [v.numpy() for v in learner.logit_variables]

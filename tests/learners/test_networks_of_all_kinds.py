@@ -90,6 +90,7 @@ def test_both_ways_of_mapping_tasks_agree_and_predict_answers(build):
     assert learner.predict(x, verbose=0).shape == (2, 5, 3)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_a_model_without_a_training_argument_still_normalises_by_its_batch():
     keras.utils.set_random_seed(1)
     network, twin = subclassed(), functional_twin()

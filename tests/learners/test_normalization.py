@@ -48,6 +48,7 @@ def test_an_inductive_answer_depends_on_no_other_query_whatever_normalises(probl
     np.testing.assert_allclose(alone, together[:, :1], atol=1e-5)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_regularization_of_the_network_counts_in_the_inductive_query_loss(problem):
     def gradient(strength):
         keras.utils.set_random_seed(1)

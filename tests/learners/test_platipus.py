@@ -77,6 +77,7 @@ def test_samples_are_drawn_from_the_prior_and_then_adapted(problem, learner):
     assert relative_error([w[1, 1] for w in end], expected) < 1e-12
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_the_same_seed_gives_the_same_samples_and_another_others(problem, learner):
     x = problem.batch[0]
     first, again, other = (
@@ -91,6 +92,7 @@ def test_the_same_seed_gives_the_same_samples_and_another_others(problem, learne
     np.testing.assert_allclose(alone[0], first[1], rtol=1e-9)
 
 
+@pytest.mark.usefixtures("without_traces")
 def test_log_likelihood_is_that_of_the_mixture(problem, learner):
     x, y = problem.batch
     samples = learner.predictive(x, 4, seed=(0, 5)).samples.numpy()

@@ -22,6 +22,7 @@ def maml():
 SOME = ("bmaml", "maml_plus_plus", "fine_tuning", "cavia")
 
 
+@pytest.mark.usefixtures("further_cases_without_traces")
 @pytest.mark.parametrize(
     "name", registry.some(quick=("meta_sgd", "carrying_reptile", "boil"), slow=SOME)
 )
@@ -56,6 +57,7 @@ def backbone():
     return keras.Model(images, keras.layers.Conv2D(5, 1, name="second")(x), name="small")
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 1, "lora_layers": ["second"]}])
 def test_a_frozen_network_comes_back_frozen_alike(options, tmp_path):
     network = tfmeta.networks.with_head(backbone(), 3, preprocessing="tf", **options)

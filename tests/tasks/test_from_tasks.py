@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
+from tests.keras_contract.eagerly import eagerly
 from tfmeta.tasks import from_tasks
 
 SIZES = (6, 9, 12, 30)
@@ -128,8 +129,9 @@ def test_filling_counts_in_no_loss_gradient_or_statistics():
         support, query = support_w > 0, query_w > 0
         alone = (support_x[support], support_y[support], query_x[query])
         alone = tuple(part[tf.newaxis] for part in alone)
-        gradients.append(learner.meta_gradient(alone, query_y[query][tf.newaxis])[0])
-        losses.append(learner.evaluate(alone, query_y[query][tf.newaxis], verbose=0))
+        with eagerly():
+            gradients.append(learner.meta_gradient(alone, query_y[query][tf.newaxis])[0])
+            losses.append(learner.evaluate(alone, query_y[query][tf.newaxis], verbose=0))
     together, _ = learner.meta_gradient(*batch)
     for whole, *parts in zip(together, *gradients, strict=True):
         np.testing.assert_allclose(whole, np.mean(parts, axis=0), rtol=1e-4, atol=1e-5)

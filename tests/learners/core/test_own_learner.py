@@ -152,7 +152,7 @@ def test_a_saved_learner_answers_and_goes_on_as_before(trained, tmp_path):
 @pytest.mark.parametrize("name", ["centroid", pytest.param("momentum", marks=pytest.mark.slow)])
 def test_an_export_answers_as_the_learner_does(name, tmp_path):
     learner = learner_of(name)
-    learner.export(tmp_path)
+    learner.export(tmp_path, warmup_sizes=[])
     support_x, support_y, query_x = (array[:1] for array in BATCH[0])
     support_x, query_x = (array.astype("float32") for array in (support_x, query_x))
     answer = ExportedModel(tmp_path)(
