@@ -160,9 +160,10 @@ def _encode_numbers(column, values):
         scaled = (np.asarray(found, np.float64) - column["mean"]) / column["std"]
         encoded = scaled.astype(np.float32)[:, np.newaxis]
     if not np.isfinite(encoded).all():
+        row = int(np.isfinite(encoded).argmin())
         raise ValueError(
-            f"Numbers must be within float32's range. Received: column {column['name']!r} with "
-            f"{max(found, key=abs):g}. Write it in another unit, or take logarithms."
+            f"Numbers must be within float32's range. Received: {values[row]!r} in row {row + 1} "
+            f"of column {column['name']!r}. Write it in another unit, or take logarithms."
         )
     return encoded
 
