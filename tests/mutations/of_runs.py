@@ -89,8 +89,8 @@ RUN = "tests/runs/test_run.py"
 FAULTS.add(
     "every held-out stream is of the test split",
     "tfmeta/runs/building.py",
-    "return stream(split=split, seed=seed, **options)",
-    'return stream(split="test", seed=seed, **options)',
+    "return _stream(settings, stream, split=split, seed=seed, **options)",
+    'return _stream(settings, stream, split="test", seed=seed, **options)',
     RUN,
     "-k=read_their_own",
 )
@@ -113,8 +113,8 @@ FAULTS.add(
 FAULTS.add(
     "a run trains on the validation split",
     "tfmeta/runs/building.py",
-    'settings.train.stream(split="train", seed=settings.train.seed, start=start)',
-    'settings.train.stream(split="validation", seed=settings.train.seed, start=start)',
+    'settings.train.stream, split="train", seed=settings.train.seed',
+    'settings.train.stream, split="validation", seed=settings.train.seed',
     RUN,
     "-k=read_their_own",
 )
