@@ -164,3 +164,34 @@ def scaling():
         size = axis.replace("_", " ")
         rows.append([size, f"{min(values)} to {max(values)}", f"{power:.2f}"])
     return rows
+
+
+def trunk():
+    """What a frozen backbone costs, beside the goals."""
+    stored = read("benchmarks/trunk.json")
+    goals = stored["goals"]
+    many = stored["served"]["20 steps"]
+    forward, one = (
+        many[f"processor_seconds, of {name}"][1] for name in ("forward pass", "1 steps")
+    )
+    beyond = stored["export"][0]["beyond_twice_the_weights"]
+
+    def most(part):
+        return f"{max(row['processor_seconds'] for row in stored[part]):.1f} s of processor time"
+
+    return [
+        ["what", "measured", "goal"],
+        ["served adaptation, 20 steps, of 1 step", f"{one:.2f}", f"{goals['20 steps, of 1 step']}"],
+        [
+            "served adaptation, 20 steps, of a forward pass of the same 30 images",
+            f"{forward:.2f}",
+            f"{goals['20 steps, of the forward pass']}",
+        ],
+        [
+            "SavedModel with warmup records, bytes beyond twice the weights",
+            f"{beyond / 1e6:.1f} million",
+            f"{goals['export, bytes beyond twice the weights'] / 1e6:.0f} million",
+        ],
+        ["first step of `fit`", most("first_step"), f"{goals['first step, seconds']} s, idle"],
+        ["export", most("export"), f"{goals['export, seconds']} s, two idle cores"],
+    ]
