@@ -2,13 +2,13 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from tfmeta.parallel.converters import task_converters
+from tfmeta.process.cores import usable_cores
 
 _logger = logging.getLogger("tfmeta")
 _warned = set()
@@ -159,7 +159,7 @@ def _cores():
     threads = tf.config.threading.get_inter_op_parallelism_threads()
     if threads > 0:
         return threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _in_passes(function, tasks, parallel, tasks_per_pass):

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from tfmeta.process.cores import usable_cores
 from tfmeta.runs.recipe import RecipeError
 
 NAME = "run.json"
@@ -76,7 +77,7 @@ def adopt_environment(workdir: Path) -> None:
 def environment(tf) -> dict:
     """Versions, machine, threads, oneDNN, as they are in this process."""
     threads = tf.config.threading
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     intra_op = threads.get_intra_op_parallelism_threads()
     intra_op = intra_op or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or cores
     return {
