@@ -13,14 +13,18 @@ import pytest
 import tensorflow as tf
 
 from tests.test_import_directions import SOURCES
+from tfmeta.derivatives.exact import REPLACED
 
 PRIVATE_MODULES = ("keras.src", "tensorflow.core", "tensorflow.python")
 # Underscored names of Python's own objects.
 STANDARD = {"_asdict", "_exit", "_fields", "_initializing"}
 # Reached over a variable, or assigned, where the sources do not show whose they are.
 FURTHER = {
-    ("tensorflow.python.ops.nn_ops", "gen_nn_ops.max_pool"),
-    ("tensorflow.python.ops.nn_ops", "gen_nn_ops.max_pool3d"),
+    *(
+        (replaced.owner.__name__, ".".join(filter(None, (replaced.within, replaced.name))))
+        for replaced in REPLACED
+        if replaced.owner is not tf.nn
+    ),
     ("tensorflow.python.framework.ops", "Graph._create_op_internal"),
 }
 

@@ -6,9 +6,9 @@ a MAML meta-gradient is a second derivative. They get a gradient of their own (`
 batch normalisation by its batch's moments becomes one operation (`batch_normalization`). Max
 pooling has two cases of its own (`max_pool`).
 
-TensorFlow's own code is kept: the functions named in `_install`, and the modules that they look up,
-are replaced by transparent stand-ins, which act differently only on a thread that is inside
-`exact_derivatives()`. Everything outside, other threads included, runs as before.
+TensorFlow's own code is kept: the functions that `REPLACED` lists, each with its reason, get
+transparent stand-ins, which act differently only on a thread that is inside `exact_derivatives()`.
+Everything outside, other threads included, runs as before.
 """
 
 import contextlib
@@ -16,7 +16,8 @@ import dataclasses
 import functools
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl, nn_ops
@@ -92,29 +93,15 @@ class _StandIn(types.ModuleType):
 
 
 def _install():
-    if isinstance(nn_impl.array_ops, _StandIn):
+    """Puts every stand-in of `REPLACED` in place, once a process."""
+    marker = REPLACED[-1]
+    if isinstance(getattr(marker.owner, marker.within), _StandIn):
         return
     with _install_lock:
-        if isinstance(nn_impl.array_ops, _StandIn):
+        if isinstance(getattr(marker.owner, marker.within), _StandIn):
             return
-        nn_impl.moments = _moments(nn_impl.moments)
-        # Keras looks these up by their public names.
-        tf.nn.batch_normalization = _batch_normalization(tf.nn.batch_normalization)
-        tf.nn.bias_add = _bias_add(tf.nn.bias_add)
-        # In nn_impl only `moments` (and sampled softmax, which is no layer's) stops gradients.
-        nn_impl.math_ops = _StandIn(
-            nn_impl.math_ops, reduce_mean=_example_mean(nn_impl.math_ops.reduce_mean)
-        )
-        pooling = nn_ops.gen_nn_ops
-        nn_ops.gen_nn_ops = _StandIn(
-            pooling,
-            max_pool=_max_pool(pooling.max_pool),
-            max_pool3d=_max_pool(pooling.max_pool3d),
-        )
-        # Last: its presence says that all are in place.
-        nn_impl.array_ops = _StandIn(
-            nn_impl.array_ops, stop_gradient=_stop_gradient(nn_impl.array_ops.stop_gradient)
-        )
+        for replaced in REPLACED:
+            replaced.install()
 
 
 def _moments(original):
@@ -223,3 +210,88 @@ def _max_pool(original):
         return original(input, ksize, strides, padding, *args, **kwargs)
 
     return max_pool
+
+
+class Replaced(NamedTuple):
+    """A function of TensorFlow and what stands in for it.
+
+    Attributes:
+        owner: the module whose callers get the stand-in.
+        within: None for a function of `owner`; else the name of a module that `owner` looks the
+            function up in. Only `owner` then sees the stand-in.
+        name: of the function.
+        stand_in: function of the original to the stand-in, which acts differently only inside
+            `exact_derivatives()`.
+        reason: why the original does not do.
+    """
+
+    owner: types.ModuleType
+    within: str | None
+    name: str
+    stand_in: Callable[[Callable], Callable]
+    reason: str
+
+    def install(self) -> None:
+        """Puts the stand-in in place."""
+        module = getattr(self.owner, self.within) if self.within else self.owner
+        stand_in = self.stand_in(getattr(module, self.name))
+        if not self.within or isinstance(module, _StandIn):
+            setattr(module, self.name, stand_in)
+        else:
+            setattr(self.owner, self.within, _StandIn(module, **{self.name: stand_in}))
+
+
+# All that is replaced in TensorFlow, in this order: the last one's presence says that all are.
+REPLACED = (
+    Replaced(
+        nn_impl,
+        None,
+        "moments",
+        _moments,
+        "Its gradient stops at the mean inside the variance: wrong from the second order on.",
+    ),
+    # Keras looks these two up by their public names.
+    Replaced(
+        tf.nn,
+        None,
+        "batch_normalization",
+        _batch_normalization,
+        "With its own batch's moments it is one operation of few passes over the data.",
+    ),
+    Replaced(
+        tf.nn,
+        None,
+        "bias_add",
+        _bias_add,
+        "oneDNN computes the gradients of bias and kernel together, slowly.",
+    ),
+    Replaced(
+        nn_impl,
+        "math_ops",
+        "reduce_mean",
+        _example_mean,
+        "A statistic of the batch counts examples of weight 0, which are absent.",
+    ),
+    Replaced(
+        nn_ops,
+        "gen_nn_ops",
+        "max_pool",
+        _max_pool,
+        "Its second derivative is wrong where output and input have one shape, and under XLA.",
+    ),
+    Replaced(
+        nn_ops,
+        "gen_nn_ops",
+        "max_pool3d",
+        _max_pool,
+        "As of `max_pool`.",
+    ),
+    # In nn_impl only `moments`, and sampled softmax, which is no layer's, stop gradients.
+    Replaced(
+        nn_impl,
+        "array_ops",
+        "stop_gradient",
+        _stop_gradient,
+        "Moments that the stand-in leaves to TensorFlow, as of weighted examples, need the term.",
+    ),
+)
