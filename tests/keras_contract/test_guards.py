@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta.learners import thread_advice
+from tfmeta.learners import execution
 
 T, S, Q = 4, 6, 5
 RNG = np.random.default_rng(0)
@@ -259,10 +259,10 @@ def test_fit_says_once_in_one_line_what_threads_cost(classifier, caplog, monkeyp
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
     monkeypatch.setattr("tensorflow.config.list_logical_devices", lambda kind: [])
     monkeypatch.setattr("tensorflow.config.threading.get_intra_op_parallelism_threads", lambda: 0)
-    thread_advice._say.cache_clear()
+    execution._say.cache_clear()
     stream = tf.data.Dataset.from_tensors(((SX, SY, QX), QY))
-    thread_advice.advise(classifier, stream)
-    thread_advice.advise(classifier, (SX, SY, QX))
+    execution.advise(classifier, stream)
+    execution.advise(classifier, (SX, SY, QX))
     (record,) = caplog.records
     assert "TF_NUM_INTRAOP_THREADS=1" in record.getMessage()
     assert "\n" not in record.getMessage()

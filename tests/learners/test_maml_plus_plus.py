@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfmeta
 from tests.learners.conftest import compiled, relative_error, squared_error, values
-from tfmeta.learners.step_losses import step_loss_weights
+from tfmeta.learners.maml_plus_plus import step_loss_weights
 
 OFF = {"multi_step_loss_steps": 0, "learn_rates": False, "per_step_weights": False}
 

@@ -175,7 +175,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "padding of tasks is zero whatever its value",
-    "tfmeta/parallel/converters/padding.py",
+    "tfmeta/parallel/converters/pooling.py",
     "constant_values=value",
     "constant_values=0.0",
     OF_CONVERTERS,

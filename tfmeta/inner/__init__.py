@@ -3,8 +3,6 @@
 from tfmeta.derivatives.exact import exact_derivatives, portable_operations
 from tfmeta.inner.batch_dependence import mixing_layers
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
-from tfmeta.inner.constraints import Projection
-from tfmeta.inner.effects import have_effect
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import (
     all_finite,
@@ -29,11 +27,11 @@ from tfmeta.inner.losses import (
     with_own_losses,
 )
 from tfmeta.inner.network import PureNetwork, refuse, relative_path
-from tfmeta.inner.optimizers import SGD, Adam
+from tfmeta.inner.optimizers import SGD, Adam, Projection
 from tfmeta.inner.selection import by_pattern, patterns_of, select
 from tfmeta.inner.svgd import svgd_direction
-from tfmeta.inner.traced_trunk import TracedTrunk
-from tfmeta.inner.trunk import Features, Trunk, find_trunk
+from tfmeta.inner.trials import have_effect
+from tfmeta.inner.trunk import Features, TracedTrunk, Trunk, find_trunk
 
 __all__ = [
     "SGD",

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.learners import any_ways, batch_checks
-from tfmeta.learners.arrays import input_tensors, texts_as_tensors
+from tfmeta.learners.batches import input_tensors, texts_as_tensors
 from tfmeta.learners.errors import in_words
 from tfmeta.learners.meta_steps import compiled
 from tfmeta.learners.whole_sets import whole_set
@@ -68,7 +68,7 @@ class AdaptedModel(keras.Model):
         if tf.executing_eagerly() and not (self.run_eagerly or tf.config.functions_run_eagerly()):
             return self._answer(inputs)
         weights, state, support = self._values()
-        outputs, losses = _answers(self._get_learner(), weights, state, support, inputs)
+        outputs, losses = _answers(self._get_learner(), weights, state, Examples(inputs), support)
         for loss in losses:  # Regularisation, activity losses and `add_loss` of the network.
             self.add_loss(tf.reduce_sum(loss))
         return outputs
@@ -197,7 +197,7 @@ class AdaptedModel(keras.Model):
         weights, state, support = self._values()
         # One trace for all tasks of a shape, and of a size of the head.
         most = any_ways.ways_of_weights(learner, self.adapted_weights)
-        function = compiled(learner, "adapted", _adapted_outputs, ways=most)
+        function = compiled(learner, "adapted", _outputs, ways=most)
         return function(weights, state, Examples(inputs), support)
 
     def _values(self):
@@ -292,16 +292,17 @@ class AdaptedModel(keras.Model):
         return variable
 
 
-def _adapted_outputs(learner, weights, state, query, support):
-    """Raw outputs [Q, ...] of one task's queries, given weights that are adapted to it."""
-    return learner.query_outputs(weights, state, query.inputs, support)
-
-
-def _answers(learner, weights, state, support, inputs):
+def _answers(learner, weights, state, query, support):
     """Raw outputs [Q, ...] of one task's queries, and the network's own losses."""
     network = learner.task_network.for_weights(weights)
-    outputs, _, losses = network.answers(weights, learner.network_state_of(state), inputs, support)
+    network_state = learner.network_state_of(state)
+    outputs, _, losses = network.answers(weights, network_state, query.inputs, support)
     return outputs, losses
+
+
+def _outputs(*arguments):
+    """The outputs of `_answers` alone, so that a graph leaves the losses out."""
+    return _answers(*arguments)[0]
 
 
 def _fresh_metrics(learner):

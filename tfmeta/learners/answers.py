@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfmeta import inner
 from tfmeta.learners import any_ways, batch_checks, checks, outlier_scores, task_keys
 from tfmeta.learners.adapted_model import AdaptedModel
-from tfmeta.learners.arrays import batch_tensors, support_examples
+from tfmeta.learners.batches import batch_tensors, support_examples
 from tfmeta.learners.core import known_features
 from tfmeta.learners.meta_steps import batch_gradient, compiled, map_adapted, task_count
 from tfmeta.learners.task_weights import split_weights

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners.batch_forms import MappedPyDataset
+from tfmeta.learners.batches import MappedPyDataset
 
 
 class ClassWeights:

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners import checks, keras_steps, stream_checks, thread_advice
-from tfmeta.learners.arrays import texts_as_tensors
-from tfmeta.learners.batch_forms import plain_batch, plain_data
+from tfmeta.learners import batch_checks, checks, execution, keras_steps
+from tfmeta.learners.batches import plain_batch, plain_data, texts_as_tensors
 from tfmeta.learners.class_weights import (
     ClassWeights,
     split_off_validation,
@@ -36,9 +35,9 @@ def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
         options: further arguments of `fit`.
     """
     steps = options.get("steps_per_epoch")
-    stream_checks.check_ends(x, steps, "steps_per_epoch", "Fitting on")
+    batch_checks.check_ends(x, steps, "steps_per_epoch", "Fitting on")
     validation = options.get("validation_data")
-    stream_checks.check_ends(
+    batch_checks.check_ends(
         _inputs_of(validation),
         options.get("validation_steps"),
         "validation_steps",
@@ -64,7 +63,7 @@ def before_fit(learner, x, y, options: dict) -> tuple[Any, Any, dict]:
     if isinstance(validation, (tuple, list)):
         _check_arrays(learner, *keras.utils.unpack_x_y_sample_weight(validation))
     if options.get("verbose", "auto"):
-        thread_advice.advise(learner, x)
+        execution.advise(learner, x)
     return x, y, options
 
 
@@ -78,7 +77,7 @@ def before_evaluate(learner, x, y, steps, options: dict) -> tuple[Any, Any, dict
         steps: number of batches, or None.
         options: further arguments of `evaluate`.
     """
-    stream_checks.check_ends(x, steps, "steps", "Evaluating on")
+    batch_checks.check_ends(x, steps, "steps", "Evaluating on")
     x, y, options = _plain(x, y, options)
     prepare(learner, x, y, options.get("sample_weight"))
     learner.evaluated_tasks.assign(0)
@@ -94,7 +93,7 @@ def before_predict(learner, x, steps, ways: int | None = None) -> Any:
         steps: as of `predict`.
         ways: number of classes that labels tell apart; None: the network's outputs.
     """
-    stream_checks.check_ends(x, steps, "steps", "Predicting on")
+    batch_checks.check_ends(x, steps, "steps", "Predicting on")
     x = texts_as_tensors(plain_data(x)[0])
     _check_arrays(learner, x, ways=ways)
     return x

@@ -13,10 +13,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import absence, batch_checks, checks
-from tfmeta.learners.batch_checks import NO_QUERIES
+from tfmeta.learners import batch_checks
+from tfmeta.learners.assertions import (
+    absence_assertions,
+    batch_assertions,
+    label_assertions,
+    weight_assertions,
+)
 from tfmeta.learners.errors import in_words
-from tfmeta.learners.task_weights import split_weights, weight_assertions
+from tfmeta.learners.task_weights import split_weights
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 
@@ -142,10 +147,10 @@ def assert_outside_xla(learner, arguments, ways=None, *, trains=False) -> None:
         if isinstance(part, Examples):
             part = Task(part, Examples(None))
         if isinstance(part, Task):
-            checks.label_assertions(learner, part, ways or learner.training_ways)
+            label_assertions(learner, part, ways or learner.training_ways)
             weighted = Task(*(_with_weights_as_tensor(examples) for examples in part))
             weight_assertions(weighted, query=False)
-            absence.assertions(learner, split_weights(weighted)[0], trains=trains)
+            absence_assertions(learner, split_weights(weighted)[0], trains=trains)
 
 
 def _with_weights_as_tensor(examples):
@@ -160,79 +165,12 @@ def with_assertions(learner, stream) -> tf.data.Dataset:
 
     def check(*batch):
         data = batch if len(batch) > 1 else batch[0]
-        whole = unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data))
-        task, _ = split_weights(whole)
-        with tf.control_dependencies(
-            [
-                *shape_assertions(task, queries=learner.gradient_rule.learns_from_queries),
-                *weight_assertions(whole, query=False),
-                *checks.label_assertions(learner, task, learner.training_ways),
-                *absence.assertions(learner, task, trains=True),
-            ]
-        ):
+        task, _ = split_weights(unpack_tasks(*keras.utils.unpack_x_y_sample_weight(data)))
+        assertions = batch_assertions(learner, task, learner.training_ways, trains=True)
+        with tf.control_dependencies(assertions):
             return tf.nest.map_structure(tf.identity, data)
 
     return stream.map(check)
-
-
-def shape_assertions(task, *, queries=True) -> list:
-    """Assertions, within a graph, of what `batch_checks.check_tasks` could not know of sizes.
-
-    Args:
-        task: a `Task` of tensors with a leading axis T.
-        queries: whether a task whose query targets are given needs a query.
-
-    Returns:
-        Operations that the use of the task must depend on; none where all sizes are known.
-    """
-    assertions = []
-    for name, examples in (("support", task.support), ("query", task.query)):
-        if examples is None or examples.inputs is None:
-            continue
-        inputs = tf.nest.flatten(examples.inputs)[0]
-        for part, tensor in (("y", examples.targets), ("weights", examples.weights)):
-            assertions += _equal_sizes(
-                f"{name}_x and {name}_{part} must hold as many tasks and examples as each other. "
-                "Received:",
-                inputs,
-                tensor,
-                2,
-            )
-    if task.query is not None and task.query.inputs is not None:
-        one, other = (tf.nest.flatten(part.inputs)[0] for part in task)
-        assertions += _equal_sizes(
-            "support_x and query_x must hold as many tasks as each other. Received:", one, other, 1
-        )
-    assertions.append(
-        _holds_an_example(
-            "A support set must hold an example. Give the tasks 1 shot or more. Received support_y "
-            "of shape:",
-            task.support.targets,
-        )
-    )
-    if queries and task.query is not None and task.query.targets is not None:
-        assertions.append(_holds_an_example(f"{NO_QUERIES} Received query_y of shape:", task[1][1]))
-    return [assertion for assertion in assertions if assertion is not None]
-
-
-def _holds_an_example(message, targets):
-    """An assertion that sets are not empty; None where their size is known."""
-    if targets.shape[1:2].as_list() != [None]:
-        return None
-    shape = tf.shape(targets)
-    # A replica without a task has no examples either.
-    return tf.debugging.Assert((shape[1] > 0) | (shape[0] == 0), [message, shape])
-
-
-def _equal_sizes(message, one, other, axes):
-    if other is None or one.shape.rank is None or other.shape.rank is None:
-        return []
-    known = one.shape[:axes].is_fully_defined() and other.shape[:axes].is_fully_defined()
-    if known or min(one.shape.rank, other.shape.rank) < axes:
-        return []
-    sizes = [tf.shape(tensor)[:axes] for tensor in (one, other)]
-    same = tf.reduce_all(tf.equal(*sizes))
-    return [tf.debugging.Assert(same, [message, sizes[0], "and", sizes[1]])]
 
 
 def _described(structure, varies):

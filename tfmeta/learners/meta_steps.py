@@ -8,12 +8,13 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import absence, batch_checks, checks, execution, replicas, task_keys
-from tfmeta.learners.batch_forms import plain_batch
+from tfmeta.learners import batch_checks, checks, execution, replicas, task_keys
+from tfmeta.learners.assertions import batch_assertions
+from tfmeta.learners.batches import plain_batch
 from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
 from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
-from tfmeta.learners.guards import GuardedFunction, shape_assertions
-from tfmeta.learners.task_weights import mean_of_tasks, weight_assertions
+from tfmeta.learners.guards import GuardedFunction
+from tfmeta.learners.task_weights import mean_of_tasks
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Task, unpack_tasks
 
@@ -52,7 +53,7 @@ def batch_gradient(learner, task, task_index, weight=None) -> BatchGradient:
         task_index: index of the first of them, int64 [].
         weight: of the tasks in the mean, [T] or None.
     """
-    assertions = _assertions(learner, task, learner.training_ways, trains=True)
+    assertions = batch_assertions(learner, task, learner.training_ways, trains=True)
     with tf.control_dependencies(assertions):
         return _batch_gradient(learner, task, task_index, weight)
 
@@ -121,7 +122,7 @@ def map_adapted(
         return function(found, task)
 
     most = options.get("ways") or learner.ways
-    with tf.control_dependencies(_assertions(learner, task, most)):
+    with tf.control_dependencies(batch_assertions(learner, task, most)):
         return _map(learner, one, (task, keys))
 
 
@@ -173,15 +174,6 @@ def task_count(task):
     """Number of tasks of a batch, a Python int where it is known."""
     static = task.support.targets.shape[0]
     return tf.shape(task.support.targets)[0] if static is None else static
-
-
-def _assertions(learner, task, ways, *, trains=False):
-    return [
-        *shape_assertions(task, queries=not trains or learner.gradient_rule.learns_from_queries),
-        *weight_assertions(task, query=False),
-        *checks.label_assertions(learner, task, ways),
-        *absence.assertions(learner, task, trains=trains),
-    ]
 
 
 def _map(learner, function, tasks):

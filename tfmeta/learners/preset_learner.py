@@ -11,8 +11,7 @@ import keras
 import numpy as np
 
 from tfmeta.learners.arguments import signature_of
-from tfmeta.learners.frozen import freeze_again
-from tfmeta.learners.saving import FROZEN
+from tfmeta.learners.saving import FROZEN, freeze_again
 from tfmeta.presets import Preset
 
 # Keras classes that run code or read files which a configuration names.

@@ -1,4 +1,4 @@
-"""What `keras.saving` keeps of a learner, and names that it had in the release before."""
+"""What `keras.saving` keeps of a learner: its arguments, what is frozen, low-rank updates."""
 
 import operator
 import warnings
@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from tfmeta.learners.arguments import signature_of
-from tfmeta.learners.frozen import freeze_again, frozen_parts
 
 TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
 FROZEN = "frozen_parts"  # no constructor has it; `BOIL` has `frozen`
@@ -65,3 +64,87 @@ def moved(learner: keras.Model, name: str) -> Any:
         stacklevel=3,
     )
     return operator.attrgetter(MOVED[name])(learner)
+
+
+def frozen_parts(network: keras.Model) -> dict[str, list[bool]] | None:
+    """Whether each layer and variable of a network is trainable; None where no layer is frozen.
+
+    Keras keeps `trainable` in the configuration of each layer. A backbone that builds its layers in
+    its own constructor, as KerasHub's do, comes back with all of them trainable, and a learner made
+    of it would adapt other weights than the saved one.
+
+    Args:
+        network: a built `keras.Model`.
+    """
+    layers = [bool(layer.trainable) for layer in network._flatten_layers()]
+    if all(layers) and not low_rank_layers(network):
+        return None
+    variables = [bool(variable.trainable) for variable in network.variables]
+    return {"layers": layers, "variables": variables}
+
+
+def freeze_again(network: keras.Model, parts: dict[str, list[bool]]) -> None:
+    """Freezes the layers and variables that were frozen when `frozen_parts` looked.
+
+    Raises:
+        ValueError: for a network of another number of layers or variables.
+    """
+    layers = list(network._flatten_layers())
+    if len(layers) != len(parts["layers"]) or len(network.variables) != len(parts["variables"]):
+        raise ValueError(
+            "A saved learner's network must have the layers that it was saved with. Received: "
+            f"{network.name!r} with {len(layers)} layers and {len(network.variables)} variables, "
+            f"saved with {len(parts['layers'])} and {len(parts['variables'])}. Load it with the "
+            "code that made it."
+        )
+    # A layer comes before the layers within it, which its flag changes too.
+    for layer, trainable in zip(layers, parts["layers"], strict=True):
+        layer.trainable = trainable
+    for variable, trainable in zip(network.variables, parts["variables"], strict=True):
+        variable.trainable = trainable
+
+
+class UnmergedWeights(keras.layers.Layer):
+    """Saves and restores the kernels and the low-rank factors of a network's layers.
+
+    Keras saves a layer with low-rank updates as one kernel, W + A B, and loads it with A = B = 0,
+    at which both have no gradient: a loaded learner would adapt no more. This layer is an
+    attribute of a learner whose name comes after "network", so that Keras loads it last.
+
+    Args:
+        network: a `keras.Model`; it keeps its layers.
+    """
+
+    def __init__(self, network: keras.Model):
+        super().__init__(name="unmerged_weights")
+        variables = [variable for layer in low_rank_layers(network) for variable in layer.variables]
+        # A zero-argument function: Keras would track the variables twice.
+        self._get_variables = lambda: variables
+        self.built = True
+
+    def save_own_variables(self, store) -> None:
+        """Writes kernel, bias and factors of each layer."""
+        for position, variable in enumerate(self._get_variables()):
+            store[str(position)] = variable.numpy()
+
+    def load_own_variables(self, store) -> None:
+        """Reads what `save_own_variables` wrote.
+
+        Raises:
+            ValueError: for weights of a learner without, or with other, low-rank updates.
+        """
+        variables = self._get_variables()
+        shapes = [tuple(store[name].shape) for name in sorted(store.keys(), key=int)]
+        if shapes != [tuple(variable.shape) for variable in variables]:
+            raise ValueError(
+                "The weights of a learner must have the low-rank updates of its network. Received: "
+                f"a file with {len(shapes)} such weights for a network with {len(variables)}. "
+                "Load weights of such a learner, or load the network's before enable_lora."
+            )
+        for position, variable in enumerate(variables):
+            variable.assign(store[str(position)])
+
+
+def low_rank_layers(network: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a network that have low-rank updates, by Keras' `enable_lora`."""
+    return [layer for layer in network._flatten_layers() if getattr(layer, "lora_enabled", False)]

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.assertions import weight_assertions
 from tfmeta.learners.errors import in_words
 
 
@@ -36,36 +37,6 @@ def split_weights(task):
         return _told_apart_in_the_graph(task, weights, first)
     of_tasks = weights.shape[1:] == [1] and queries != 1
     return (_reweighted(task, None), weights[:, 0]) if of_tasks else (task, None)
-
-
-def weight_assertions(task, *, support=True, query=True) -> list:
-    """Assertions that weights are finite numbers, 0 or more.
-
-    Weights count by their share in a sum: with weights of -1 a loss would be that of weights of 1.
-
-    Args:
-        task: a `Task` of tensors.
-        support: whether to look at the support set's weights.
-        query: whether to look at the weights of queries or tasks.
-    """
-    given = []
-    if support:
-        given.append(("support_weights", task.support.weights))
-    if query:
-        given.append(("sample_weight", task.query.weights))
-    assertions = []
-    for name, weights in given:
-        if weights is None:
-            continue
-        values = weights if weights.dtype.is_floating else tf.cast(weights, tf.float32)
-        counts = tf.reduce_all(tf.math.is_finite(values) & (values >= 0))
-        message = (
-            f"{name} must be finite numbers, 0 or more. Leave an example out by a weight of 0. "
-            "Received weights from, to:"
-        )
-        data = [message, tf.reduce_min(values), tf.reduce_max(values)]
-        assertions.append(tf.debugging.Assert(counts, data))
-    return [assertion for assertion in assertions if assertion is not None]
 
 
 def _told_apart_in_the_graph(task, weights, first):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import stream_checks
+from tfmeta.learners import batch_checks
 
 
 def whole_set(x: Any, y: Any = None, sample_weight: Any = None, steps: int | None = None) -> tuple:
@@ -26,10 +26,10 @@ def whole_set(x: Any, y: Any = None, sample_weight: Any = None, steps: int | Non
         ValueError: for an endless stream without `steps`.
     """
     if isinstance(x, keras.utils.PyDataset):
-        stream_checks.check_ends(x, steps, "steps", "Collecting the query set of")
+        batch_checks.check_ends(x, steps, "steps", "Collecting the query set of")
         batches = (x[index] for index in range(steps or x.num_batches))
     elif isinstance(x, tf.data.Dataset):
-        stream_checks.check_ends(x, steps, "steps", "Collecting the query set of")
+        batch_checks.check_ends(x, steps, "steps", "Collecting the query set of")
         batches = iter(x)
     elif hasattr(x, "__next__"):
         batches = x

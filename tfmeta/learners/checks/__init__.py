@@ -2,15 +2,14 @@
 
 from tfmeta.learners.checks.loss import (
     check_class_axis,
-    check_compiled,
     check_likelihood,
     check_loss,
     check_loss_weights,
     check_second_derivative,
-    label_assertions,
     warn_of_logits,
 )
 from tfmeta.learners.checks.network import (
+    check_compiled,
     check_constraints,
     check_effect,
     check_exactness,
@@ -51,7 +50,6 @@ __all__ = [
     "check_samples",
     "check_second_derivative",
     "check_weights",
-    "label_assertions",
     "layers_of",
     "warn_of_logits",
 ]

@@ -1,12 +1,9 @@
-"""What a learner refuses of a loss, and of labels that the loss compares."""
+"""What a learner refuses of a loss."""
 
 import warnings
 
 import keras
 import numpy as np
-import tensorflow as tf
-
-from tfmeta.learners.checks.network import check_weights
 
 
 def check_loss(loss):
@@ -127,43 +124,3 @@ def _ends_linearly(network) -> bool:
             return getattr(layer, "activation", None) is keras.activations.linear
         tensor = layer.input
     return False
-
-
-def check_compiled(learner):
-    """Raises a ValueError before `compile`, which says what the loss is."""
-    if learner.loss_function is None:
-        raise ValueError(
-            "Adapting needs a loss. Received: a learner that is not compiled. "
-            "Call learner.compile(optimizer, loss) first."
-        )
-    check_weights(learner)
-
-
-def label_assertions(learner, task, ways):
-    """Assertions that sparse labels are below `ways` or ignored; empty where none apply."""
-    if ways is None:
-        return []
-    assertions = []
-    for name, examples, kind in (
-        ("support_y", task.support, learner.inner_loss_function.kind),
-        ("query_y", task.query, learner.loss_function.kind),
-    ):
-        if examples.targets is None or kind.target != "sparse":
-            continue
-        labels = tf.cast(examples.targets, tf.int64)
-        valid = (labels >= 0) & (labels < ways)
-        ignored = ""
-        if kind.ignore_class is not None:
-            valid |= labels == kind.ignore_class
-            ignored = f", or the ignored class {kind.ignore_class}"
-        valid = tf.reduce_all(valid)
-        message = (
-            f"{name} must be from 0 to {ways - 1}, for {ways} outputs{ignored}. Build the network "
-            "with more ways, or relabel the tasks. Received labels from, to:"
-        )
-        assertion = tf.debugging.Assert(
-            valid, [message, tf.reduce_min(labels), tf.reduce_max(labels)]
-        )
-        if assertion is not None:
-            assertions.append(assertion)
-    return assertions

@@ -1,4 +1,4 @@
-"""What a learner refuses of a network."""
+"""What a learner refuses of a network, and of itself before it is compiled."""
 
 import warnings
 
@@ -123,6 +123,16 @@ def layers_of(network):
         for layer in network._flatten_layers()
         if not isinstance(layer, keras.Model)
     )
+
+
+def check_compiled(learner):
+    """Raises a ValueError before `compile`, which says what the loss is."""
+    if learner.loss_function is None:
+        raise ValueError(
+            "Adapting needs a loss. Received: a learner that is not compiled. "
+            "Call learner.compile(optimizer, loss) first."
+        )
+    check_weights(learner)
 
 
 def check_weights(learner):

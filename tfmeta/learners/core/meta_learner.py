@@ -24,13 +24,11 @@ from tfmeta.learners import (
     outlier_scores,
     saving,
     settled,
-    stream_checks,
     task_keys,
 )
 from tfmeta.learners.adapted_model import AdaptedModel
 from tfmeta.learners.arguments import check_arguments
-from tfmeta.learners.arrays import batch_tensors
-from tfmeta.learners.batch_forms import plain_batch
+from tfmeta.learners.batches import batch_tensors, plain_batch
 from tfmeta.learners.core.adaptation import Adaptation, Adapted, TaskContext, adapt
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
@@ -52,7 +50,7 @@ from tfmeta.learners.core.parts import only_adapted, parts_of
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.core.variables import make_groups, without
 from tfmeta.learners.errors import in_words
-from tfmeta.learners.unmerged_weights import UnmergedWeights, low_rank_layers
+from tfmeta.learners.saving import UnmergedWeights, low_rank_layers
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 if TYPE_CHECKING:
@@ -509,7 +507,7 @@ class MetaLearner(keras.Model):
         with in_words():
             results = super().evaluate(x, y, batch_size, steps=steps, **others)
         if isinstance(results, (list, dict)) and not results:
-            raise stream_checks.no_tasks("Evaluating on")
+            raise batch_checks.no_tasks("Evaluating on")
         batch_checks.warn_if_diverged(self, results)
         return results
 
@@ -531,7 +529,7 @@ class MetaLearner(keras.Model):
         if most is not None:
             any_ways.check_plain(options)
             return answers.wide_answers(self, x, most, batch_size)
-        with in_words(), stream_checks.refusing_no_batch("Predicting on"):
+        with in_words(), batch_checks.refusing_no_batch("Predicting on"):
             return super().predict(x, batch_size, steps=steps, **options)
 
     def train_on_batch(

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfmeta.learners import batch_checks, checks
 from tfmeta.learners.answers import checked_steps
-from tfmeta.learners.arrays import batch_tensors, support_examples
+from tfmeta.learners.batches import batch_tensors, support_examples
 from tfmeta.learners.core.variables import NamedGroups
 from tfmeta.learners.likelihood import Likelihood, log_mean_exp
 from tfmeta.learners.meta_steps import compiled, map_adapted

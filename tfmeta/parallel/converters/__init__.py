@@ -4,7 +4,6 @@ from tfmeta.parallel.converters import (  # noqa: F401  (these register their co
     batch_normalization,
     convolutions,
     depthwise,
-    padding,
     pooling,
     volumes,
 )

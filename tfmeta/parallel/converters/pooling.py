@@ -2,7 +2,8 @@
 
 TensorFlow's own do the same with shapes computed in the graph. With constant ones the reshapes
 between pooling and its gradient cancel, and on CPU oneDNN then takes both: its gradient, much
-the faster one, needs to see the pooling that it belongs to.
+the faster one, needs to see the pooling that it belongs to. Exact max pooling pads its images
+with a value other than 0, which TensorFlow's own converter of padding forgets.
 """
 
 import tensorflow as tf
@@ -35,3 +36,14 @@ def _pool(pfor_input):
         data_format=pfor_input.get_attr("data_format").decode(),
     )
     return tf.reshape(pooled, [*operands[0][0].shape[:2], *pooled.shape[1:]])
+
+
+@task_converter("PadV2")
+def _pad(pfor_input):
+    (tensor, stacked, _), (paddings, paddings_stacked, _), (value, value_stacked, _) = (
+        pfor_input.input(index) for index in range(3)
+    )
+    if not stacked or paddings_stacked or value_stacked:
+        return None
+    paddings = tf.concat([tf.zeros([1, 2], paddings.dtype), paddings], axis=0)
+    return tf.pad(tensor, paddings, constant_values=value)
