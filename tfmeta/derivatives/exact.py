@@ -168,7 +168,7 @@ def _example_mean(original):
     def reduce_mean(input_tensor, axis=None, keepdims=False, name=None):
         weights = _thread.scope.example_weights if _thread.scope is not None else None
         axes = _static_axes(axis, input_tensor.shape.rank) if weights is not None else ()
-        if 0 not in axes:
+        if weights is None or 0 not in axes:
             return original(input_tensor, axis, keepdims=keepdims, name=name)
         if input_tensor.shape[0] != weights.shape[0]:
             raise ValueError(
@@ -217,8 +217,8 @@ class Replaced(NamedTuple):
 
     Attributes:
         owner: the module whose callers get the stand-in.
-        within: None for a function of `owner`; else the name of a module that `owner` looks the
-            function up in. Only `owner` then sees the stand-in.
+        within: name of a module that `owner` looks the function up in, so that only `owner` sees
+            the stand-in; "" for a function of `owner` itself.
         name: of the function.
         stand_in: function of the original to the stand-in, which acts differently only inside
             `exact_derivatives()`.
@@ -226,7 +226,7 @@ class Replaced(NamedTuple):
     """
 
     owner: types.ModuleType
-    within: str | None
+    within: str
     name: str
     stand_in: Callable[[Callable], Callable]
     reason: str
@@ -245,7 +245,7 @@ class Replaced(NamedTuple):
 REPLACED = (
     Replaced(
         nn_impl,
-        None,
+        "",
         "moments",
         _moments,
         "Its gradient stops at the mean inside the variance: wrong from the second order on.",
@@ -253,14 +253,14 @@ REPLACED = (
     # Keras looks these two up by their public names.
     Replaced(
         tf.nn,
-        None,
+        "",
         "batch_normalization",
         _batch_normalization,
         "With its own batch's moments it is one operation of few passes over the data.",
     ),
     Replaced(
         tf.nn,
-        None,
+        "",
         "bias_add",
         _bias_add,
         "oneDNN computes the gradients of bias and kernel together, slowly.",

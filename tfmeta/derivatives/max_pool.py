@@ -74,8 +74,8 @@ def exact_max_pool(inputs, ksize, strides, padding, *, channels_first=False):
     """
     if channels_first:
         last = [0, *range(2, len(ksize)), 1]
-        sizes = ([values[axis] for axis in last] for values in (list(ksize), list(strides)))
-        pooled = exact_max_pool(tf.transpose(inputs, last), *sizes, padding)
+        size, steps = ([values[axis] for axis in last] for values in (list(ksize), list(strides)))
+        pooled = exact_max_pool(tf.transpose(inputs, last), size, steps, padding)
         return tf.transpose(pooled, [0, len(ksize) - 1, *range(1, len(ksize) - 1)])
     padding = padding.decode() if isinstance(padding, bytes) else padding
     windows, strides = list(ksize)[1:-1], list(strides)[1:-1]
