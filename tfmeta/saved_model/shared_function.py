@@ -11,7 +11,7 @@ class SharedFunction:
 
     It is traced once for each kind of arguments: their structure, shapes and types, and the values
     of arguments that are no tensors. A graph that calls it must not be differentiated: the
-    derivatives of a called function are TensorFlow's own, not those of `tfmeta.inner.exact`.
+    derivatives of a called function are TensorFlow's own, not those of `tfmeta.derivatives.exact`.
 
     Args:
         function: of structures of tensors and Python values to a structure of tensors. It may
