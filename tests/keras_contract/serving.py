@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfmeta
+from tests.keras_contract.eagerly import eagerly
 
 LABELS = np.arange(3)[np.newaxis]
 
@@ -19,6 +20,8 @@ def learner_of(network, **options):
 
 def assert_served_as_trained(network, support, query, path, separator="_"):
     """Trains and serves a network; its answers agree with Keras' at 0 steps, and with the export.
+
+    Training, prediction and export are traced; what is compared with them is not.
 
     Args:
         network: a functional `keras.Model` with three outputs.
@@ -39,17 +42,19 @@ def assert_served_as_trained(network, support, query, path, separator="_"):
 
     tensors = keras.tree.map_structure(tf.constant, (support, LABELS, query))
     learner = learner_of(network)
-    curve, _ = learner.adaptation_curve(tensors, inner_steps=1)
+    with eagerly():
+        curve, _ = learner.adaptation_curve(tensors, inner_steps=1)
     stock = network(keras.tree.map_structure(tf.constant, one(query)), training=False)
     np.testing.assert_allclose(curve[0, 0], stock, atol=1e-6)
     history = learner.fit((support, LABELS, query), LABELS, verbose=0).history
-    np.testing.assert_allclose(
-        learner.evaluate((support, LABELS, query), LABELS, verbose=0), history["loss"][0], rtol=1e-5
-    )
+    with eagerly():
+        evaluated = learner.evaluate((support, LABELS, query), LABELS, verbose=0)
+        adapted = learner.adapt(one(support), LABELS[0])
+        of_adapted = adapted.predict(one(query), verbose=0)
+    np.testing.assert_allclose(evaluated, history["loss"][0], rtol=1e-5)
     answers = learner.predict((support, LABELS, query), verbose=0)[0]
     np.testing.assert_allclose(answers, curve[0, 1], atol=1e-6)
-    adapted = learner.adapt(one(support), LABELS[0])
-    np.testing.assert_allclose(adapted.predict(one(query), verbose=0), answers, atol=1e-6)
+    np.testing.assert_allclose(of_adapted, answers, atol=1e-6)
     version = learner.export(str(path))
     signature = tf.saved_model.load(version).signatures["serving_default"]
     served = signature(

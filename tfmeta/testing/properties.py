@@ -108,7 +108,7 @@ def an_export_answers_as_the_learner_does(case: Case) -> None:
     support_x, support_y, query_x = (array[:1] for array in case.batch[0])
     x = [a.astype("float32") if a.dtype.kind == "f" else a for a in (support_x, support_y, query_x)]
     with tempfile.TemporaryDirectory() as folder:
-        learner.export(folder)
+        learner.export(folder, warmup_sizes=[])
         names = ("support_inputs", "support_targets", "query_inputs")
         request = {name: array[0] for name, array in zip(names, x, strict=True)}
         answer = ExportedModel(folder)("adapt_and_predict", **request)
