@@ -13,16 +13,25 @@ import pytest
 
 # Files that take long, first: with `--dist loadfile` a long file at the end runs alone.
 LONG = (
+    "test_tutorials.py",
+    "test_guides.py",
+    "runs/distributed/test_two_workers.py",
+    "runs/test_mirrored.py",
+    "runs/test_kill.py",
+    "conformance/",
+    "references/",
     "runs/",
+    "test_docstrings.py",
+    "saved_model/",
     "keras_contract/",
     "serve/test_command.py",
     "test_commands.py",
     "learners/",
-    "saved_model/",
     "clients/",
     "test_readme.py",
-    "test_docstrings.py",
 )
+# Files of a few tests, each of a minute, which share nothing: each goes to the next free worker.
+APART = ("tests/test_tutorials.py", "tests/test_guides.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -33,6 +42,21 @@ def pytest_collection_modifyitems(items):
         return next((n for n, start in enumerate(LONG) if path.startswith(start)), len(LONG))
 
     items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files in the order of their tests; pytest-xdist would begin with those of most tests."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class InOrder(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if nodeid.startswith(APART) else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False
+    return InOrder(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
