@@ -43,6 +43,7 @@ def by_hand(learner, examples, steps):
     return weights
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("fixed_factors", [True, False])
 def test_steps_are_those_by_hand_and_later_ones_take_the_last_numbers(problem, fixed_factors):
     learner = learner_of(problem, fixed_factors)

@@ -35,6 +35,7 @@ def inner_gradients(problem, learner, index, steps):
     return gradients
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize(
     "coefficients",
     [
