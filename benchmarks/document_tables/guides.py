@@ -85,3 +85,31 @@ def strangers_of_heads():
             cells = [data, f"`{row['head']}`", str(row["shots"]), f"`{row['score']}`"]
             rows.append([*cells, *(percent(figure, 1) for figure in figures)])
     return rows
+
+
+LITERT_NETWORKS = {
+    "mlp": "sinusoids, 10 + 100, 10 steps",
+    "conv4": "Conv4, 28 x 28, strides, 5 + 75, 5 steps",
+    "conv4_max_pool": "Conv4, 84 x 84, max pooling, 32 filters, 5 + 75, 5 steps",
+    "mobilenet": "frozen MobileNetV3Small, 96 x 96, head adapts, 25 + 5, 5 steps",
+}
+
+
+def litert():
+    """A LiteRT file beside the SavedModel of the same learner."""
+    names = ("adapt", "predict_adapted", "adapt_and_predict")
+    rows = [["network", "file, kB", *(f"`{name}`, ms" for name in names), "distance"]]
+    networks = read("litert.json")["networks"]
+    for name, words in LITERT_NETWORKS.items():
+        row = networks[name]
+        times = [row["processor_milliseconds_a_call"][each] for each in names]
+        pairs = [(row["litert_bytes"] / 1e3, row["saved_model_bytes"] / 1e3)]
+        pairs += [(each["litert"], each["saved_model"]) for each in times]
+        cells = (" / ".join(_short(figure) for figure in pair) for pair in pairs)
+        rows.append([words, *cells, f"{row['distance']:.0e}"])
+    return rows
+
+
+def _short(figure: float) -> str:
+    """A number with two figures, or all before the point."""
+    return f"{figure:,.0f}" if figure >= 10 else f"{figure:.2g}"
