@@ -23,11 +23,15 @@ from tfmeta.learners import (
     keras_steps,
     outlier_scores,
     saving,
-    settled,
     task_keys,
 )
 from tfmeta.learners.adapted_model import AdaptedModel
-from tfmeta.learners.arguments import check_arguments
+from tfmeta.learners.arguments import (
+    check_arguments,
+    check_settled,
+    library_arguments,
+    read_arguments,
+)
 from tfmeta.learners.batches import batch_tensors, plain_batch
 from tfmeta.learners.core.adaptation import Adaptation, Adapted, TaskContext, adapt
 from tfmeta.learners.core.embedding import Embedding
@@ -206,7 +210,7 @@ class MetaLearner(keras.Model):
         self.given_metrics: Callable[[], dict] = dict
         if low_rank_layers(network):
             self.unmerged_weights = UnmergedWeights(network)
-        self.settled_arguments = settled.read_arguments(type(self))
+        self.settled_arguments = read_arguments(type(self))
         self.built = True
 
     @classmethod
@@ -463,7 +467,7 @@ class MetaLearner(keras.Model):
             optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **options
         )
         compiling.set_losses(self, loss, factor, xla=bool(self.jit_compile))
-        self.settled_arguments = settled.library_arguments(type(self))
+        self.settled_arguments = library_arguments(type(self))
         self.compiled_functions = {}
         self.given_metrics = functools.partial(
             dict, metrics=metrics, weighted_metrics=options.get("weighted_metrics")
@@ -911,7 +915,7 @@ class MetaLearner(keras.Model):
         return cls(**saving.arguments_of(config))
 
     def __setattr__(self, name, value):
-        settled.check(self, name, value)
+        check_settled(self, name, value)
         super().__setattr__(name, value)
 
     def __getattr__(self, name):
