@@ -1,11 +1,15 @@
 """Meta-SGD: the gradient of the rates, and where the rates start."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfmeta
 from tests.learners.conftest import compiled, relative_error, squared_error, values
+from tfmeta import inner
+
+KINDS = ("kernel", "bias")
 
 
 def test_rates_start_in_the_papers_range_and_differ(problem):
@@ -14,6 +18,23 @@ def test_rates_start_in_the_papers_range_and_differ(problem):
     assert rates.min() >= 0.005
     assert rates.max() <= 0.1
     assert len(np.unique(rates)) == len(rates)
+
+
+def test_rates_start_alike_whatever_was_named_before():
+    def network():
+        body = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        return keras.Sequential([keras.Input((2,)), body, keras.layers.Dense(1, name="head_7")])
+
+    learners = [tfmeta.MetaSGD(network()) for _ in range(2)]
+    paths = [learner.adapted_paths for learner in learners]
+    assert paths[0][-1] == paths[1][-1] == "head_7/bias"
+    assert paths[0] != paths[1]
+    for one, other in zip(*(learner.rate_variables for learner in learners), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # As Keras names them in a new process; other names stay as they are.
+    dense = [f"sequential/{layer}/{kind}" for layer in ("dense", "dense_1") for kind in KINDS]
+    counted = inner.counted_paths(learners[1].network)
+    assert list(counted.values()) == [*dense, "head_7/kernel", "head_7/bias"]
 
 
 def test_gradients_of_weights_and_rates_are_those_of_a_few_line_reference(problem):

@@ -3,6 +3,7 @@
 from tfmeta.derivatives.exact import exact_derivatives, portable_operations
 from tfmeta.inner.batch_dependence import mixing_layers
 from tfmeta.inner.conjugate_gradient import conjugate_gradient
+from tfmeta.inner.counted_paths import counted_paths
 from tfmeta.inner.gaussian import DiagonalGaussian, kl_divergence
 from tfmeta.inner.gradients import (
     all_finite,
@@ -51,6 +52,7 @@ __all__ = [
     "check_exactness",
     "compares_elements",
     "conjugate_gradient",
+    "counted_paths",
     "dot",
     "element_presence",
     "exact_derivatives",

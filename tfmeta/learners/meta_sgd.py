@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 import keras
 
+from tfmeta import inner
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.gradient_descent import GradientDescent, Rates
 from tfmeta.learners.core.gradient_rule import QueryGradient
@@ -33,6 +34,7 @@ class LearnedRates(Rates):
     def groups(self, network) -> list[Group]:
         """The rates, one group."""
         adapted = zip(network.adapted_variables, network.adapted_paths, strict=True)
+        counted = inner.counted_paths(network.pure.network)
         rates = [
             WeightSpec(
                 path=f"rate/{path}",
@@ -40,7 +42,7 @@ class LearnedRates(Rates):
                 dtype=variable.dtype,
                 # One seed a weight, else weights of one shape start with the same rates.
                 initializer=keras.initializers.RandomUniform(
-                    self.low, self.high, seed=initial_seed(self.seed, "rate", path)
+                    self.low, self.high, seed=initial_seed(self.seed, "rate", counted[path])
                 ),
                 name="rate_" + path.replace("/", "_"),
             )
