@@ -112,6 +112,9 @@ class Trial:
         code = os.waitstatus_to_exitcode(status) if ended else None
         lines = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
         failed = [line.split(" - ")[0] for line in lines if line.startswith(("FAILED", "ERROR"))]
+        if code is not None and code < 0:  # The fault took the tests' process with it.
+            by = f"the tests' process, ended by {signal.Signals(-code).name}"
+            return {"outcome": "caught", "by": by, "seconds": round(seconds, 1)}
         return {
             "outcome": _OUTCOMES.get(code, "error") if ended else "no end",
             "by": failed[0].split(" ", 1)[1] if failed else None,

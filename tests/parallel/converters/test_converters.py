@@ -127,6 +127,7 @@ VOLUME = (tf.nn.conv3d, [(EXAMPLES, 5, 4, 4, 2), (2, 2, 2, 2, 3)])
 @pytest.mark.parametrize(
     ("kind", "dilations"),
     [(PLANE, (2, 1)), (PLANE, (1, 2)), (VOLUME, (2, 1, 1)), (VOLUME, (1, 2, 2))],
+    ids=["conv2d down", "conv2d across", "conv3d deep", "conv3d across"],
 )
 def test_the_operations_own_dilation_and_its_gradients(kind, dilations, padding):
     # The operation's dilation has a gradient by converters alone; the oracle has none to need one.
