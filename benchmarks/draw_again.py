@@ -4,7 +4,8 @@
 
 Draws evaluation.png from evaluation.json, learning_curve.png from metrics.csv, returns.png from
 returns.json and gradient_combinations.png from gradient_combinations.json, each where there is one
-already. No other picture is touched: results/README.md has their commands.
+already, and NAME_adaptation.png from NAME.npz, a preset of a learner of sinusoids. No other picture
+is touched: results/README.md has their commands.
 """
 
 import csv
@@ -14,7 +15,12 @@ from pathlib import Path
 from absl import app, flags
 
 from benchmarks import pictures
+from tfmeta.learners import MetaLearner
+from tfmeta.learners.preset_learner import learner_of
+from tfmeta.presets import read_preset
 from tfmeta.runs import pictures as run_pictures
+from tfmeta.runs.recipe import config, parse_recipe
+from tfmeta.runs.sinusoids import draw_adaptation
 
 _ONLY = flags.DEFINE_string("only", "", "Part of the name of the folders and files to draw.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where pictures go; default: beside their files.")
@@ -43,6 +49,15 @@ def stored(draw):
     return lambda file, path: draw(json.loads(file.read_text(encoding="utf-8")), path)
 
 
+def adaptation(file: Path, path: Path) -> None:
+    """Adaptation to sinusoids of the learner of a preset."""
+    preset = read_preset(file)
+    training = preset.info["training"]
+    learner = learner_of(MetaLearner, preset, {})
+    with config.configured(parse_recipe(training["config"], training["recipe"])) as settings:
+        draw_adaptation(settings, path, learner)
+
+
 DRAWN = {
     "evaluation.png": ("evaluation.json", evaluation),
     "learning_curve.png": ("metrics.csv", learning_curve),
@@ -56,10 +71,16 @@ DRAWN = {
 
 def main(_):
     for picture in sorted(RESULTS.rglob("*.png")):
-        place = picture.relative_to(RESULTS)
-        if picture.name not in DRAWN or _ONLY.value not in str(place):
+        preset = picture.with_name(picture.name.replace("_adaptation.png", ".npz"))
+        if preset.suffix == ".npz" and preset.is_file():
+            file, draw = preset.name, adaptation
+        elif picture.name in DRAWN:
+            file, draw = DRAWN[picture.name]
+        else:
             continue
-        file, draw = DRAWN[picture.name]
+        place = picture.relative_to(RESULTS)
+        if _ONLY.value not in str(place):
+            continue
         path = Path(_OUTPUT.value or RESULTS) / place
         path.parent.mkdir(parents=True, exist_ok=True)
         draw(picture.with_name(file), path)
