@@ -80,7 +80,8 @@ def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, c
     write_images(tmp_path / "photos", classes, 3, size=32)
     write_images(tmp_path / "new_photos", classes, 2, seed=1, size=40)
     outputs = []
-    for command in blocks("bash", "pretrained.md"):
+    own = [block for block in blocks("bash", "pretrained.md") if "-m tfmeta." in block]
+    for command in own:  # the others are of benchmarks
         (line,) = command.strip().splitlines()
         program = [sys.executable, *shlex.split(line)[1:], "--weights=none", "--image_size=32"]
         done = subprocess.run(program, capture_output=True, text=True, check=False)
