@@ -89,3 +89,13 @@ def test_a_networks_own_training_is_said_not_to_count():
         learner = tfmeta.MAML(network)
     with pytest.raises(TypeError, match="Received: MAML, a learner"):
         tfmeta.MAML(learner)
+
+
+class OwnCall(keras.Sequential):
+    def __call__(self, *arguments, **options):
+        return 2 * super().__call__(*arguments, **options)
+
+
+def test_a_network_that_is_called_past_its_call_is_refused():
+    with pytest.raises(ValueError, match=r"OwnCall, which defines `__call__`\. Define `call`"):
+        tfmeta.MAML(OwnCall([keras.Input((3,)), layers.Dense(2)]))

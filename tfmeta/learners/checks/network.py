@@ -54,6 +54,11 @@ def check_network(network):
             "Inner gradients in float16 underflow without loss scaling, which the inner loop has "
             f"not. Received: float16 layers {', '.join(half)}. Use the policy 'mixed_bfloat16'."
         )
+    if _is_own_method(network, "__call__"):
+        raise ValueError(
+            "A learner runs the `call` of its network, as keras.Model.stateless_call does. "
+            f"Received: {type(network).__name__}, which defines `__call__`. Define `call`."
+        )
     own = [name for name in _TRAINING_METHODS if _is_own_method(network, name)]
     if own:
         warnings.warn(
