@@ -300,9 +300,9 @@ def _answers(learner, weights, state, query, support):
     return outputs, losses
 
 
-def _outputs(*arguments):
-    """The outputs of `_answers` alone, so that a graph leaves the losses out."""
-    return _answers(*arguments)[0]
+def _outputs(learner, weights, state, query, support):
+    """The outputs alone, by the method that a learner of your own may override."""
+    return learner.query_outputs(weights, state, query.inputs, support)
 
 
 def _fresh_metrics(learner):
