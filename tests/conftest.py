@@ -13,6 +13,8 @@ import pytest
 
 # Files that take long, first: with `--dist loadfile` a long file at the end runs alone.
 LONG = (
+    # Before others leave what its real collector would go through, for minutes.
+    "serve/models/test_model_versions.py",
     "test_tutorials.py",
     "test_guides.py",
     "runs/distributed/test_two_workers.py",

@@ -172,6 +172,7 @@ def test_a_second_signal_ends_a_server_that_still_waits(run, base_path, half_plu
 import os, signal, sys, time
 from tfmeta.serve import __main__ as command, command_flags
 from absl import app
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind others
 command.import_tensorflow = lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))
 command_flags.define_flags()
 app.run(command.main, ["serve", "--model_base_path=."])
