@@ -242,11 +242,8 @@ def class_weights(entry):
 @feature("weights: loss_weights", refuses=by_samplers("loss_weights=2.0"))
 def loss_weights(entry):
     x, y = labelled(entry)
-    twice, once = (learner_of(entry, SPARSE, loss_weights=w) for w in (2.0, None))
-    options = {"test_inner_steps": 0} if entry.gradient_steps else {}
-    for learner in (twice, once):
-        for name, value in options.items():
-            setattr(learner, name, value)
+    settings = {"test_inner_steps": 0} if entry.gradient_steps else {}
+    twice, once = (learner_of(entry, SPARSE, settings, loss_weights=w) for w in (2.0, None))
     return (
         twice.evaluate(x, y, batch_size=TASKS, verbose=0),
         2 * once.evaluate(x, y, batch_size=TASKS, verbose=0),
