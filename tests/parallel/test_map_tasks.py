@@ -24,6 +24,22 @@ def test_structures_with_parts_that_are_none_are_mapped(parallel):
     assert result["none"].numpy().all()
 
 
+@pytest.mark.parametrize("parallel", ["auto", "vectorized", "sequential"])
+def test_of_no_tasks_there_are_no_results_of_their_shape(parallel):
+    """As where nobody asks for queries; each query by itself is a task of a map."""
+
+    def function(task):
+        hidden = tf.nn.bias_add(task.inputs @ tf.ones([3, 2]), tf.ones([2]))
+        return {"outputs": tf.nn.bias_add(hidden @ tf.ones([2, 5]), tf.ones([5]))}
+
+    @tf.function(autograph=False)
+    def mapped(inputs):
+        return map_tasks(function, Examples(inputs, None), parallel=parallel)
+
+    assert mapped(tf.zeros([0, 4, 3]))["outputs"].shape == (0, 4, 5)
+    assert mapped(tf.zeros([2, 4, 3]))["outputs"].shape == (2, 4, 5)
+
+
 @pytest.mark.parametrize("tasks_per_pass", [1, 2, 3, 4, 5])
 def test_passes_give_the_same_whether_or_not_they_divide_the_tasks(tasks_per_pass):
     whole = map_tasks(lambda x: tf.cumsum(x), X)

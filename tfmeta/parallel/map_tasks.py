@@ -107,6 +107,12 @@ def _noting(function, raised):
 
 def _vectorized(function, tasks):
     flat = [t for t in tf.nest.flatten(tasks) if t is not None]
+    if any(list(t.shape[:1]) == [0] for t in flat):
+        # Converters reshape by [tasks, -1, ...], which says nothing of no tasks.
+        one = tf.nest.map_structure(
+            lambda t: None if t is None else tf.zeros([1, *t.shape[1:]], t.dtype), tasks
+        )
+        return tf.nest.map_structure(lambda output: output[:0], _vectorized(function, one))
     with task_converters():
         return tf.vectorized_map(
             lambda slices: function(_unflatten(tasks, slices)), flat, warn=False
