@@ -60,8 +60,8 @@ class KroneckerPrecision:
     """For each weight, tau I + A (x) G / t: a block diagonal of Kronecker products.
 
     With a weight's rows as matrices R_k [inputs, outputs], A = sum_k R_k R_k^T, G = sum_k R_k^T
-    R_k and t = sum_k |R_k|^2, so that the trace is that of the exact block. Where all R_k =
-    a_k g_k^T share one g or one a (a linear output, a bias, one example) the block is exact. The
+    R_k and t = sum_k |R_k|^2, and the trace equals that of the exact block. The block is
+    exact where all R_k = a_k g_k^T share one g or one a (a linear output, a bias, one example). The
     factors need gradients only, so any layer has them; K-FAC takes those of layers' inputs and of
     outputs apart, under an assumption of independence that is not made here.
 

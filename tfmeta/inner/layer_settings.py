@@ -93,8 +93,8 @@ def _in_mode(call, mode):
 def _reversing(layer, call):
     """The `call` of a recurrent layer that goes backwards, by steps and masks in reversed order.
 
-    Keras' own unrolled loop zeroes the outputs of masked steps at the places of the original
-    order, as `Bidirectional` asks, where its `while_loop` takes those of the reversed order.
+    Keras' own unrolled loop zeroes the outputs of masked steps at their places in the original
+    order, as `Bidirectional` needs. Its `while_loop` zeroes those of the reversed order.
     """
 
     def call_reversed(sequences, initial_state=None, mask=None, **kwargs):

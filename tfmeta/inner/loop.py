@@ -97,7 +97,7 @@ def _with_row(rows, index, row):
 def _rematerialized(step):
     """The step with a gradient that runs it again.
 
-    `tf.recompute_grad` would not do: it stops all recording, that of the step's own tape too.
+    `tf.recompute_grad` stops every tape from recording, and with them the tape within the step.
     """
 
     def run(index, carry, constants):
