@@ -107,16 +107,23 @@ def _noting(function, raised):
 
 def _vectorized(function, tasks):
     flat = [t for t in tf.nest.flatten(tasks) if t is not None]
-    if any(list(t.shape[:1]) == [0] for t in flat):
-        # Converters reshape by [tasks, -1, ...], which says nothing of no tasks.
-        one = tf.nest.map_structure(
-            lambda t: None if t is None else tf.zeros([1, *t.shape[1:]], t.dtype), tasks
-        )
-        return tf.nest.map_structure(lambda output: output[:0], _vectorized(function, one))
+    none = any(list(t.shape[:1]) == [0] for t in flat)
+    if none:  # Converters reshape by [tasks, -1, ...], which says nothing of no tasks.
+        flat = [at_least_one_row(tf.convert_to_tensor(t)) for t in flat]
     with task_converters():
-        return tf.vectorized_map(
+        results = tf.vectorized_map(
             lambda slices: function(_unflatten(tasks, slices)), flat, warn=False
         )
+    return tf.nest.map_structure(lambda result: result[:0], results) if none else results
+
+
+def at_least_one_row(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor, or one row of zeros where it has no rows."""
+    if tensor.shape.rank and tensor.shape[0]:
+        return tensor
+    shape = tf.shape(tensor)
+    missing = tf.maximum(0, 1 - shape[0])
+    return tf.concat([tensor, tf.zeros(tf.concat([[missing], shape[1:]], 0), tensor.dtype)], 0)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.parallel.map_tasks import at_least_one_row
 from tfmeta.saved_model.guards import Guards
 from tfmeta.saved_model.shared_function import SharedFunction
 
@@ -185,15 +186,6 @@ def predictions_are_finite(predictions):
     """Scalar bool: all predictions and logits are finite numbers."""
     parts = [tf.reduce_all(tf.math.is_finite(tensor)) for tensor in predictions.values()]
     return tf.reduce_all(tf.stack(parts))
-
-
-def at_least_one_row(tensor):
-    """The tensor, or one row of zeros where it has no rows."""
-    if tensor.shape.rank and tensor.shape[0]:
-        return tensor
-    shape = tf.shape(tensor)
-    missing = tf.maximum(0, 1 - shape[0])
-    return tf.concat([tensor, tf.zeros(tf.concat([[missing], shape[1:]], 0), tensor.dtype)], 0)
 
 
 def _tf_variable(variable):

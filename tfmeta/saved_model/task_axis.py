@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfmeta.parallel.map_tasks import at_least_one_row
 from tfmeta.saved_model.classes import (
     cut,
     gives_present_probabilities,
@@ -12,7 +13,6 @@ from tfmeta.saved_model.classes import (
 from tfmeta.saved_model.guards import targets_agree
 from tfmeta.saved_model.served_model import (
     adaptation_is_finite,
-    at_least_one_row,
     predictions_are_finite,
 )
 
