@@ -95,6 +95,41 @@ def step_function(training, stream):
     return step
 
 
+class Moments(NamedTuple):
+    """Adam's running means of the gradients and of their squares, one of each a parameter."""
+
+    means: list[tf.Tensor]
+    squares: list[tf.Tensor]
+
+
+def adam_update(parameters, moments, gradients, count, rate, beta_1, beta_2, epsilon):
+    """(parameters, moments) after an update of Adam as Keras computes it.
+
+    Args:
+        parameters: list of tensors.
+        moments: `Moments` before it.
+        gradients: list of tensors.
+        count: of updates, this one included; a scalar.
+        rate: scalar.
+        beta_1: as of `keras.optimizers.Adam`, like the next two.
+        beta_2: likewise.
+        epsilon: likewise.
+    """
+    count = tf.cast(count, tf.float32)
+    step = rate * tf.sqrt(1.0 - tf.pow(beta_2, count)) / (1.0 - tf.pow(beta_1, count))
+    found = Moments(
+        [m + (g - m) * (1.0 - beta_1) for m, g in zip(moments.means, gradients, strict=True)],
+        [
+            v + (tf.square(g) - v) * (1.0 - beta_2)
+            for v, g in zip(moments.squares, gradients, strict=True)
+        ],
+    )
+    moved = [
+        w - m * step / (tf.sqrt(v) + epsilon) for w, m, v in zip(parameters, *found, strict=True)
+    ]
+    return moved, found
+
+
 def outer_update(learner):
     """The function (parameters, optimizer's variables, gradients) -> (parameters, variables).
 
@@ -129,24 +164,13 @@ def outer_update(learner):
         return moved, [variables[0] + 1, *variables[1:]]
 
     def adam(parameters, variables, gradients):
-        count, number = variables[0], len(parameters)
-        slots = variables[first:]
-        means, squares = slots[0::2], slots[1::2]
-        assert len(means) == len(squares) == number
-        one, two = config["beta_1"], config["beta_2"]
-        times = tf.cast(count + 1, tf.float32)
-        scale = tf.sqrt(1.0 - tf.pow(two, times)) / (1.0 - tf.pow(one, times))
-        step = rate_at(count, variables[1]) * scale
-        means = [m + (g - m) * (1.0 - one) for m, g in zip(means, gradients, strict=True)]
-        squares = [
-            v + (tf.square(g) - v) * (1.0 - two) for v, g in zip(squares, gradients, strict=True)
-        ]
-        moved = [
-            w - m * step / (tf.sqrt(v) + config["epsilon"])
-            for w, m, v in zip(parameters, means, squares, strict=True)
-        ]
-        pairs = [slot for pair in zip(means, squares, strict=True) for slot in pair]
-        return moved, [count + 1, *variables[1:first], *pairs]
+        count, slots = variables[0] + 1, variables[first:]
+        moments = Moments(slots[0::2], slots[1::2])
+        step = rate_at(variables[0], variables[1])
+        settings = (config["beta_1"], config["beta_2"], config["epsilon"])
+        moved, moments = adam_update(parameters, moments, gradients, count, step, *settings)
+        pairs = [slot for pair in zip(*moments, strict=True) for slot in pair]
+        return moved, [count, *variables[1:first], *pairs]
 
     return adam if isinstance(optimizer, keras.optimizers.Adam) else sgd
 

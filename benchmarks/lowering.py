@@ -20,7 +20,7 @@ from benchmarks.workloads import WORKLOADS
 
 _FOLDER = flags.DEFINE_string("folder", None, "Where to write.", required=True)
 _LIMIT = flags.DEFINE_float("limit", 600.0, "Seconds for what is computed beside.")
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+ADAM = (0.9, 0.999, 1e-7)  # beta_1, beta_2 and epsilon
 
 
 def main(argv):
@@ -124,6 +124,7 @@ def _meta_step(learner, outer_rate):
     """
     import tensorflow as tf
 
+    from benchmarks.lowered_step import Moments, adam_update
     from tfmeta.parallel import map_tasks
     from tfmeta.tasks.task import Examples, Task
 
@@ -138,15 +139,9 @@ def _meta_step(learner, outer_rate):
         gradients, losses = map_tasks(one, (tasks, keys), parallel="vectorized")
         gradients = [tf.reduce_mean(value, axis=0) for value in gradients]
         count += 1.0
-        firsts = [BETA_1 * m + (1 - BETA_1) * g for m, g in zip(firsts, gradients, strict=True)]
-        seconds = [
-            BETA_2 * v + (1 - BETA_2) * g * g for v, g in zip(seconds, gradients, strict=True)
-        ]
-        rate = outer_rate * tf.sqrt(1 - BETA_2**count) / (1 - BETA_1**count)
-        parameters = [
-            w - rate * m / (tf.sqrt(v) + EPSILON)
-            for w, m, v in zip(parameters, firsts, seconds, strict=True)
-        ]
+        parameters, (firsts, seconds) = adam_update(
+            parameters, Moments(firsts, seconds), gradients, count, outer_rate, *ADAM
+        )
         return parameters, firsts, seconds, count, tf.reduce_mean(losses), gradients
 
     return function
