@@ -1,5 +1,7 @@
 """The tables of the pages of explanations: papers, probabilistic learners, the task axis."""
 
+import numpy as np
+
 from benchmarks.document_tables.stored import percent, plus_minus, read, span
 
 
@@ -195,3 +197,15 @@ def trunk():
         ["first step of `fit`", most("first_step"), f"{goals['first step, seconds']} s, idle"],
         ["export", most("export"), f"{goals['export, seconds']} s, two idle cores"],
     ]
+
+
+def prototypical_start():
+    """Mean losses of the first steps of a prototypical network, beside PyTorch's."""
+    stored = read("prototypical_start.json")
+    losses = stored["losses"]
+    rows = [["steps", "loss, tfmeta", "loss, PyTorch"]]
+    for first, last in ((1, 1), (2, 20), (21, 100), (101, 200), (201, 300)):
+        steps = f"{first} to {last}" if last > first else str(first)
+        means = [np.mean(losses[name][first - 1 : last]) for name in ("tfmeta", "pytorch")]
+        rows.append([steps, *(f"{mean:.3g}" for mean in means)])
+    return rows
