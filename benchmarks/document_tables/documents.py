@@ -18,7 +18,10 @@ def with_tables(text: str) -> str:
 
     def written(match):
         module = importlib.import_module(f"benchmarks.document_tables.{match[1]}")
-        return f"<!-- table {match[1]}.{match[2]} -->\n\n{markdown(getattr(module, match[2])())}"
+        table = markdown(getattr(module, match[2])())
+        # A marker without a table is followed by the text that the table will end before.
+        end = "" if match[3] else "\n"
+        return f"<!-- table {match[1]}.{match[2]} -->\n\n{table}{end}"
 
     return TABLE.sub(written, text)
 

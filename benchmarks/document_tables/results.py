@@ -93,6 +93,31 @@ def omniglot():
     return rows
 
 
+SHORT = {
+    "maml": "MAML",
+    "r2d2": "R2-D2",
+    "meta_curvature": "Meta-Curvature",
+    "proto_maml": "Proto-MAML",
+    "unicorn_maml": "UNICORN-MAML",
+    "boil": "BOIL",
+    "anil": "ANIL",
+}
+
+
+def short_runs():
+    """Accuracies of learners after the same short training."""
+    heads = ["learner", "inner steps", "transductive", "inductive"]
+    rows = []
+    for learner, words in SHORT.items():
+        run = f"omniglot_5way_1shot_3000_steps/{learner}"
+        recipe = f"[recipe](../gin/omniglot_5way_1shot_{learner}.gin)"
+        inner = str(read(f"{run}/evaluation.json")["protocol"]["inner_steps"])
+        cells = [accuracy(run, mode) for mode in heads[2:]]
+        figures = f"[figures](../results/{run}/evaluation.json)"
+        rows.append([f"{words} ({recipe}, {figures})", inner, *cells])
+    return [heads, *sorted(rows, key=lambda row: row[2], reverse=True)]
+
+
 def statistics():
     """Accuracies of the same weights by the statistics of the whole query set, and without them."""
     rows = [["learner", "transductive", "inductive"]]

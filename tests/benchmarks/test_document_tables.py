@@ -43,3 +43,10 @@ def test_a_changed_figure_is_seen(name, figure):
     changed = text.replace(figure, "1" + figure)
     assert changed != text
     assert with_tables(changed) == text
+
+
+def test_a_marker_without_a_table_gets_one_and_keeps_the_text_behind_it():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    bare = re.sub(r"(<!-- table readme\.speed -->\n\n)(?:\|.*\n)+\n", r"\1", text)
+    assert len(bare) < len(text)
+    assert with_tables(bare) == text
