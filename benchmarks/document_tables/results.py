@@ -45,6 +45,42 @@ def sinusoids():
     ]
 
 
+SINUSOIDS = {
+    "maml": "MAML",
+    "fomaml": "first-order MAML",
+    "metasgd": "Meta-SGD",
+    "cavia": "CAVIA, 5 context parameters",
+    "imaml": "iMAML",
+    "reptile": "Reptile",
+}
+
+
+def sinusoid_learners():
+    """Squared errors after 1, 5 and 10 inner steps of learners with recipes of their own."""
+    heads = ["learner", "meta-steps", "test tasks", *(f"K = {shots}" for shots in SHOTS)]
+    rows = [[*heads, "diverged tasks, K = 5"]]
+    for learner, words in SINUSOIDS.items():
+        run = f"sinusoid_{learner}"
+        stored = {
+            shots: read(f"{run}/evaluation{'' if shots == 5 else f'_{shots}shot'}.json")
+            for shots in SHOTS
+        }
+        protocol = stored[5]["protocol"]
+        errors = {
+            shots: found["results"]["transductive"]["mean_squared_error"]
+            for shots, found in stored.items()
+        }
+        cells = [
+            " / ".join(f"{error['mean'][inner_steps]:.2f}" for inner_steps in (1, 5, 10))
+            for error in errors.values()
+        ]
+        diverged = str(errors[5]["diverged"])
+        name = f"{words} ([recipe](../gin/{run}.gin), [figures](../results/{run}/evaluation.json))"
+        counts = [steps(run), f"{protocol['tasks']:,}"]
+        rows.append([name, *counts, *cells, diverged])
+    return rows
+
+
 # By the end of a recipe's name: how the published figures name it.
 OMNIGLOT = {
     "maml": ("MAML", "transductive"),
