@@ -24,7 +24,7 @@ from benchmarks.turns import ROOT
 from tests.conformance import registry, zoo
 from tests.conformance.test_meta_gradients import LEARNERS, error
 from tests.conformance.test_vectorised import LOOPS
-from tfmeta.learners.answers import batch_meta_gradient
+from tfmeta.learners.answers.batch_answers import batch_meta_gradient
 from tfmeta.tasks.task import unpack_tasks
 
 _LAYERS = flags.DEFINE_list("layers", [], "Of the zoo; none: all.")

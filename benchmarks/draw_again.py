@@ -16,7 +16,7 @@ from absl import app, flags
 
 from benchmarks import pictures
 from tfmeta.learners import MetaLearner
-from tfmeta.learners.preset_learner import learner_of
+from tfmeta.learners.keras_model.preset_learner import learner_of
 from tfmeta.presets import read_preset
 from tfmeta.runs import pictures as run_pictures
 from tfmeta.runs.recipe import config, parse_recipe

@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.derivatives.batch_kernels import FusedKernels
-from tfmeta.learners import meta_steps
+from tfmeta.learners.batch.task_weights import split_weights
 from tfmeta.learners.core.variables import changed_groups
-from tfmeta.learners.task_weights import split_weights
+from tfmeta.learners.keras_model import meta_steps
 
 
 class Lowered(NamedTuple):

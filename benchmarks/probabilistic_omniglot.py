@@ -31,7 +31,7 @@ from benchmarks import report
 from benchmarks.answers import Answers, answered, figures, joined
 from benchmarks.whole_runs import train_whole
 from tfmeta.evaluation.calibration import sampled_predictions
-from tfmeta.learners.likelihood import Likelihood
+from tfmeta.inner.likelihood import Likelihood
 from tfmeta.runs import pictures, restore
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")

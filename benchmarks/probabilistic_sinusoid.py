@@ -34,7 +34,7 @@ from tfmeta.evaluation.calibration import (
     gaussian_mixture_quantiles,
     sampled_predictions,
 )
-from tfmeta.learners.likelihood import Likelihood
+from tfmeta.inner.likelihood import Likelihood
 from tfmeta.runs import restore
 
 _RUNS = flags.DEFINE_string("runs", "runs", "Where the work directories are, or go.")

@@ -9,7 +9,7 @@ import pytest
 import tfmeta
 from tests.conformance import registry
 from tfmeta.evaluation import outliers
-from tfmeta.learners.outlier_scores import scores_of
+from tfmeta.learners.answers.outlier_scores import scores_of
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 CLASSES, EACH = 20, 12

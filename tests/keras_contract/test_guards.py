@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta.learners import execution
+from tfmeta.learners.keras_model import execution
 
 T, S, Q = 4, 6, 5
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import tfmeta
 from tests.conformance import registry
 from tests.keras_contract.reference_steps import largest_difference, stream, values
 from tfmeta.evaluation import evaluate_learner
-from tfmeta.learners.task_keys import (
+from tfmeta.learners.batch.task_keys import (
     ANSWER,
     EVALUATION,
     TRAINING,

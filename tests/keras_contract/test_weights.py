@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import tfmeta
 from tests.keras_contract import stock
-from tfmeta.learners.errors import in_words
-from tfmeta.learners.task_weights import split_weights
+from tfmeta.learners.batch.errors import in_words
+from tfmeta.learners.batch.task_weights import split_weights
 from tfmeta.tasks.task import Examples, Task
 
 T, S, Q = 3, 6, 5

@@ -9,7 +9,7 @@ import pytest
 import tfmeta
 from tests.conformance import registry
 from tests.learners.conftest import softmax
-from tfmeta.learners.any_ways import MOST_WAYS
+from tfmeta.learners.batch.any_ways import MOST_WAYS
 from tfmeta.tasks import Examples, Task
 
 # Classes 2 and 5 have no example; the network has 3 outputs.

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfmeta
-from tfmeta.learners import execution
+from tfmeta.learners.keras_model import execution
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

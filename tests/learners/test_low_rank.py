@@ -9,7 +9,7 @@ import pytest
 
 import tfmeta
 from tests.learners.conftest import compiled
-from tfmeta.learners.saving import freeze_again, frozen_parts
+from tfmeta.learners.keras_model.saving import freeze_again, frozen_parts
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -12,7 +12,7 @@ from tests.learners.conftest import (
     squared_error,
     values,
 )
-from tfmeta.learners.meta_steps import values as learner_values
+from tfmeta.learners.keras_model.meta_steps import values as learner_values
 
 
 def reference_gradient(problem, weights, rate, steps, index):

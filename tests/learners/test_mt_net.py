@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tfmeta
 from tests.learners.conftest import compiled, relative_error, values
-from tfmeta.learners.task_keys import answer_keys
+from tfmeta.learners.batch.task_keys import answer_keys
 
 WITHOUT_MATRICES = "!*_warp/*"
 

@@ -9,8 +9,8 @@ import pytest
 import tfmeta
 from tests.conformance import registry
 from tests.presets.small_preset import preset_of
-from tfmeta.learners.preset_learner import learner_of, preset_config
-from tfmeta.learners.saving import frozen_parts
+from tfmeta.learners.keras_model.preset_learner import learner_of, preset_config
+from tfmeta.learners.keras_model.saving import frozen_parts
 from tfmeta.presets import Preset, write_preset
 
 

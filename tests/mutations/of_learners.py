@@ -70,7 +70,7 @@ FAULTS.add(
     "bandwidth = _median_of_pairs(distances)",
     OF_SVGD,
 )
-LIKELIHOOD, OF_LIKELIHOOD = "tfmeta/learners/likelihood.py", "tests/learners/test_likelihood.py"
+LIKELIHOOD, OF_LIKELIHOOD = "tfmeta/inner/likelihood.py", "tests/inner/test_likelihood.py"
 FAULTS.add(
     "samples' logits are averaged in place of their probabilities",
     LIKELIHOOD,
@@ -94,7 +94,7 @@ FAULTS.add(
 )
 FAULTS.add(
     "small tasks are computed each by itself",
-    "tfmeta/learners/execution.py",
+    "tfmeta/learners/keras_model/execution.py",
     ">= LARGE",
     ">= TINY",
     "tests/learners/test_execution.py",

@@ -21,7 +21,7 @@ INFO = {
 def preset_of(learner, **changes):
     """The preset of a learner; `changes` replace entries of its information."""
     # Tests of files alone need no TensorFlow.
-    from tfmeta.learners.preset_learner import preset_arrays, preset_config
+    from tfmeta.learners.keras_model.preset_learner import preset_arrays, preset_config
 
     config = json.loads(json.dumps(preset_config(learner)))
     return Preset({**INFO, "learner": config, **changes}, preset_arrays(learner))

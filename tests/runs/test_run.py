@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import tfmeta
 from tests.runs.finished_runs import tensors
-from tfmeta.learners import execution
+from tfmeta.learners.keras_model import execution
 from tfmeta.runs import building, evaluate, evaluating, export, opened, recipe, restore, train
 from tfmeta.runs.metrics_log import read_rows
 from tfmeta.runs.recipe import RecipeError

@@ -9,7 +9,7 @@ from request_pipe import OK
 import tfmeta
 from tests.conformance import registry
 from tests.marks import marked
-from tfmeta.learners.task_keys import answer_keys
+from tfmeta.learners.batch.task_keys import answer_keys
 from tfmeta.saved_model import read_description
 from tfmeta.tasks.task import Examples
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tfmeta.inner.likelihood import Likelihood
+from tfmeta.learners.batch.task_keys import EVALUATION
 from tfmeta.learners.contracts import SamplesAnswers
-from tfmeta.learners.likelihood import Likelihood
-from tfmeta.learners.task_keys import EVALUATION
 
 BINS = 15
 # Probabilities of the central intervals.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfmeta.learners import outlier_scores
-from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.answers import outlier_scores
+from tfmeta.learners.meta_learner import MetaLearner
 
 FALSE_ALARMS = 0.05  # share of a task's own queries that the threshold takes for strangers
 

@@ -3,7 +3,6 @@
 from tfmeta.learners.alfa import ALFA
 from tfmeta.learners.boil import BOIL
 from tfmeta.learners.cavia import CAVIA
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.embedding.fine_tuning import FineTuning
 from tfmeta.learners.embedding.matching_network import MatchingNetwork
 from tfmeta.learners.embedding.nearest_neighbor import NearestNeighbor
@@ -14,6 +13,7 @@ from tfmeta.learners.imaml import IMAML
 from tfmeta.learners.maml import MAML
 from tfmeta.learners.maml_plus_plus import MAMLPlusPlus
 from tfmeta.learners.meta_curvature import MetaCurvature
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.meta_sgd import MetaSGD
 from tfmeta.learners.mt_net import MTNet
 from tfmeta.learners.probabilistic.bfa import BFA

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple, Unpack
 import keras
 import tensorflow as tf
 
+from tfmeta.learners.batch.task_keys import initial_seed
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import GivenRates, GradientDescent
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
-from tfmeta.learners.per_step import at_step
-from tfmeta.learners.task_keys import initial_seed
+from tfmeta.learners.core.per_step import at_step
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 class RateAndDecay(NamedTuple):

@@ -7,8 +7,8 @@ import keras
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithNormalization
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @keras.saving.register_keras_serializable("tfmeta")

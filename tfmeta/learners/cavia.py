@@ -12,9 +12,9 @@ from tfmeta import inner
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithNormalization
 from tfmeta.learners.core.parts import Part
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @dataclasses.dataclass(frozen=True)

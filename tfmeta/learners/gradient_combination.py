@@ -6,8 +6,8 @@ from typing import Any, Unpack
 import keras
 
 from tfmeta.inner import optimizers
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.reptile import Displacement, minibatch_descent
 
 

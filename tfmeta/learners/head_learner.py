@@ -4,9 +4,9 @@ from typing import Any, Unpack
 
 import keras
 
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.embedding.prototypical_network import PrototypicalNetwork
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.r2d2 import R2D2
 from tfmeta.learners.unicorn_maml import UnicornMAML
 

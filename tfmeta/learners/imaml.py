@@ -18,9 +18,9 @@ from tfmeta.learners.core.gradient_rule import (
     TaskGradient,
     refuse_groups,
 )
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Part
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.tasks.task import Task
 
 

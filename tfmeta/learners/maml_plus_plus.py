@@ -11,10 +11,10 @@ from tfmeta import inner
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
 from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithNormalization
 from tfmeta.learners.core.parts import Group, WeightSpec
-from tfmeta.learners.per_step import StepNormalization, StepRates, normalization_positions
+from tfmeta.learners.core.per_step import StepNormalization, StepRates, normalization_positions
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.tasks.task import Task
 
 

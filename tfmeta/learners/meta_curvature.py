@@ -10,9 +10,9 @@ import tensorflow as tf
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import GradientDescent, PlainGradient, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, WeightSpec
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,12 +8,12 @@ import keras
 
 from tfmeta import inner
 from tfmeta.inner import optimizers
+from tfmeta.learners.batch.task_keys import initial_seed
 from tfmeta.learners.core.gradient_descent import GradientDescent, Rates
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, WeightSpec
-from tfmeta.learners.task_keys import initial_seed
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @dataclasses.dataclass(frozen=True)

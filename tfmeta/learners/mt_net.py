@@ -11,9 +11,9 @@ from tfmeta.inner import optimizers
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent, Rates
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, WeightSpec
+from tfmeta.learners.meta_learner import MetaLearner
 
 # Folded into a task's key, so that masks differ from dropout, which folds in a step's index.
 _MASKS = 0x6D61736B

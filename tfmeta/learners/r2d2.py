@@ -11,10 +11,10 @@ import tensorflow as tf
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.embedding import Embedding, check_logits, only_present
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import SharedOptions
 from tfmeta.learners.core.parts import Group, WeightSpec
 from tfmeta.learners.embedding.comparison import CHOSEN, refuse_gradient_steps
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 class Heads(NamedTuple):

@@ -15,9 +15,9 @@ from tfmeta.learners.core.gradient_rule import (
     TaskGradient,
     refuse_groups,
 )
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.tasks.task import Examples, Task
 
 

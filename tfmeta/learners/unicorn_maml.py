@@ -11,9 +11,9 @@ from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.embedding import only_present
 from tfmeta.learners.core.gradient_descent import GradientDescent, descent
 from tfmeta.learners.core.gradient_rule import QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @dataclasses.dataclass(frozen=True)

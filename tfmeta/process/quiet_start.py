@@ -80,7 +80,7 @@ def _find_devices() -> None:
 
 
 # Classes that a saved model may be of, beside the learners, and where they are.
-_SAVED = {"AdaptedModel": "tfmeta.learners.adapted_model", "Context": "tfmeta.networks"}
+_SAVED = {"AdaptedModel": "tfmeta.learners.answers.adapted_model", "Context": "tfmeta.networks"}
 
 
 def _register() -> None:

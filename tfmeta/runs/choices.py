@@ -1,11 +1,11 @@
 """How a run computes its meta-gradient: chosen once before step 1, by a trial where one pays.
 
-On a CPU, large tasks run each by itself, several at a time (`learners/execution.py`): nothing else
-was faster there, and to try it would take minutes and gigabytes. For small ones vectorised tasks on
-TensorFlow's executor come first; XLA may shorten the step of a small network and lengthens that of
-a convolutional one, whose tasks may run faster each by itself too. So a run that is long enough
-times the executions on its own tasks, in turns. What it chose is kept in run.json: executions
-differ by rounding, and a run must not change its own.
+On a CPU, large tasks run each by itself, several at a time (`learners/keras_model/execution.py`):
+nothing else was faster there, and to try it would take minutes and gigabytes. For small ones
+vectorised tasks on TensorFlow's executor come first; XLA may shorten the step of a small network
+and lengthens that of a convolutional one, whose tasks may run faster each by itself too. So a run
+that is long enough times the executions on its own tasks, in turns. What it chose is kept in
+run.json: executions differ by rounding, and a run must not change its own.
 """
 
 import functools

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.runs import building
 from tfmeta.runs.exporting import named_inputs, preprocessing_of, present
 from tfmeta.runs.recipe import RecipeError

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfmeta.learners import MetaLearner
 from tfmeta.learners.core.variables import changed_groups
-from tfmeta.learners.preset_learner import learner_of, preset_arrays, preset_config
+from tfmeta.learners.keras_model.preset_learner import learner_of, preset_arrays, preset_config
 from tfmeta.presets import Preset, open_preset, read_preset, write_preset
 from tfmeta.presets.card import DATA_TERMS, usual_limits
 from tfmeta.process.user_cache import cache_directory

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tfmeta.learners.core.gradient_rule import ObjectiveGradient, QueryGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.testing.case import KINDS, Case, made_up_tasks
 from tfmeta.testing.properties import PROPERTIES
 

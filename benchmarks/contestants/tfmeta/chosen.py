@@ -7,7 +7,7 @@ import time
 from benchmarks.algorithms import Adaptation
 from benchmarks.contestants.tfmeta.learners import make_network
 from benchmarks.entries import Runner
-from tfmeta.learners import execution
+from tfmeta.learners.keras_model import execution
 from tfmeta.runs.choices import Execution, Trial
 from tfmeta.tasks.task import unpack_tasks
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfmeta.learners import normalization as modes
+from tfmeta.inner import normalization as modes
 from tfmeta.parallel.map_tasks import PARALLEL
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import normalization as modes
+from tfmeta.inner import normalization as modes
 from tfmeta.tasks.task import Examples, Task
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.inner.likelihood import Likelihood
 from tfmeta.learners import checks
 from tfmeta.learners.core import known_features
 from tfmeta.learners.core.task_network import Answers, TaskNetwork
 from tfmeta.learners.core.variables import mean_over_tasks
-from tfmeta.learners.likelihood import Likelihood
 from tfmeta.parallel import map_tasks
 from tfmeta.tasks.task import Examples, Task
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import normalization as modes
+from tfmeta.inner import normalization as modes
 from tfmeta.learners.core import known_features
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.tasks.task import Examples, Task

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.batch.task_weights import mean_of_tasks
 from tfmeta.learners.core.parts import Group, WeightSpec
-from tfmeta.learners.task_weights import mean_of_tasks
 
 
 class NamedGroups:

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfmeta.inner import normalization as modes
 from tfmeta.learners import checks
-from tfmeta.learners import normalization as modes
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.tasks.task import Examples

@@ -6,9 +6,9 @@ import keras
 
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.training import JointGradient, check_classes
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @keras.saving.register_keras_serializable("tfmeta")

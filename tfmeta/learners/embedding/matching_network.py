@@ -5,10 +5,10 @@ from typing import Unpack
 import keras
 import tensorflow as tf
 
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.comparison import CHOSEN, NoSteps, refuse_gradient_steps
 from tfmeta.learners.embedding.training import EpisodicGradient
+from tfmeta.learners.meta_learner import MetaLearner
 
 LEAST = 1e-30  # a probability whose logarithm any float holds, for classes without examples
 

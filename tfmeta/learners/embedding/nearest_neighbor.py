@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from tfmeta.learners.core.embedding import never
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import OptionsWithAdapted
 from tfmeta.learners.embedding.comparison import CHOSEN, NoSteps, refuse_gradient_steps
 from tfmeta.learners.embedding.matching_network import cosines
 from tfmeta.learners.embedding.training import JointGradient, check_classes
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 @keras.saving.register_keras_serializable("tfmeta")

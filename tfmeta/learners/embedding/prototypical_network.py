@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tfmeta.learners.core.adaptation import Adaptation, TaskContext
 from tfmeta.learners.core.embedding import Embedding, only_present
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import SharedOptions
 from tfmeta.learners.embedding.comparison import CHOSEN, refuse_gradient_steps
 from tfmeta.learners.embedding.training import EpisodicGradient
+from tfmeta.learners.meta_learner import MetaLearner
 
 
 class Prototypes(NamedTuple):

@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.batch.task_keys import initial_seed
 from tfmeta.learners.core.embedding import check_logits
 from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
 from tfmeta.learners.core.parts import Group, WeightSpec
-from tfmeta.learners.task_keys import initial_seed
 from tfmeta.tasks.task import Examples, Task
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.inner import optimizers
+from tfmeta.inner.likelihood import log_mean_exp
 from tfmeta.learners import checks
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import (
@@ -17,11 +18,10 @@ from tfmeta.learners.core.gradient_descent import (
     Sampling,
 )
 from tfmeta.learners.core.gradient_rule import Objective, ObjectiveGradient, TaskFunctions
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
 from tfmeta.learners.core.sampled_network import sampled
-from tfmeta.learners.likelihood import log_mean_exp
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.tasks.task import Task
 

@@ -10,9 +10,9 @@ from tfmeta import inner
 from tfmeta.inner import optimizers
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_rule import GradientRule, TaskFunctions, TaskGradient
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Part
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.probabilistic.bfa import particle_descent
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.tasks.task import Examples, Task

@@ -18,11 +18,11 @@ from tfmeta.learners.core.gradient_descent import (
     Sampling,
 )
 from tfmeta.learners.core.gradient_rule import Objective, ObjectiveGradient, TaskFunctions
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Part
 from tfmeta.learners.core.sampled_network import sampled
 from tfmeta.learners.core.task_network import TaskNetwork
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.parallel import map_tasks
 from tfmeta.tasks.task import Examples, Task

@@ -14,10 +14,10 @@ from tfmeta.learners import checks
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent, Sampling
 from tfmeta.learners.core.gradient_rule import Objective, ObjectiveGradient, TaskFunctions
-from tfmeta.learners.core.meta_learner import MetaLearner
 from tfmeta.learners.core.options import LearnerOptions
 from tfmeta.learners.core.parts import Group, Part, WeightSpec
 from tfmeta.learners.core.sampled_network import sampled
+from tfmeta.learners.meta_learner import MetaLearner
 from tfmeta.learners.probabilistic.bmaml import Given
 from tfmeta.learners.probabilistic.predictive import PredictiveMethods
 from tfmeta.tasks.task import Examples, Task

@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks, checks
-from tfmeta.learners.answers import checked_steps
-from tfmeta.learners.batches import batch_tensors, support_examples
+from tfmeta.inner.likelihood import Likelihood, log_mean_exp
+from tfmeta.learners import checks
+from tfmeta.learners.answers.batch_answers import checked_steps
+from tfmeta.learners.batch import batch_checks
+from tfmeta.learners.batch.batches import batch_tensors, support_examples
 from tfmeta.learners.core.variables import NamedGroups
-from tfmeta.learners.likelihood import Likelihood, log_mean_exp
-from tfmeta.learners.meta_steps import compiled, map_adapted
+from tfmeta.learners.keras_model.meta_steps import compiled, map_adapted
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 

@@ -19,7 +19,7 @@ import keras
 
 import gin
 from tfmeta import learners, networks, rl, tasks
-from tfmeta.learners.arguments import signature_of
+from tfmeta.learners.keras_model.arguments import signature_of
 from tfmeta.runs.recipe import (
     Binding,
     Macro,

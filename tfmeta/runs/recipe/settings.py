@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfmeta.learners.normalization import MODES
+from tfmeta.inner.normalization import MODES
 from tfmeta.tasks.splits import SPLITS
 
 CHECKPOINTS = ("last", "best")

@@ -13,8 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.inner import Features, PureNetwork, masks_of, with_mask
-from tfmeta.inner.trunk import the_same
+from tfmeta.inner.losses import masks_of, with_mask
+from tfmeta.inner.network import PureNetwork
+from tfmeta.inner.trunk import Features, the_same
 from tfmeta.parallel import map_tasks
 from tfmeta.tasks.task import Examples
 

@@ -8,15 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks, checks, execution, keras_steps
-from tfmeta.learners.batches import plain_batch, plain_data, texts_as_tensors
-from tfmeta.learners.class_weights import (
+from tfmeta.learners import checks
+from tfmeta.learners.batch import batch_checks
+from tfmeta.learners.batch.batches import plain_batch, plain_data, texts_as_tensors
+from tfmeta.learners.batch.class_weights import (
     ClassWeights,
     split_off_validation,
     with_class_weights,
 )
-from tfmeta.learners.errors import in_words
-from tfmeta.learners.guards import (
+from tfmeta.learners.batch.errors import in_words
+from tfmeta.learners.keras_model import execution, keras_steps
+from tfmeta.learners.keras_model.guards import (
     GuardedStep,
     assert_outside_xla,
     checked_task,

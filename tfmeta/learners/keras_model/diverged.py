@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from tfmeta import inner
+from tfmeta.learners.batch.task_weights import mean_of_tasks
 from tfmeta.learners.core.gradient_rule import TaskGradient
-from tfmeta.learners.task_weights import mean_of_tasks
 
 REFUSE, SKIP = CHOICES = ("refuse", "skip")
 # Log of the share of tasks that were skipped.

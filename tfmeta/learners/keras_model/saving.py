@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfmeta.learners.arguments import signature_of
+from tfmeta.learners.keras_model.arguments import signature_of
 
 TRAINED_TASKS = "trained_tasks"  # beside the numbers by which Keras saves a layer's variables
 FROZEN = "frozen_parts"  # no constructor has it; `BOIL` has `frozen`

@@ -8,12 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import any_ways, batch_checks, checks, outlier_scores, task_keys
-from tfmeta.learners.adapted_model import AdaptedModel
-from tfmeta.learners.batches import batch_tensors, support_examples
+from tfmeta.learners import checks
+from tfmeta.learners.answers import outlier_scores
+from tfmeta.learners.answers.adapted_model import AdaptedModel
+from tfmeta.learners.batch import any_ways, batch_checks, task_keys
+from tfmeta.learners.batch.batches import batch_tensors, support_examples
+from tfmeta.learners.batch.task_weights import split_weights
 from tfmeta.learners.core import known_features
-from tfmeta.learners.meta_steps import batch_gradient, compiled, map_adapted, task_count
-from tfmeta.learners.task_weights import split_weights
+from tfmeta.learners.keras_model.meta_steps import batch_gradient, compiled, map_adapted, task_count
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 

@@ -10,7 +10,8 @@ import math
 import keras
 import tensorflow as tf
 
-from tfmeta import inner
+from tfmeta.inner.loss_kinds import LossKind, kind_of
+from tfmeta.inner.losses import element_presence, masks_of, with_mask
 
 # The functions under losses that are likelihoods.
 _LIKELIHOODS = (
@@ -35,7 +36,7 @@ class Likelihood:
     link: str
     from_logits: bool = True
     noise: float = 1.0
-    kind: inner.LossKind = dataclasses.field(default_factory=inner.LossKind)
+    kind: LossKind = dataclasses.field(default_factory=LossKind)
 
     @classmethod
     def of(cls, loss, noise):
@@ -48,7 +49,7 @@ class Likelihood:
         Raises:
             ValueError: if the loss is no likelihood that is known here.
         """
-        kind = inner.kind_of(loss)
+        kind = kind_of(loss)
         if not any(kind.function is function for function in _LIKELIHOODS):
             raise ValueError(
                 "A probabilistic learner needs a loss that is a likelihood: a cross-entropy or the "
@@ -65,8 +66,8 @@ class Likelihood:
 
     def combined(self, outputs):
         """Raw outputs [Q, ...] of the mean prediction of samples [n, Q, ...], with their mask."""
-        masks = [mask[0] for mask in inner.masks_of(outputs)]
-        return inner.with_mask(self._combined(outputs), *masks)
+        masks = [mask[0] for mask in masks_of(outputs)]
+        return with_mask(self._combined(outputs), *masks)
 
     def _combined(self, outputs):
         if self.link == "identity" or not self.from_logits:
@@ -87,7 +88,7 @@ class Likelihood:
         Returns:
             [n, Q], summed over the axes of an output; masked and ignored elements add nothing.
         """
-        presence = inner.element_presence(self.kind, targets[tf.newaxis], outputs)
+        presence = element_presence(self.kind, targets[tf.newaxis], outputs)
         if self.kind.target == "sparse":
             targets = tf.cast(targets, tf.int64)  # Keras takes labels of any type.
             if targets.shape.rank == outputs.shape.rank - 1:  # [Q, 1] for [n, Q, ways]

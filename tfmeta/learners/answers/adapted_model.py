@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners import any_ways, batch_checks
-from tfmeta.learners.batches import input_tensors, texts_as_tensors
-from tfmeta.learners.errors import in_words
-from tfmeta.learners.meta_steps import compiled
-from tfmeta.learners.whole_sets import whole_set
+from tfmeta.learners.batch import any_ways, batch_checks
+from tfmeta.learners.batch.batches import input_tensors, texts_as_tensors
+from tfmeta.learners.batch.errors import in_words
+from tfmeta.learners.batch.whole_sets import whole_set
+from tfmeta.learners.keras_model.meta_steps import compiled
 from tfmeta.tasks.task import Examples
 
 
@@ -240,7 +240,7 @@ class AdaptedModel(keras.Model):
         network = self._get_learner().network
         structure = getattr(network, "_inputs_struct", None)
         if structure is None:
-            from tfmeta.learners.servable import input_tensors as symbolic_inputs
+            from tfmeta.learners.answers.servable import input_tensors as symbolic_inputs
 
             (structure,) = symbolic_inputs(network)
         return keras.tree.map_structure(

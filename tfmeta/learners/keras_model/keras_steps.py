@@ -5,21 +5,22 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.inner import finite_assertions
-from tfmeta.learners import batch_checks, checks, replicas, task_keys
+from tfmeta.learners import checks
+from tfmeta.learners.batch import batch_checks, replicas, task_keys
+from tfmeta.learners.batch.task_weights import (
+    flat_queries,
+    mean_of_tasks,
+    split_weights,
+    total_weight,
+)
 from tfmeta.learners.core.variables import assign_state, changed_groups
-from tfmeta.learners.diverged import finite_share, over_finite, times_finite
-from tfmeta.learners.meta_steps import (
+from tfmeta.learners.keras_model.diverged import finite_share, over_finite, times_finite
+from tfmeta.learners.keras_model.meta_steps import (
     checked_batch_gradient,
     map_adapted,
     task_count,
     unpacked,
     values,
-)
-from tfmeta.learners.task_weights import (
-    flat_queries,
-    mean_of_tasks,
-    split_weights,
-    total_weight,
 )
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.inner.input_specs import input_specs
-from tfmeta.learners import checks, replicas
-from tfmeta.learners.batches import check_numbers
+from tfmeta.learners import checks
+from tfmeta.learners.batch import replicas
+from tfmeta.learners.batch.batches import check_numbers
 
 
 def check_ends(x: Any, steps: int | None, name: str, verb: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfmeta.learners.arguments import signature_of
-from tfmeta.learners.saving import FROZEN, freeze_again
+from tfmeta.learners.keras_model.arguments import signature_of
+from tfmeta.learners.keras_model.saving import FROZEN, freeze_again
 from tfmeta.presets import Preset
 
 # Keras classes that run code or read files which a configuration names.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfmeta import inner
 from tfmeta.learners import checks
-from tfmeta.learners.batches import plain_batch
+from tfmeta.learners.batch.batches import plain_batch
 from tfmeta.tasks.task import Examples, unpack_tasks
 
 MOST_WAYS = 1000  # beyond the network's outputs: labels above it are no numbers of classes

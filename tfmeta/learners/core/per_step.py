@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import normalization as modes
+from tfmeta.inner import normalization as modes
 from tfmeta.learners.core.adaptation import TaskContext
 from tfmeta.learners.core.gradient_descent import GivenRates
 from tfmeta.learners.core.parts import Group, Part, WeightSpec

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners.assertions import weight_assertions
-from tfmeta.learners.errors import in_words
+from tfmeta.learners.batch.assertions import weight_assertions
+from tfmeta.learners.batch.errors import in_words
 
 
 def split_weights(task):

@@ -8,13 +8,15 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import batch_checks, checks, execution, replicas, task_keys
-from tfmeta.learners.assertions import batch_assertions
-from tfmeta.learners.batches import plain_batch
+from tfmeta.learners import checks
+from tfmeta.learners.batch import batch_checks, replicas, task_keys
+from tfmeta.learners.batch.assertions import batch_assertions
+from tfmeta.learners.batch.batches import plain_batch
+from tfmeta.learners.batch.task_weights import mean_of_tasks
 from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
-from tfmeta.learners.diverged import SKIP, mean_over_finite, without_diverged
-from tfmeta.learners.guards import GuardedFunction
-from tfmeta.learners.task_weights import mean_of_tasks
+from tfmeta.learners.keras_model import execution
+from tfmeta.learners.keras_model.diverged import SKIP, mean_over_finite, without_diverged
+from tfmeta.learners.keras_model.guards import GuardedFunction
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Task, unpack_tasks
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfmeta.learners import normalization as modes
+from tfmeta.inner import normalization as modes
 from tfmeta.learners.core.task_network import TaskNetwork
 
 MAX_LOGIT, ENERGY, PROTOTYPE = "max_logit", "energy", "nearest_prototype"
@@ -19,7 +19,7 @@ def outlier_score(score: str, logits: tf.Tensor, features: tf.Tensor | None = No
 
     Example:
         >>> import tensorflow as tf
-        >>> from tfmeta.learners.outlier_scores import outlier_score
+        >>> from tfmeta.learners.answers.outlier_scores import outlier_score
         >>> outlier_score("max_logit", tf.constant([[2.0, -1.0], [0.5, 0.0]])).numpy()
         array([-2. , -0.5], dtype=float32)
 

@@ -11,28 +11,12 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import (
-    answers,
-    any_ways,
-    batch_checks,
-    checks,
-    compiling,
-    diverged,
-    execution,
-    fitting,
-    keras_steps,
-    outlier_scores,
-    saving,
-    task_keys,
-)
-from tfmeta.learners.adapted_model import AdaptedModel
-from tfmeta.learners.arguments import (
-    check_arguments,
-    check_settled,
-    library_arguments,
-    read_arguments,
-)
-from tfmeta.learners.batches import batch_tensors, plain_batch
+from tfmeta.learners import checks
+from tfmeta.learners.answers import batch_answers, outlier_scores
+from tfmeta.learners.answers.adapted_model import AdaptedModel
+from tfmeta.learners.batch import any_ways, batch_checks, task_keys
+from tfmeta.learners.batch.batches import batch_tensors, plain_batch
+from tfmeta.learners.batch.errors import in_words
 from tfmeta.learners.core.adaptation import Adaptation, Adapted, TaskContext, adapt
 from tfmeta.learners.core.embedding import Embedding
 from tfmeta.learners.core.gradient_descent import FixedRates, GradientDescent
@@ -53,8 +37,14 @@ from tfmeta.learners.core.options import (
 from tfmeta.learners.core.parts import only_adapted, parts_of
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.core.variables import make_groups, without
-from tfmeta.learners.errors import in_words
-from tfmeta.learners.saving import UnmergedWeights, low_rank_layers
+from tfmeta.learners.keras_model import compiling, diverged, execution, fitting, keras_steps, saving
+from tfmeta.learners.keras_model.arguments import (
+    check_arguments,
+    check_settled,
+    library_arguments,
+    read_arguments,
+)
+from tfmeta.learners.keras_model.saving import UnmergedWeights, low_rank_layers
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 if TYPE_CHECKING:
@@ -94,7 +84,7 @@ class MetaLearner(keras.Model):
         test_inner_steps: number of inner steps elsewhere; None: as in training.
         adapted: what adapts: patterns of weights' paths (a leading "!" leaves out), layers of the
             network, or a list of both; None: all weights.
-        normalization: "transductive", "inductive" or "running" (`tfmeta.learners.normalization`).
+        normalization: "transductive", "inductive" or "running" (`tfmeta.inner.normalization`).
         inner_loss: a Keras loss for the inner loop; None: the loss given to `compile`.
         dropout: whether dropout is on while adapting (a fresh mask a task and step).
         seed: of dropout masks, inner minibatches and noise; any whole number.
@@ -245,7 +235,7 @@ class MetaLearner(keras.Model):
             ValueError: if the preset's learner is not of this class; if the hash is another, or
                 lacks for a URL; or if the file holds more than arrays and JSON.
         """
-        from tfmeta.learners.preset_learner import learner_of
+        from tfmeta.learners.keras_model.preset_learner import learner_of
         from tfmeta.presets import open_preset
 
         return learner_of(cls, open_preset(source, sha256), options)
@@ -476,7 +466,7 @@ class MetaLearner(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""
-        return answers.query_answers(self, inputs)
+        return batch_answers.query_answers(self, inputs)
 
     def fit(
         self,
@@ -532,7 +522,7 @@ class MetaLearner(keras.Model):
         x = fitting.before_predict(self, x, steps, most)
         if most is not None:
             any_ways.check_plain(options)
-            return answers.wide_answers(self, x, most, batch_size)
+            return batch_answers.wide_answers(self, x, most, batch_size)
         with in_words(), batch_checks.refusing_no_batch("Predicting on"):
             return super().predict(x, batch_size, steps=steps, **options)
 
@@ -616,7 +606,7 @@ class MetaLearner(keras.Model):
         Returns:
             List of tensors [T, *shape], order of `network.trainable_variables`.
         """
-        return answers.task_weights(self, support_x, support_y, inner_steps, support_weights)
+        return batch_answers.task_weights(self, support_x, support_y, inner_steps, support_weights)
 
     def meta_gradient(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -632,7 +622,7 @@ class MetaLearner(keras.Model):
             List of tensors (mean over tasks, order of `parameter_variables`), and the query
             outputs [T, Q, ...].
         """
-        return answers.meta_gradient(self, x, y, sample_weight)
+        return batch_answers.meta_gradient(self, x, y, sample_weight)
 
     def compute_meta_gradient(
         self, data: Any, task_index: int | tf.Tensor = 0
@@ -689,7 +679,7 @@ class MetaLearner(keras.Model):
             Query outputs [T, n + 1, Q, ...], with the network's mask where it gives one (as
             Keras keeps it: `outputs._keras_mask`), and support losses [T, n + 1].
         """
-        return answers.adaptation_curve(
+        return batch_answers.adaptation_curve(
             self, x, inner_steps, normalization, sample_weight, first_task
         )
 
@@ -715,7 +705,7 @@ class MetaLearner(keras.Model):
             x: `(support_x, support_y, query_x)`, each with a leading axis T.
             scores: "energy"; "max_logit", which probabilistic learners and `MatchingNetwork` have
                 alone; or "nearest_prototype" of a `PrototypicalNetwork`; or several of them
-                (`tfmeta.learners.outlier_scores`).
+                (`tfmeta.learners.answers.outlier_scores`).
             inner_steps: None: `test_inner_steps`.
             sample_weight: query weights [T, Q] or None; queries of weight 0 leave batch
                 statistics.
@@ -728,7 +718,9 @@ class MetaLearner(keras.Model):
             ValueError: for a learner that does not tell classes apart by logits, or an unknown
                 score.
         """
-        return answers.query_outlier_scores(self, x, scores, inner_steps, sample_weight, first_task)
+        return batch_answers.query_outlier_scores(
+            self, x, scores, inner_steps, sample_weight, first_task
+        )
 
     def adapt(self, support_x: Any, support_y: Any, inner_steps: int | None = None) -> AdaptedModel:
         """Adapts to one task.
@@ -743,7 +735,7 @@ class MetaLearner(keras.Model):
             keeps the learner's normalisation. A learner that allows any number of ways
             (`any_ways`) gives it an output more for each label beyond the network's.
         """
-        return answers.adapt(self, support_x, support_y, inner_steps)
+        return batch_answers.adapt(self, support_x, support_y, inner_steps)
 
     def servable(
         self,
@@ -752,7 +744,7 @@ class MetaLearner(keras.Model):
         **options: Unpack[ServableOptions],
     ) -> "Servable":
         """What the SavedModel writer needs of this learner; see `tfmeta.saved_model.Servable`."""
-        from tfmeta.learners.servable import make_servable
+        from tfmeta.learners.answers.servable import make_servable
 
         return make_servable(self, normalization=normalization, output=output, **options)
 
@@ -799,7 +791,7 @@ class MetaLearner(keras.Model):
         Returns:
             Path of the version directory.
         """
-        from tfmeta.learners.servable import check_format, requests
+        from tfmeta.learners.answers.servable import check_format, requests
         from tfmeta.saved_model import export_litert, export_servable
 
         fixed = {"tasks": tasks, "inner_steps": inner_steps, "tolerance": tolerance}
@@ -886,7 +878,7 @@ class MetaLearner(keras.Model):
     def task_keys(
         self, first: int | tf.Tensor, count: int | tf.Tensor, purpose: str = task_keys.TRAINING
     ) -> tf.Tensor:
-        """Keys [T, 2] of the tasks first, first + 1, ...; see `tfmeta.learners.task_keys`."""
+        """Keys [T, 2] of the tasks first, first + 1, ...; see `tfmeta.learners.batch.task_keys`."""
         return task_keys.task_keys(self.seed, purpose, first, count)
 
     # Saving: every argument of the constructor is an attribute of the same name.

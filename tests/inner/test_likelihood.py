@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfmeta.inner import SetLoss
-from tfmeta.learners.likelihood import Likelihood
+from tfmeta.inner.likelihood import Likelihood
 
 OUTPUTS = np.random.default_rng(0).normal(size=(4, 5, 3))
 LABELS = np.array([0, 2, 1, 1, 0])

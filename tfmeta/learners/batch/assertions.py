@@ -1,15 +1,15 @@
 """What is asserted of a batch within the graph, since only its values or sizes there tell it.
 
 Sizes that no trace knows, labels, weights, and examples of weight 0 that a network cannot leave
-out. Where XLA compiles a function it drops assertions, so that `learners/guards.py` calls these
-outside it.
+out. Where XLA compiles a function it drops assertions, so that `learners/keras_model/guards.py`
+calls these outside it.
 """
 
 import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners.batch_checks import NO_QUERIES
+from tfmeta.learners.batch.batch_checks import NO_QUERIES
 
 
 def batch_assertions(learner, task, ways: int | None, *, trains: bool = False) -> list:

@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from tfmeta import inner
-from tfmeta.learners import checks, outlier_scores
-from tfmeta.learners.any_ways import check_any_ways
+from tfmeta.learners import checks
+from tfmeta.learners.answers import outlier_scores
+from tfmeta.learners.batch.any_ways import check_any_ways
+from tfmeta.learners.batch.task_keys import answer_keys
 from tfmeta.learners.core.embedding import never
 from tfmeta.learners.core.sampled_network import SampledNetwork
-from tfmeta.learners.task_keys import answer_keys
 from tfmeta.saved_model.servable import InputSpec, Servable
 from tfmeta.tasks.task import Examples, unpack_tasks
 

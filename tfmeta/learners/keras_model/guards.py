@@ -13,15 +13,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks
-from tfmeta.learners.assertions import (
+from tfmeta.learners.batch import batch_checks
+from tfmeta.learners.batch.assertions import (
     absence_assertions,
     batch_assertions,
     label_assertions,
     weight_assertions,
 )
-from tfmeta.learners.errors import in_words
-from tfmeta.learners.task_weights import split_weights
+from tfmeta.learners.batch.errors import in_words
+from tfmeta.learners.batch.task_weights import split_weights
 from tfmeta.tasks.task import Examples, Task, unpack_tasks
 
 

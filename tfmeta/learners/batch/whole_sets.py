@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfmeta.learners import batch_checks
+from tfmeta.learners.batch import batch_checks
 
 
 def whole_set(x: Any, y: Any = None, sample_weight: Any = None, steps: int | None = None) -> tuple:

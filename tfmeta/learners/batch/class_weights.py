@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.learners.batches import MappedPyDataset
+from tfmeta.learners.batch.batches import MappedPyDataset
 
 
 class ClassWeights:
