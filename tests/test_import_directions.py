@@ -23,6 +23,16 @@ FLOORS = (
     ("tasks", "networks"),
     ("process",),
 )
+# The floors of `learners`, from the top. What no floor names is an algorithm, and stands above.
+FLOORS_OF_LEARNERS = (
+    "meta_learner",
+    "answers",
+    "keras_model",
+    "core",
+    "batch",
+    "checks",
+    "contracts",
+)
 # Modules whose room is not the name after "tfmeta.".
 ROOM_OF = {
     "tfmeta.__main__": "commands",
@@ -110,6 +120,46 @@ def wrong_imports(module, tree, modules):
         if name.startswith("keras.src") and module not in PRIVATE_KERAS:
             wrong.append(f"{module}:{line}: {name} is private to Keras")
     return wrong
+
+
+def floor_of_learners(module):
+    """How deep a module of `learners` stands: 0 for an algorithm."""
+    name = [*module.split("."), ""][2]
+    return FLOORS_OF_LEARNERS.index(name) + 1 if name in FLOORS_OF_LEARNERS else 0
+
+
+def upward_imports(module, tree, modules):
+    """Each import of a module of `learners` from a floor above its own, as a sentence."""
+    return [
+        f"{module}:{line}: may not import {name}"
+        for name, line in imported(tree, modules)
+        if name.startswith("tfmeta.learners")
+        and floor_of_learners(name) < floor_of_learners(module)
+    ]
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if name.startswith("tfmeta.learners")])
+def test_a_module_of_learners_imports_from_no_floor_above(module):
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    assert upward_imports(module, tree, SOURCES) == []
+
+
+def test_every_floor_of_learners_exists():
+    found = {name.split(".")[2] for name in SOURCES if name.startswith("tfmeta.learners.")}
+    assert set(FLOORS_OF_LEARNERS) <= found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("tfmeta.learners.batch.batches", "from tfmeta.learners.keras_model import guards"),
+        ("tfmeta.learners.core.parts", "from tfmeta.learners.meta_learner import MetaLearner"),
+        ("tfmeta.learners.meta_learner", "def f():\n    from tfmeta.learners.maml import MAML"),
+        ("tfmeta.learners.keras_model.saving", "from tfmeta.learners import MetaLearner"),
+    ],
+)
+def test_an_import_from_a_floor_above_is_found(module, source):
+    assert len(upward_imports(module, ast.parse(source), SOURCES)) == 1
 
 
 @pytest.mark.parametrize("module", SOURCES)
