@@ -81,7 +81,10 @@ class PredictOptions(TypedDict, total=False):
 
 
 class ServableOptions(TypedDict, total=False):
-    """Further arguments of `tfmeta.learners.servable.make_servable`, which says what each means."""
+    """Further arguments of `tfmeta.learners.answers.servable.make_servable`.
+
+    It says what each means.
+    """
 
     max_ways: int | None
     target_shape: Sequence[int] | None
