@@ -5,6 +5,7 @@ The graph also holds the scopes of the layers' calls and the variables that were
 
 import collections
 import inspect
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -38,7 +39,7 @@ class CallTrace:
 
     def __init__(self, network, specs, *, training, noisy=(), kept=()):
         self._network, self._layers = network, TracedLayers()
-        self.updated = []
+        self.updated: list[Any] = []
         silent = bool(noisy)
 
         def traced(weights, state, inputs):

@@ -100,8 +100,8 @@ def finite_tasks(tasks: Any) -> tf.Tensor:
 
 
 def hessian_operator(
-    loss: Callable[[list], tf.Tensor], weights: Sequence[tf.Tensor]
-) -> Callable[[list], list]:
+    loss: Callable[[Sequence], tf.Tensor], weights: Sequence[tf.Tensor]
+) -> Callable[[Sequence], list]:
     """Returns the function v -> H v, reverse over reverse: v times the Jacobian of the gradient.
 
     The gradient is computed once, here, and each product only goes back through it.
@@ -131,7 +131,7 @@ def hessian_operator(
 
 
 def hessian_vector_product(
-    loss: Callable[[list], tf.Tensor], weights: Sequence[tf.Tensor], vector: Sequence[tf.Tensor]
+    loss: Callable[[Sequence], tf.Tensor], weights: Sequence[tf.Tensor], vector: Sequence[tf.Tensor]
 ) -> list[tf.Tensor]:
     """Returns H v at `weights`, once; see `hessian_operator`."""
     return hessian_operator(loss, weights)(vector)

@@ -1,5 +1,7 @@
 """A functional network cut in two: the layers that nothing which changes reaches, and the rest."""
 
+from typing import cast
+
 import keras
 
 from tfmeta.inner.example_wise import answers_alone
@@ -28,7 +30,7 @@ class GraphCut:
     """
 
     def __init__(self, network, changes, keeps_state=lambda operation: False):
-        self._graph = functional_graph(network)
+        self._graph = cast(keras.Model, functional_graph(network))  # as `takes` says
         self._calls = _calls(self._graph, (), changes, opens=not _makes_masks(network))
         before, behind = _divided(self._calls, lambda call: changes(call.operation))
         ids = {id(operation) for operation in _operations(behind)}
@@ -160,7 +162,7 @@ class _Leave:
 
 def _calls(graph, path, changes, *, opens):
     """The calls of a graph, those of nested models that change in part among them."""
-    calls = []
+    calls: list[_Call | _Enter | _Leave] = []
     for position, node in enumerate(graph_nodes(graph)):
         nested = functional_graph(node.operation) if opens else None
         if nested is None or not changes(node.operation) or not _is_plain(node, nested):
@@ -198,7 +200,8 @@ def _makes_masks(network):
 
 def _divided(calls, changes):
     """(calls that nothing which changes reaches, the others), each in order."""
-    moving, before, behind = set(), [], []
+    moving: set[tuple[tuple, int]] = set()
+    before, behind = [], []
     for call in calls:
         own = call.operation is not None and changes(call)
         if own or not moving.isdisjoint(call.reads):

@@ -8,6 +8,7 @@ whether it has a derivative, is declared to have none (silently a wrong number),
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -125,7 +126,7 @@ def _trace(network, specs, adapted):
     Where an operation lacks even the first derivative, the loss stands in for the gradient.
     """
     pure, layers = PureNetwork(network), TracedLayers()
-    found = {}
+    found: dict[str, Any] = {}
 
     def first_gradient(weights, state, inputs):
         layers.watch(ops.get_default_graph())

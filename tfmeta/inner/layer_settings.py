@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import types
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -29,7 +30,8 @@ def layer_settings(network, noisy=(), kept=(), *, noise, training):
         noise: whether the noisy layers draw.
         training: whether the network is called in training mode.
     """
-    changed, replaced = [], {}
+    changed: list[tuple[Any, str, Any]] = []
+    replaced: dict[int, tuple[Any, Any]] = {}
 
     def change(layer, name, value):
         if getattr(layer, name, None) is not None and getattr(layer, name) != value:

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import weakref
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,7 +20,7 @@ from tfmeta.inner.keras_internals import global_seed_generator, is_seed, renorma
 
 _KERAS = ("keras.src.layers.", "keras.src.models.")
 _KNOWN_FUNCTIONS = ("keras.", "tensorflow.")
-_studies = weakref.WeakKeyDictionary()
+_studies: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _traced_study(network, specs):
 
 def _silenced(network, specs, noisy, training):
     """(layers to keep in training mode, problems) where the noisy ones run in inference mode."""
-    kept = ()
+    kept: list[Any] = []
     takes = [layer for layer in noisy if takes_training(layer)]
     silent = CallTrace(network, specs, training=True, noisy=takes) if takes else training
     lost = set(training.moved) - set(silent.moved)

@@ -123,7 +123,7 @@ def _known(function):
 
 def _unwrapped(loss):
     """(the innermost function, its keyword arguments)."""
-    options = {}
+    options: dict[str, Any] = {}
     while True:
         if isinstance(loss, functools.partial):
             options = {**loss.keywords, **options}

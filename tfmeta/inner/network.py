@@ -43,8 +43,8 @@ class PureNetwork:
         self.dropout = dropout
         self.xla = False
         self._lock = threading.RLock()
-        self._depends_on_batch = []  # of one answer, once it is known; shared by copies
-        self._absent = {}
+        self._depends_on_batch: list[bool] = []  # of one answer, once it is known; shared by copies
+        self._absent: dict[Any, Any] = {}
         self._takes_training = "training" in inspect.signature(network.call).parameters
         self._seed_positions = [
             position
@@ -52,7 +52,8 @@ class PureNetwork:
             if is_seed(variable)
         ]
         self.study = self._first_study()
-        self.known, self.trunk = (), None
+        self.known: tuple[Any, ...] = ()
+        self.trunk: Any = None
 
     def knowing(self, *features: Any) -> "PureNetwork":
         """The same network with features of sets of inputs, which it does not compute again.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def svgd_direction(
-    particles: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], temperature: float
+    particles: Sequence[tf.Tensor], gradients: list[tf.Tensor], temperature: float
 ) -> list[tf.Tensor]:
     """The direction that particles descend towards the density proportional to exp(-loss / T).
 

@@ -78,7 +78,7 @@ class Features:
             **changes: attributes, of what they were computed from.
         """
         remaining = iter(leaves)
-        fields = {
+        fields: dict[str, Any] = {
             name: [None if old is None else next(remaining) for old in getattr(self, name)]
             for name in ("tensors", "masks", "losses", "moved")
         }
@@ -141,7 +141,10 @@ class Trunk:
         example_weights: tf.Tensor | None = None,
     ) -> Features:
         """Runs the trunk; arguments as of `PureNetwork`, without noise."""
-        options = {"batch_statistics": batch_statistics, "example_weights": example_weights}
+        options: dict[str, Any] = {
+            "batch_statistics": batch_statistics,
+            "example_weights": example_weights,
+        }
         # The others may have other shapes: a learner that samples has several of each.
         own_weights = self.placed_weights(self.weights_of(weights), len(weights))
         own_state = self.placed_state(self.state_of(state), len(state))
@@ -256,7 +259,7 @@ class TracedTrunk:
 
     def __init__(self, trunk: Trunk):
         self._trunk = trunk
-        self._traced = {}
+        self._traced: dict[tuple[bool, str], tuple[Any, Features]] = {}
 
     def weights_of(self, weights: Sequence) -> list:
         """As of `Trunk`."""
@@ -277,7 +280,10 @@ class TracedTrunk:
         example_weights: tf.Tensor | None = None,
     ) -> Features:
         """As of `Trunk`, by a call of the traced function."""
-        options = {"batch_statistics": batch_statistics, "example_weights": example_weights}
+        options: dict[str, Any] = {
+            "batch_statistics": batch_statistics,
+            "example_weights": example_weights,
+        }
         trunk, flat = self._trunk, keras.tree.flatten(inputs)
         if example_weights is not None or any(t.shape.rank is None for t in flat):
             return trunk.features(pure, weights, state, inputs, **options)

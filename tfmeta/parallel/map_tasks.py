@@ -11,7 +11,7 @@ from tfmeta.parallel.converters import task_converters
 from tfmeta.process.cores import usable_cores
 
 _logger = logging.getLogger("tfmeta")
-_warned = set()
+_warned: set[str] = set()
 _noted: list[list[str]] = []
 
 # TensorFlow's conversion fails by any of these; for CTC's loop by an AttributeError.
@@ -69,7 +69,7 @@ def map_tasks(
         return _in_passes(function, tasks, parallel, tasks_per_pass)
     if parallel == "vectorized":
         return _vectorized(function, tasks)
-    raised = []
+    raised: list[Exception] = []
     try:
         with _without_conversion_logs():
             return _vectorized(_noting(function, raised), tasks)
@@ -84,7 +84,7 @@ def map_tasks(
 @contextlib.contextmanager
 def noting_refusals() -> Iterator[list]:
     """Gives a list to which each map adds why it could not be vectorised, inside the `with`."""
-    refusals = []
+    refusals: list[str] = []
     _noted.append(refusals)
     try:
         yield refusals

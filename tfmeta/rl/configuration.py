@@ -1,13 +1,15 @@
 """Parts of a policy's learner that Keras saves with it: their fields are their configuration."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
 
 class SavedFields:
     """Base of dataclasses that `keras.saving` can write and read."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # of the class below
 
     def get_config(self) -> dict[str, Any]:
         """Every field, as Keras serialises it."""

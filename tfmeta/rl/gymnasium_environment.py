@@ -116,8 +116,10 @@ class GymnasiumEnvironment:
 
     def start(self, parameters: tf.Tensor, keys: tf.Tensor) -> SimulationState:
         """Resets an environment for each trajectory, by a seed from its task's key."""
-        found = tf.numpy_function(self._start, [parameters, keys], [tf.float64, tf.int64])
-        return self._state(*found, parameters.shape[:2])
+        observations, turn = tf.numpy_function(
+            self._start, [parameters, keys], [tf.float64, tf.int64]
+        )
+        return self._state(observations, turn, parameters.shape[:2])
 
     def observe(self, state: SimulationState) -> tf.Tensor:
         """What the environments gave, float64 [T, N, o]."""
@@ -127,12 +129,12 @@ class GymnasiumEnvironment:
         self, state: SimulationState, actions: tf.Tensor
     ) -> tuple[SimulationState, tf.Tensor, tf.Tensor]:
         """Steps every trajectory that lasts; one that has ended gets rewards of 0."""
-        *found, rewards, ended = tf.numpy_function(
+        observations, turn, rewards, ended = tf.numpy_function(
             self._step, [state.turn, actions], [tf.float64, tf.int64, tf.float64, tf.bool]
         )
         shape = actions.shape[:2]
         return (
-            self._state(*found, shape),
+            self._state(observations, turn, shape),
             tf.ensure_shape(rewards, shape),
             tf.ensure_shape(ended, shape),
         )

@@ -66,6 +66,8 @@ class _SharedModel:
     Compiling it is most of what making an environment takes, and there are hundreds.
     """
 
+    fullpath: str  # of the model's file, which gymnasium's class sets
+
     def _initialize_simulation(self):
         model = _compiled(self.fullpath)
         return model, mujoco.MjData(model)

@@ -101,7 +101,7 @@ class PolicyMAML(keras.Model):
         self.tasks_per_pass = tasks_per_pass
         self.step = PolicyGradientStep(network, inner_surrogate)
         self._adaptation = Adaptation(environment, self.step, self._map, discount, gae_lambda)
-        self._functions = {}
+        self._functions: dict[int, Callable] = {}
         self.built = True
 
     @property
@@ -302,9 +302,10 @@ class PolicyMAML(keras.Model):
         return False
 
     def _trajectories(self, steps, data):
-        rates = self.test_inner_rates
-        rates = [rates[min(step, len(rates) - 1)] for step in range(steps)]
-        experiences = self._adaptation.experiences(*self._values(), data, rates)
+        given = self.test_inner_rates
+        rates = [given[min(step, len(given) - 1)] for step in range(steps)]
+        weights, state = self._values()
+        experiences = self._adaptation.experiences(weights, state, data, rates)
         return [experience.trajectories for experience in experiences]
 
     def _map(self, function, tasks, **options):

@@ -30,7 +30,7 @@ def sample_trajectories(environment, policy, parameters, keys) -> Trajectories:
     dtype, horizon = parameters.dtype, environment.horizon
     noise = _noise(keys, [horizon, count, environment.action_size], dtype)
     width = environment.action_size
-    sizes = ([environment.observation_size], [width], [], [], [2 * width])
+    sizes: tuple[list[int], ...] = ([environment.observation_size], [width], [], [], [2 * width])
     arrays = [
         tf.TensorArray(dtype, size=horizon, element_shape=[tasks, count, *size]) for size in sizes
     ]

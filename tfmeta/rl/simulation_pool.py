@@ -54,7 +54,8 @@ class SimulationPool:
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A step of the K trajectories, as `Simulations.step`."""
         parts = zip(*self._call("step", actions), strict=True)
-        return tuple(np.concatenate(part) for part in parts)
+        observations, rewards, ended = (np.concatenate(part) for part in parts)
+        return observations, rewards, ended
 
     def close(self) -> None:
         """Ends the processes."""

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,7 @@ def serve(connection: Connection) -> None:
     ("failed", text) with what Python said.
     """
     simulations = None
+    said: tuple[str, Any]
     while True:
         try:
             message = connection.recv_bytes()

@@ -107,7 +107,10 @@ class PolicySignatures(tf.Module):
             "rewards": (None, None),
             "mask": (None, None),
         }
-        self.input_shapes = {"adapt_and_act": {**support, **query}, "act": query}
+        self.input_shapes: dict[str, dict[str, tuple]] = {
+            "adapt_and_act": {**support, **query},
+            "act": query,
+        }
         answer = {"mean": (None, a), "log_std": (None, a)}
         self.output_shapes = {"adapt_and_act": answer, "act": answer}
         self.functions = {

@@ -102,9 +102,10 @@ class Signatures(tf.Module):
         initial = self.model.initial_weights()
         weights = adapted_weights.unflatten(self._servable, vector, initial)
         answer = self.model.predict_or_fail(weights, query, support)
-        if self._servable.max_ways is None:
+        present = self._servable.present
+        if self._servable.max_ways is None or present is None:
             return answer
-        return cut(answer, number_of_ways(self._servable.present(weights)))
+        return cut(answer, number_of_ways(present(weights)))
 
     def _predict(self, **request):
         support, _, query = self._requests.examples("predict", request)

@@ -94,12 +94,12 @@ def a_loaded_learner_goes_on_as_the_saved_one(case: Case) -> None:
         loaded = keras.saving.load_model(path)
     names = [set(each.get_config()) for each in (learner, loaded)]
     assert names[0] == names[1], f"the configuration differs in {sorted(names[0] ^ names[1])}"
-    answers = [[each.predict_on_batch(case.batch[0])] for each in (learner, loaded)]
-    _assert_close(*answers, 1e-12, "the loaded learner gives other answers")
+    ours, theirs = ([each.predict_on_batch(case.batch[0])] for each in (learner, loaded))
+    _assert_close(ours, theirs, 1e-12, "the loaded learner gives other answers")
     for each in (learner, loaded):
         each.train_on_batch(*case.batch)
-    weights = [each.parameter_variables for each in (learner, loaded)]
-    _assert_close(*weights, 1e-12, "the loaded learner's next meta-step is another")
+    ours, theirs = (each.parameter_variables for each in (learner, loaded))
+    _assert_close(ours, theirs, 1e-12, "the loaded learner's next meta-step is another")
 
 
 def an_export_answers_as_the_learner_does(case: Case) -> None:

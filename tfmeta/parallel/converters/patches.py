@@ -8,6 +8,7 @@ channels, a native convolution with a kernel of zeros and ones copies faster sti
 import dataclasses
 import functools
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,14 +42,14 @@ class Geometry:
     @functools.cached_property
     def reach(self) -> tuple[int, int]:
         """Size of the window with its holes."""
-        return tuple((w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True))
+        return _pair((w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True))
 
     @functools.cached_property
     def output_size(self) -> tuple[int, int]:
         """Positions of the window."""
         if self.padding == "SAME":
-            return tuple(-(-i // s) for i, s in zip(self.image_size, self.strides, strict=True))
-        return tuple(
+            return _pair(-(-i // s) for i, s in zip(self.image_size, self.strides, strict=True))
+        return _pair(
             (i - r) // s + 1
             for i, r, s in zip(self.image_size, self.reach, self.strides, strict=True)
         )
@@ -58,12 +59,17 @@ class Geometry:
         """Rows and columns of zeros before the image (the rest of "SAME" comes after it)."""
         if self.padding == "VALID":
             return (0, 0)
-        return tuple(
+        return _pair(
             max((o - 1) * s + r - i, 0) // 2
             for i, o, s, r in zip(
                 self.image_size, self.output_size, self.strides, self.reach, strict=True
             )
         )
+
+
+def _pair(sizes: Iterable[int]) -> tuple[int, int]:
+    rows, columns = sizes
+    return rows, columns
 
 
 def windows(images, geometry):

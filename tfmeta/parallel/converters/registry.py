@@ -11,9 +11,11 @@ import contextlib
 import functools
 import logging
 import threading
+from collections.abc import Callable
+from typing import Any
 
 _logger = logging.getLogger("tfmeta")
-_converters = {}
+_converters: dict[str, Callable[[Any], Any]] = {}
 # Attribute of an operation by which tfmeta gives it a gradient (`tf.Graph.gradient_override_map`).
 _MARK, _OWN = "_gradient_op_type", b"Tfmeta"
 _install_lock = threading.Lock()

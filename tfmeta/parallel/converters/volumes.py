@@ -5,6 +5,7 @@ depth, [N * out_depth, height, width, taps * C]; then the two-dimensional operat
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -108,7 +109,7 @@ class _Plan:
         parts = tf.unstack(tf.reshape(images, shape), axis=-2)
         length = (self.out_depth - 1) * self.stride + (self.taps - 1) * self.dilation + 1
         length = max(length, self.pad_before + self.depth)
-        total = 0
+        total: Any = 0
         for tap, part in enumerate(parts):
             part = tf.reshape(part, [tasks, -1, self.out_depth, *size, self.channels])
             total += self._placed(part, tap * self.dilation, length)

@@ -45,7 +45,7 @@ def _refusal(missing, refused, originals):
             "A LiteRT file is made by TensorFlow's converter. Received: a network that it "
             f"refuses, with: {refused[:2000]}. {_ADVICE}"
         )
-    layers = {}
+    layers: dict[str, str] = {}
     for function in originals:
         for operation in operations_of(function.graph):
             layers.setdefault(operation.type, _layer(operation.name))

@@ -97,13 +97,14 @@ def export_litert(
 
 def _sizes(tasks, inner_steps):
     """The sizes that all tasks share."""
-    found = sorted({tuple(_rows(task, part) for part in ("support", "query")) for task in tasks})
+    found = sorted({(_rows(task, "support"), _rows(task, "query")) for task in tasks})
     if len(found) != 1:
         raise ValueError(
             "A LiteRT file is made for one size, that of its tasks. Received: tasks of "
             f"{found} (support, query) examples. Give at least one task, all of one size."
         )
-    return Sizes(*found[0], inner_steps)
+    support, query = found[0]
+    return Sizes(support, query, inner_steps)
 
 
 def _rows(task, part):

@@ -1,5 +1,7 @@
 """Gradients of slices, of padding by reflection, and of resizing."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -30,7 +32,7 @@ def _slices(begin, end, strides, masks):
     def has(name, position):
         return masks[name] >> position & 1
 
-    slices = []
+    slices: list[Any] = []
     for position in range(len(begin)):
         if has("ellipsis", position):
             slices.append(Ellipsis)

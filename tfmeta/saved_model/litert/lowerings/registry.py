@@ -1,6 +1,9 @@
 """Which function writes which operation in builtins of LiteRT."""
 
-LOWERINGS = {}
+from collections.abc import Callable
+from typing import Any
+
+LOWERINGS: dict[str, Callable[..., Any]] = {}
 
 
 def lowering(*types):

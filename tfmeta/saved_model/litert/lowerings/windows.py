@@ -95,7 +95,7 @@ class Windows:
         """
         # A position's entries lie a stride apart, so positions of equal remainder share a grid.
         blocks = [-(-self.reach[a] // self.strides[a]) for a in range(2)]
-        grids = {}
+        grids: dict[tuple[int, int], tf.Tensor] = {}
         for position, part in parts.items():
             place = [divmod(position[a] * self.dilations[a], self.strides[a]) for a in range(2)]
             paddings = [[0, 0]]
