@@ -115,7 +115,8 @@ def _settings() -> list[str]:
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
             owner = node.name.removesuffix("Settings").lower()
-            fields = (part.target.id for part in node.body if isinstance(part, ast.AnnAssign))
+            targets = (part.target for part in node.body if isinstance(part, ast.AnnAssign))
+            fields = (target.id for target in targets if isinstance(target, ast.Name))
             found += [f"{owner}.{field}" for field in fields if owner]
     return found
 

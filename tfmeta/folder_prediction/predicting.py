@@ -102,7 +102,7 @@ def _threshold(model, support: ImageFolder, inner_steps) -> tuple[float | None, 
     threshold = known.get("threshold")
     if threshold is None:
         return None, None
-    counts = np.bincount(support.labels, minlength=len(support.class_names))
+    counts = np.bincount(np.asarray(support.labels), minlength=len(support.class_names))
     own_steps = model.description["inner_steps"]
     steps = own_steps if inner_steps is None else inner_steps
     measured_steps = own_steps if known.get("inner_steps") is None else known["inner_steps"]
@@ -121,12 +121,15 @@ def _on_one_scale(model, support, query, shape) -> tuple[ImageFolder, ImageFolde
     """Both folders' images; those of more than 8 bits have the model's black and white, or one."""
     trained = model.description["preprocessing"].get("levels")
     levels = Levels.of_json(trained) if trained else None
-    folders = [load_image_folder(path, shape, levels) for path in (support, query)]
+
+    def loaded(levels):
+        return load_image_folder(support, shape, levels), load_image_folder(query, shape, levels)
+
+    folders = loaded(levels)
     found = [folder.levels for folder in folders if folder.levels]
     if levels or not found or all(each == found[0] for each in found):
-        return tuple(folders)
-    joined = found[0].joined(found[-1])
-    return tuple(load_image_folder(path, shape, joined) for path in (support, query))
+        return folders
+    return loaded(found[0].joined(found[-1]))
 
 
 def prepare(images, preprocessing) -> np.ndarray:
