@@ -17,7 +17,7 @@ from tests.runs.finished_runs import tensors
 from tfmeta.learners.keras_model import execution
 from tfmeta.runs import building, evaluate, evaluating, export, opened, recipe, restore, train
 from tfmeta.runs.metrics_log import read_rows
-from tfmeta.runs.recipe import RecipeError
+from tfmeta.runs.recipe import RecipeError, config
 from tfmeta.saved_model import read_description
 from tfmeta.tasks import TaskStream
 
@@ -149,6 +149,29 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_advice
 def test_a_recipe_whose_objects_refuse_is_said_in_words(small_run):
     with pytest.raises(RecipeError, match=r"adapted.*no_such"):
         small_run("MAML.adapted = 'no_such_*'")
+
+
+def test_a_data_set_that_is_no_stream_of_tasks_is_refused_in_words(tmp_path):
+    (tmp_path / "tasks_for_a_test.py").write_text(
+        "import gin\nimport tensorflow as tf\n\n"
+        "@gin.configurable\ndef own_tasks(**options):\n    return tf.data.Dataset.range(3)\n"
+    )
+    (tmp_path / "own.gin").write_text(
+        "import tasks_for_a_test\ninclude 'sinusoid_maml.gin'\ntrain.stream = @own_tasks\n"
+    )
+    with (
+        config.configured(recipe.read_recipe([tmp_path / "own.gin"])) as settings,
+        pytest.raises(RecipeError, match=r"TaskStream.*Received: _RangeDataset"),
+    ):
+        building.train_stream(settings)
+
+
+def test_a_value_that_a_recipe_lacks_is_named_with_its_binding():
+    with (
+        config.configured(recipe.read_recipe(["images_5way_1shot_maml.gin"])) as settings,
+        pytest.raises(RecipeError, match=r"needs path.*\"from_directory\.path = \.\.\.\""),
+    ):
+        building.train_stream(settings)
 
 
 def test_large_tasks_are_computed_each_by_itself_and_a_run_goes_on_with_it(

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
 from absl import app, flags, logging
@@ -48,6 +49,8 @@ def run(main: Callable[[], int], doc: str) -> None:
         main: of no arguments, called after the flags are parsed; gives the exit code.
         doc: what --help shows above the flags.
     """
+    # A line of tfmeta's own code says nothing to who runs a command.
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     # absl takes the text of --help from the main module.
     sys.modules["__main__"].__doc__ = doc
     app.run(lambda argv: _in_words(main, argv), flags_parser=parse_flags)

@@ -14,6 +14,7 @@ from tfmeta.runs.distributed.cluster import MULTI_WORKER
 from tfmeta.runs.recipe import RecipeError, RunError, explained
 from tfmeta.runs.recipe.settings import Settings
 from tfmeta.runs.training import Training
+from tfmeta.tasks import TaskStream
 
 _logger = logging.getLogger("tfmeta")
 
@@ -144,8 +145,20 @@ def _stream(settings: Settings, make, **options):
     key = (make, *options.items())
     if key not in settings.streams:
         with explained(f"recipe {settings.recipe}"):
-            settings.streams[key] = make(**options)
+            stream = make(**options)
+            _check_stream(stream)
+        settings.streams[key] = stream
     return settings.streams[key]
+
+
+def _check_stream(stream) -> None:
+    if not isinstance(stream, TaskStream):
+        raise RecipeError(
+            "A recipe's stream must be a function that returns a tfmeta.tasks.TaskStream, whose "
+            "task i depends on the seed and on i alone: a run then goes on where it stopped. "
+            f"Received: {type(stream).__name__}. Return TaskStream(sample_block, info, start, "
+            "count), as docs/guides/own_tasks.md shows."
+        )
 
 
 _ADVICE = (

@@ -1,6 +1,7 @@
 """Errors in a recipe or a run, in the words that the user reads."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 
@@ -26,4 +27,19 @@ def explained(what: str) -> Iterator[None]:
     except (ValueError, TypeError, OSError, LookupError, RuntimeError, ImportError) as error:
         text, *calls = str(error).split("\n  In call to configurable ")
         inside = f" (in {', '.join(call.split()[0] for call in calls)})" if calls else ""
-        raise RecipeError(f"{what}: {text.strip() or type(error).__name__}{inside}") from error
+        text = _missing_values(text) or text.strip() or type(error).__name__
+        raise RecipeError(f"{what}: {text}{inside}") from error
+
+
+def _missing_values(text: str) -> str | None:
+    """Which bindings to write, where gin reports arguments that nothing gave; None otherwise."""
+    missing = re.match(r"(\w+)\(\) missing .*?arguments?: (.+)", text)
+    if not missing:
+        return None
+    name = missing[1]
+    arguments = re.findall(r"'(\w+)'", missing[2])
+    bindings = " ".join(f'--gin_param="{name}.{argument} = ..."' for argument in arguments)
+    return (
+        f"{name} needs {' and '.join(arguments)}. Received: no value. Write the binding into the "
+        f"recipe, or pass {bindings} with the value."
+    )
