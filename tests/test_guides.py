@@ -7,12 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 import urllib.request
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.test_adapt import write_images
 from tfmeta.runs import train
@@ -69,7 +71,8 @@ def test_the_search_of_a_guide_runs(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, capsys):
-    source = "\n".join(blocks("python", "pretrained.md")).replace("224", "32")
+    *in_python, client, low_rank = blocks("python", "pretrained.md")
+    source = "\n".join([*in_python, low_rank]).replace("224", "32")
     source = source.replace("include_top=False", "include_top=False, weights=None")
     monkeypatch.chdir(tmp_path)
     exec(compile(source, "pretrained.md", "exec"), {})
@@ -80,7 +83,8 @@ def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, c
     write_images(tmp_path / "photos", classes, 3, size=32)
     write_images(tmp_path / "new_photos", classes, 2, seed=1, size=40)
     outputs = []
-    own = [block for block in blocks("bash", "pretrained.md") if "-m tfmeta." in block]
+    commands = ("-m tfmeta.adapt", "-m tfmeta.export")
+    own = [b for b in blocks("bash", "pretrained.md") if any(name in b for name in commands)]
     for command in own:  # the others are of benchmarks
         (line,) = command.strip().splitlines()
         program = [sys.executable, *shlex.split(line)[1:], "--weights=none", "--image_size=32"]
@@ -105,6 +109,68 @@ def test_the_guide_to_pretrained_networks_runs_in_small(tmp_path, monkeypatch, c
         )
     metadata = (tmp_path / "exported" / "photos" / "1" / "assets.extra" / "tfmeta.json").read_text()
     assert '"network": "MobileNetV3Small"' in metadata
+
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "tfmeta_client", types.SimpleNamespace(Client=WithoutServer))
+    exec(compile(client.replace("224", "32"), "pretrained.md", "exec"), {})
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert said == [row.split(",")[:2] for row in answered.splitlines()[1:]]
+
+
+class WithoutServer:
+    """The client's calls of the guide, answered by the export's signatures in this process."""
+
+    def __init__(self, target, model):
+        self.model = ExportedModel(f"exported/{model}/1")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def adapt(self, support_inputs, support_targets):
+        answer = self.model("adapt", support_inputs=support_inputs, support_targets=support_targets)
+        self.kept = {name: answer[name] for name in ("adapted_weights", "weights_fingerprint")}
+        return self
+
+    def predict(self, query_inputs):
+        return self.model("predict_adapted", **self.kept, query_inputs=query_inputs)
+
+
+@pytest.mark.slow
+def test_the_recipe_of_own_images_trains_by_the_guides_own_bindings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "my_images", [f"class_{i:02d}" for i in range(25)], 6)
+    words = shlex.split(blocks("bash", "own_images.md")[0].replace("\\\n", " "))
+    params = [word.partition("=")[2] for word in words if word.startswith("--gin_param=")]
+    short = ["train.steps = 2", "evaluate.tasks = 4", "export.enabled = False"]
+    recipe = read_recipe(["images_5way_1shot_maml.gin"], [*params, *short])
+    assert train(recipe, "runs/my_images") == 0
+    protocol = json.loads(Path("runs/my_images/evaluation.json").read_text())["protocol"]
+    assert (protocol["ways"], protocol["shots"], protocol["queries"]) == (5, 1, 5)
+
+
+@pytest.mark.slow
+def test_a_simulator_of_the_guide_trains_by_its_recipe(tmp_path, monkeypatch):
+    """The file of tasks and the recipe are the guide's; the same seed and index, the same task."""
+    monkeypatch.chdir(tmp_path)
+    source = blocks("python", "own_tasks.md")[-1].split("\n\n\nlearner = ")[0]
+    Path("my_tasks.py").write_text(source, encoding="utf-8")
+    page = (GUIDES / "own_tasks.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```\n(import my_tasks\n.*?)```", page, re.S)
+    Path("oscillators_maml.gin").write_text(lines, encoding="utf-8")
+    short = ["train.steps = 2", "evaluate.tasks = 4", "validate.tasks = 4"]
+    assert train(read_recipe(["oscillators_maml.gin"], short), "runs/oscillators") == 0
+    protocol = json.loads(Path("runs/oscillators/evaluation.json").read_text())["protocol"]
+    assert (protocol["name"], protocol["shots"]) == ("oscillators", 10)
+
+    import my_tasks
+
+    whole = next(iter(my_tasks.oscillators(seed=3).batch(8)))
+    later = my_tasks.oscillators(seed=3, start=5).sample(5)
+    for together, alone in zip(*map(tf.nest.flatten, (whole, later)), strict=True):
+        np.testing.assert_array_equal(together[5], alone)
 
 
 @pytest.mark.slow
