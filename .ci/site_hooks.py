@@ -2,10 +2,11 @@
 
 Pages link to recipes and stored results by their place in the repository, so that links work there
 too. The site gets a copy of each linked file. A link to a folder, or to a page outside `docs/`,
-becomes its path.
+becomes its path. A link from a public name to a page of the reference leads to the name there.
 """
 
 import ast
+import functools
 import os
 import re
 from pathlib import Path
@@ -18,6 +19,10 @@ NAMES = re.compile(r"<!-- public names of (\S+?)(?: in (\S+))? -->")
 CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.S)
 # A flag or an argument's name outside tags, in which browsers would break a line behind a hyphen.
 FLAG = re.compile(r"(?<![\w-])--\w[\w-]*(?![^<]*>)")
+PREFORMATTED = re.compile(r"(<pre\b.*?</pre>)", re.S)
+SIGN = re.compile(r"(?<=[/(,])(?=[^ ])|(?<==)(?=\S{12})")
+LONG_CODE = re.compile(r"<code>([^<]{24,})</code>")
+NAME = re.compile(r"\[`(?:[\w.]+\.)?(\w+)`\]\(((?:[\w./]*/)?reference/\w+\.md)\)")
 SECTION = re.compile(r'<!-- section "([^"]+)" of (\S+) -->')
 COPIED = (".json", ".csv", ".png", ".gin", ".pbtxt", ".yaml", ".config")
 
@@ -49,18 +54,35 @@ def on_page_markdown(markdown, page, config, files):
             return f"{image}[{text}]({relative})"
         return f"{text} (`{path.relative_to(ROOT)}`)" if path.name not in text else text
 
+    def to_the_name(match):
+        name, target = match.groups()
+        page_of_names = (source.parent / target).resolve().read_text(encoding="utf-8")
+        for package, folder in NAMES.findall(page_of_names):
+            where = definitions(ROOT / Path(*(folder or package).split(".")))
+            if name in public_names(package) and name in where:
+                return f"{match[0][:-1]}#{where[name]})"
+        return match[0]
+
+    markdown = NAME.sub(to_the_name, markdown)
     markdown = NAMES.sub(lambda match: listed(match[1], match[2] or match[1]), markdown)
     markdown = SECTION.sub(lambda match: section(ROOT / match[2], match[1]), markdown)
     return LINK.sub(rewritten, markdown)
 
 
 def on_page_content(content, page, config, files):
-    """Keeps each flag of a command on one line."""
+    """Keeps a flag and an interval on one line, and lets long code break at its signs."""
 
     def whole(match):
         return FLAG.sub(lambda flag: f'<span class="flag">{flag[0]}</span>', match[0])
 
-    return CODE.sub(whole, content)
+    def breakable(match):
+        return f"<code>{SIGN.sub('<wbr>', match[1])}</code>"
+
+    parts = PREFORMATTED.split(content)  # text, then a block of code, in turns
+    for index in range(0, len(parts), 2):
+        text = LONG_CODE.sub(breakable, parts[index])
+        parts[index] = text.replace(" +- ", "&nbsp;±&nbsp;")
+    return CODE.sub(whole, "".join(parts))
 
 
 def section(path, title):
@@ -107,6 +129,7 @@ def public_names(package):
     raise ValueError(f"{path} must have a literal `__all__`.")
 
 
+@functools.cache
 def definitions(folder):
     """The dotted path of each class and function that is defined in a folder of modules."""
     found = {}
