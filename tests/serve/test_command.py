@@ -36,7 +36,13 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env={**os.environ, "TF_NUM_INTRAOP_THREADS": "1", **(environment or {})},
+            env={
+                **os.environ,
+                "TF_NUM_INTRAOP_THREADS": "1",
+                # Python keeps what a log did not take until it exits, unless it is told not to.
+                "PYTHONUNBUFFERED": "",
+                **(environment or {}),
+            },
         )
 
     def ready(self):

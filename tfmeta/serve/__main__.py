@@ -126,7 +126,16 @@ def _serve(options, config, without_effect):
     if not server.stop():
         sys.stdout.flush()
         os._exit(1)  # else the interpreter would wait for requests that had their time
+    _drop_unwritten_logs()
     return 0
+
+
+def _drop_unwritten_logs():
+    """Drops what a full disk did not take, which would make the interpreter's exit code 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _reachable(url):
