@@ -208,3 +208,6 @@ def test_a_diverged_task_is_skipped_where_the_user_says_so():
     assert np.isfinite(logs["loss"]).all()
     with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
         learner.fit(stream([tf.nest.map_structure(lambda a: a[2:3], batch)]), verbose=0)
+    (sx, sy, qx), qy = batch
+    with pytest.raises(ValueError, match=r"within the batch: 0 1 2 3$"):
+        learner.train_on_batch((sx * np.nan, sy, qx), qy)

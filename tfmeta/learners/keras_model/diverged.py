@@ -1,5 +1,7 @@
 """What a meta-step does with a task whose loss or gradient is not finite."""
 
+import math
+
 import tensorflow as tf
 
 from tfmeta import inner
@@ -43,6 +45,12 @@ def without_diverged(result: TaskGradient, state: list) -> TaskGradient:
         [kept(new, old) for new, old in zip(result.state, state, strict=True)],
         {**logs, DIVERGED: 1.0 - tf.cast(finite, logs["loss"].dtype)},
     )
+
+
+def as_not_finite(logs: dict) -> tf.Tensor:
+    """A tensor [T], not finite for the tasks that diverged, of logs of `without_diverged`."""
+    diverged = logs[DIVERGED]
+    return tf.where(diverged > 0, tf.constant(math.inf, diverged.dtype), diverged)
 
 
 def mean_over_finite(logs: dict, weight=None) -> dict:

@@ -15,7 +15,12 @@ from tfmeta.learners.batch.batches import plain_batch
 from tfmeta.learners.batch.task_weights import mean_of_tasks
 from tfmeta.learners.core.variables import changed_groups, mean_over_tasks
 from tfmeta.learners.keras_model import execution
-from tfmeta.learners.keras_model.diverged import SKIP, mean_over_finite, without_diverged
+from tfmeta.learners.keras_model.diverged import (
+    SKIP,
+    as_not_finite,
+    mean_over_finite,
+    without_diverged,
+)
 from tfmeta.learners.keras_model.guards import GuardedFunction
 from tfmeta.parallel import chain_tasks, map_tasks
 from tfmeta.tasks.task import Task, unpack_tasks
@@ -29,7 +34,7 @@ class BatchGradient(NamedTuple):
         outputs: query outputs [T, Q, ...].
         state: list of tensors, order of `state_variables`.
         logs: dict of scalars.
-        tasks: (gradients, logs) of each task, every tensor [T, ...].
+        tasks: structure of tensors [T, ...], not finite for the tasks that are not.
     """
 
     gradients: list
@@ -86,7 +91,9 @@ def _batch_gradient(learner, task, task_index, weight) -> BatchGradient:
     else:
         mean_logs = {name: mean_of_tasks(value, weight) for name, value in logs.items()}
     outputs = inner.with_mask(outputs, *masks)
-    return BatchGradient(means, outputs, new_state, mean_logs, (gradients, logs))
+    skips = learner.diverged_tasks == SKIP
+    of_tasks = (as_not_finite(logs),) if skips else (gradients, logs)
+    return BatchGradient(means, outputs, new_state, mean_logs, of_tasks)
 
 
 def map_adapted(
