@@ -99,3 +99,27 @@ class OwnCall(keras.Sequential):
 def test_a_network_that_is_called_past_its_call_is_refused():
     with pytest.raises(ValueError, match=r"OwnCall, which defines `__call__`\. Define `call`"):
         tfmeta.MAML(OwnCall([keras.Input((3,)), layers.Dense(2)]))
+
+
+def test_layers_whose_calls_or_weights_keras_changes_are_refused_by_name():
+    with keras.RematScope(mode="full"):
+        hidden = layers.Dense(2, name="again")
+    with pytest.raises(ValueError, match=r"in such a scope: again\. .*rematerialize=True"):
+        tfmeta.MAML(network_of(hidden))
+    in_float8 = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="eighth")])
+    with pytest.warns(UserWarning, match="InputLayer"):
+        in_float8.quantize("float8")
+    with pytest.raises(ValueError, match=r"new values.*eighth/inputs_scale"):
+        tfmeta.MAML(in_float8)
+
+
+def test_what_is_quantized_is_the_network():
+    learner = compiled(tfmeta.MAML(network_of(), inner_rate=0.1))
+    kernel = learner.network.layers[-1].kernel
+    for model in (learner, learner.adapt(X, X[:, :2])):
+        with pytest.raises(ValueError, match="Received: quantize of"):
+            model.quantize("int8")
+    assert learner.network.layers[-1].kernel is kernel
+    learner.train_on_batch(
+        (X[np.newaxis], X[np.newaxis, :, :2], X[np.newaxis]), X[np.newaxis, :, :2]
+    )

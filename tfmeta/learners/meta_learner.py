@@ -887,6 +887,14 @@ class MetaLearner(keras.Model):
         """The constructor's arguments, for `keras.saving`."""
         return saving.config_of(self)
 
+    def quantize(self, *arguments: Any, **options: Any) -> None:
+        """Refuses: quantized weights don't train.
+
+        Raises:
+            ValueError: always.
+        """
+        raise checks.no_quantize("a learner, which trains the weights of its network")
+
     def save_own_variables(self, store: Any) -> None:
         """As `keras.Layer.save_own_variables`, with the number of tasks trained on."""
         super().save_own_variables(store)

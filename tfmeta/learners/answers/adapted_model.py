@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmeta.learners import checks
 from tfmeta.learners.batch import any_ways, batch_checks
 from tfmeta.learners.batch.batches import input_tensors, texts_as_tensors
 from tfmeta.learners.batch.errors import in_words
@@ -136,6 +137,14 @@ class AdaptedModel(keras.Model):
         # Keras asks whether the model was called, by which it knows its inputs.
         self._called = True
         return super().export(filepath, format, input_signature=input_signature, **options)
+
+    def quantize(self, *arguments, **options):
+        """Refuses: the weights are the model's own, not those of layers, which Keras quantizes.
+
+        Raises:
+            ValueError: always.
+        """
+        raise checks.no_quantize("an adapted model, whose weights no layer holds")
 
     def get_config(self):
         learner = self._get_learner()

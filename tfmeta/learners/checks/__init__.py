@@ -18,6 +18,7 @@ from tfmeta.learners.checks.network import (
     check_one_answer,
     check_weights,
     layers_of,
+    no_quantize,
 )
 from tfmeta.learners.checks.optimizer import check_one_replica, check_optimizer, check_replicas
 from tfmeta.learners.checks.options import (
@@ -51,5 +52,6 @@ __all__ = [
     "check_second_derivative",
     "check_weights",
     "layers_of",
+    "no_quantize",
     "warn_of_logits",
 ]

@@ -54,6 +54,7 @@ def check_network(network):
             "Inner gradients in float16 underflow without loss scaling, which the inner loop has "
             f"not. Received: float16 layers {', '.join(half)}. Use the policy 'mixed_bfloat16'."
         )
+    _check_scopes(network)
     if _is_own_method(network, "__call__"):
         raise ValueError(
             "A learner runs the `call` of its network, as keras.Model.stateless_call does. "
@@ -66,6 +67,36 @@ def check_network(network):
             f"{type(network).__name__}. Put further losses into `call`, with `self.add_loss`.",
             stacklevel=4,
         )
+
+
+def _check_scopes(network):
+    """Raises a ValueError for layers whose calls or weights Keras treats in a way of its own."""
+    layers = network._flatten_layers()
+    again = [layer.name for layer in layers if getattr(layer, "_remat_mode", None) is not None]
+    if again:
+        raise ValueError(
+            "Layers under keras.RematScope don't run within a learner's compiled functions. "
+            f"Received: layers made in such a scope: {', '.join(again)}. Make the network outside "
+            "of it, and pass the learner rematerialize=True, which computes inner steps again."
+        )
+    overwritten = [
+        variable.path
+        for variable in network.variables
+        if getattr(variable, "overwrite_with_gradient", False)
+    ]
+    if overwritten:
+        raise ValueError(
+            "A learner steps along gradients, which are new values for some weights of float8 "
+            f"layers. Received: {', '.join(overwritten[:3])}. Leave quantize('float8') out."
+        )
+
+
+def no_quantize(received):
+    """The error of `quantize`; `received` says of what, and why not."""
+    return ValueError(
+        f"Keras quantizes the layers of a network. Received: quantize of {received}. Quantize the "
+        "network before the learner is made; its quantized kernels then stand still."
+    )
 
 
 def _is_own_method(network, name):
