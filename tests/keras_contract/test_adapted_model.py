@@ -233,3 +233,44 @@ def test_a_network_with_a_vocabulary_is_exported_and_loaded(tmp_path):
     adapted.save(tmp_path / "adapted.keras")
     loaded = keras.saving.load_model(tmp_path / "adapted.keras")
     np.testing.assert_array_equal(loaded.predict(queries, verbose=0), expected)
+
+
+def test_it_says_how_it_is_compiled_before_it_is_measured(tmp_path):
+    learner = tfmeta.MAML(network(), 0.1)
+    learner.compile("adam", LOSS, loss_weights=3.0, metrics=["accuracy"])
+    first, second, third, fourth = (learner.adapt(SX, SY) for _ in range(4))
+    assert first.compiled
+    assert second.loss is LOSS
+    np.testing.assert_allclose(third.optimizer.learning_rate, 0.1, rtol=1e-6)
+    assert fourth.get_compile_config()["loss_weights"] == 3.0
+    learner.adapt(SX, SY).save(tmp_path / "adapted.keras")
+    adapted = learner.adapt(SX, SY)
+    answers = adapted.predict(QX, verbose=0)
+    expected = 3 * LOSS(QY, answers), np.mean(np.argmax(answers, axis=-1) == QY)
+    clone = keras.models.clone_model(adapted)
+    clone.set_weights(adapted.get_weights())
+    loaded = keras.saving.load_model(tmp_path / "adapted.keras")
+    assert loaded.compiled
+    for model in (adapted, loaded):
+        np.testing.assert_allclose(model.evaluate(QX, QY, verbose=0), expected, rtol=1e-5)
+    np.testing.assert_allclose(clone.evaluate(QX, QY, verbose=0), expected[0], rtol=1e-5)
+    adapted.compile("adam", "mse")
+    assert adapted.loss == "mse"
+
+
+def test_it_takes_nested_lists_as_adapt_does():
+    learner = tfmeta.MAML(network(), 0.1)
+    learner.compile("adam", LOSS)
+    adapted, expected = learner.adapt(SX.tolist(), SY.tolist()), learner.adapt(SX, SY)
+    answers = expected.predict(QX, verbose=0)
+    np.testing.assert_array_equal(adapted.predict(QX.tolist(), verbose=0), answers)
+    loss = adapted.evaluate(QX.tolist(), QY.tolist(), verbose=0)
+    np.testing.assert_allclose(loss, LOSS(QY, answers), rtol=1e-5)
+    adapted.fit(QX.tolist(), QY.tolist(), verbose=0)
+    expected.fit(QX, QY, verbose=0)
+    for one, other in zip(adapted.adapted_weights, expected.adapted_weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"Received: 6 arrays.*np\.stack"):
+        learner.adapt(list(SX), SY)
+    with pytest.raises(ValueError, match="at least one batch"):
+        adapted.predict(QX[:0], verbose=0)

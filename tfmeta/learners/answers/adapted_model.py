@@ -9,11 +9,14 @@ import tensorflow as tf
 
 from tfmeta.learners import checks
 from tfmeta.learners.batch import any_ways, batch_checks
-from tfmeta.learners.batch.batches import input_tensors, texts_as_tensors
+from tfmeta.learners.batch.batches import input_tensors, lists_as_arrays, texts_as_tensors
 from tfmeta.learners.batch.errors import in_words
 from tfmeta.learners.batch.whole_sets import whole_set
 from tfmeta.learners.keras_model.meta_steps import compiled
 from tfmeta.tasks.task import Examples
+
+# Attributes by which Keras asks whether, and how, a model is compiled.
+_COMPILED = ("compiled", "optimizer")
 
 
 @keras.saving.register_keras_serializable("tfmeta")
@@ -62,7 +65,21 @@ class AdaptedModel(keras.Model):
         held = self._support_variables(learner, support)
         self._get_support = lambda: held
         self._get_learner = lambda: learner
+        # Compiled as the learner once somebody asks, since to compile takes a while.
+        for name in _COMPILED:
+            self.__dict__.pop(name, None)
         self.built = True
+
+    # A method of this name, which Keras keeps for old code, hides the attribute from `__getattr__`.
+    @property
+    def loss(self):
+        """What `compile` was given; the learner's loss unless the model was compiled otherwise."""
+        self._compile_as_learner()
+        return self._compiled_loss
+
+    @loss.setter
+    def loss(self, value):
+        self._compiled_loss = value
 
     def call(self, inputs, training=None):
         """Raw outputs [Q, ...] of query inputs [Q, ...]."""
@@ -80,8 +97,9 @@ class AdaptedModel(keras.Model):
         Raises:
             ValueError: for a `batch_size` that would cut a transductive query set.
         """
-        x, _, _, batch_size = self._fed(texts_as_tensors(x), None, None, batch_size, options)
-        with in_words():
+        x = texts_as_tensors(lists_as_arrays(x))
+        x, _, _, batch_size = self._fed(x, None, None, batch_size, options)
+        with in_words(), batch_checks.refusing_no_batch("Predicting on"):
             return super().predict(x, batch_size=batch_size, **options)
 
     def evaluate(self, x=None, y=None, batch_size=None, **options):
@@ -93,7 +111,7 @@ class AdaptedModel(keras.Model):
         self._compile_as_learner()
         weights = options.pop("sample_weight", None)
         if not options.get("_use_cached_eval_dataset"):
-            x = texts_as_tensors(x)
+            x, y = texts_as_tensors(lists_as_arrays(x)), lists_as_arrays(y)
             x, y, weights, batch_size = self._fed(x, y, weights, batch_size, options)
         with in_words():
             return super().evaluate(x, y, batch_size, sample_weight=weights, **options)
@@ -101,6 +119,7 @@ class AdaptedModel(keras.Model):
     def fit(self, x=None, y=None, batch_size=None, **options):
         """As `keras.Model.fit`; `batch_size` is the whole set, where it is transductive."""
         self._compile_as_learner()
+        x, y = lists_as_arrays(x), lists_as_arrays(y)
         if self._whole_set and batch_size is None and hasattr(_first(x), "shape"):
             batch_size = max(1, len(_first(x)))
         return super().fit(x, y, batch_size, **options)
@@ -160,6 +179,7 @@ class AdaptedModel(keras.Model):
         return {
             "learner": saved,
             "loss": keras.saving.serialize_keras_object(learner.loss),
+            "loss_weights": learner.loss_function.factor,
             "support": support,
             "name": self.name,
             "weight_shapes": [list(variable.shape) for variable in self.adapted_weights],
@@ -168,7 +188,8 @@ class AdaptedModel(keras.Model):
     @classmethod
     def from_config(cls, config):
         learner = keras.saving.deserialize_keras_object(config["learner"])
-        learner.compile(loss=keras.saving.deserialize_keras_object(config["loss"]))
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        learner.compile(loss=loss, loss_weights=config.get("loss_weights"))
         initial = learner.initial_weights(learner.parameter_variables)
         shapes = config.get("weight_shapes", learner.task_network.adapted_shapes)
         # A head of another size than the network's is zeros until its weights are loaded.
@@ -231,9 +252,15 @@ class AdaptedModel(keras.Model):
             )
         return x, y, weights, size
 
+    def __getattr__(self, name):
+        if name in _COMPILED and "_get_learner" in self.__dict__:
+            self._compile_as_learner()
+        return super().__getattribute__(name)
+
     def _compile_as_learner(self):
-        if self.compiled:
+        if "compiled" in self.__dict__:
             return
+        self.__dict__["compiled"] = False  # What Keras asks while it compiles.
         learner = self._get_learner()
         rate = learner.inner_rate
         rate = float(rate) if isinstance(rate, (int, float)) else 0.01

@@ -133,6 +133,13 @@ def check_one_task(learner, support):
     """
     checks.check_compiled(learner)
     shape, expected = _first(support), _expected_shapes(learner.network)
+    given = keras.tree.flatten(support.inputs)
+    if len(expected) == 1 < len(given) and isinstance(support.inputs, (list, tuple)):
+        raise ValueError(
+            "support_x must be one array [examples, ...]. Received: "
+            f"{len(given)} arrays, where the network has one input. Join the examples by "
+            "np.stack(support_x)."
+        )
     if expected and shape.rank == len(expected[0]) + 2:
         raise ValueError(
             "`adapt` takes one task: support_x is "

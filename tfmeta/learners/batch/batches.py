@@ -132,6 +132,16 @@ def input_tensors(part: Any, name: str):
     return _tensor(part, name)
 
 
+def lists_as_arrays(part: Any) -> Any:
+    """Nested lists of numbers as one array; anything else as it is."""
+    if not isinstance(part, (list, tuple)) or not keras.tree.flatten(part):
+        return part
+    numbers = (bool, int, float)
+    return (
+        np.asarray(part) if all(isinstance(x, numbers) for x in keras.tree.flatten(part)) else part
+    )
+
+
 def texts_as_tensors(x: Any):
     """The same inputs with arrays of text as tensors, which Keras' adapters take."""
     if not isinstance(x, (dict, list, tuple)) and not isinstance(x, np.ndarray):
