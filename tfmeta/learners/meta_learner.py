@@ -37,7 +37,15 @@ from tfmeta.learners.core.options import (
 from tfmeta.learners.core.parts import only_adapted, parts_of
 from tfmeta.learners.core.task_network import TaskNetwork
 from tfmeta.learners.core.variables import make_groups, without
-from tfmeta.learners.keras_model import compiling, diverged, execution, fitting, keras_steps, saving
+from tfmeta.learners.keras_model import (
+    compiling,
+    diverged,
+    execution,
+    fitting,
+    keras_steps,
+    own_steps,
+    saving,
+)
 from tfmeta.learners.keras_model.arguments import (
     check_arguments,
     check_settled,
@@ -463,6 +471,35 @@ class MetaLearner(keras.Model):
             dict, metrics=metrics, weighted_metrics=options.get("weighted_metrics")
         )
         self.optimizer.build(self.parameter_variables)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The loss of answers, as `fit` and `evaluate` have it, for a `train_step` of your own.
+
+        Args:
+            x: `(support_x, support_y, query_x)`, by which losses of the network's own are found.
+            y: query targets [T, Q, ...].
+            y_pred: query outputs [T, Q, ...], as `learner(x)` gives them.
+            sample_weight: of queries [T, Q] or tasks [T], or None.
+            training: as of `keras.Model.compute_loss`; changes nothing.
+
+        Returns:
+            The mean over tasks of the compiled loss, [].
+
+        Raises:
+            ValueError: where the network has losses of its own, which are of adapted weights.
+        """
+        return own_steps.compute_loss(self, x, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
+        """As `keras.Model.compute_metrics`, of query outputs [T, Q, ...] as one set of queries."""
+        return own_steps.compute_metrics(self, y, y_pred, sample_weight)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Adapts to each task and answers its queries: raw outputs [T, Q, ...]."""

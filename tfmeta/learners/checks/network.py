@@ -9,7 +9,8 @@ from tfmeta.learners.contracts import Adapts
 
 _AVERAGING = keras.layers.BatchNormalization  # Frozen, it reads its averages in training too.
 # Methods of a model by which Keras trains it, but not a learner that wraps it.
-_TRAINING_METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")
+_STEPS = ("train_step", "test_step")
+_TRAINING_METHODS = (*_STEPS, "compute_loss", "compute_metrics")
 
 
 def check_network(network):
@@ -99,9 +100,31 @@ def no_quantize(received):
     )
 
 
-def _is_own_method(network, name):
+def check_own_methods(learner):
+    """Raises a ValueError for a learner's own methods that its steps would not call.
+
+    Keras' steps call `compute_loss` and `compute_metrics`, and several replicas `train_step`.
+    """
+    own = [name for name in _TRAINING_METHODS if _is_own_method(learner, name)]
+    measures = [name for name in own if name not in _STEPS]
+    if measures and not set(_STEPS) <= set(own):
+        raise ValueError(
+            f"A learner's steps don't call {' or '.join(measures)}. Received: "
+            f"{type(learner).__name__}, which defines {', '.join(own)}. Pass the loss and metrics "
+            f"to compile, or define {' and '.join(_STEPS)} that call it."
+        )
+    count = learner.distribute_strategy.num_replicas_in_sync
+    if "train_step" in own and count > 1:
+        raise ValueError(
+            "On several replicas a meta-step is taken once for all of them. Received: "
+            f"{type(learner).__name__}, which defines train_step, on {count} replicas. Train on "
+            "one device, or by a loop of your own with compute_meta_gradient in strategy.run."
+        )
+
+
+def _is_own_method(model, name):
     """Whether a method is neither Keras' nor of a model of this library."""
-    for cls in type(network).__mro__:
+    for cls in type(model).__mro__:
         if name in vars(cls):
             return not cls.__module__.startswith(("keras.", "tfmeta."))
     return False

@@ -21,6 +21,7 @@ def set_losses(learner, loss: Any, factor: float, *, xla: bool) -> None:
         ValueError: for an optimizer or a loss that the learner can't honour.
     """
     checks.check_optimizer(learner.optimizer, learner.meta_gradient_clip)
+    checks.check_own_methods(learner)
     checks.check_weights(learner)
     if learner.loss_function is None:  # Once a learner; compiling again changes no layer.
         checks.check_exactness(learner)
