@@ -253,7 +253,7 @@ def test_it_says_how_it_is_compiled_before_it_is_measured(tmp_path):
     assert loaded.compiled
     for model in (adapted, loaded):
         np.testing.assert_allclose(model.evaluate(QX, QY, verbose=0), expected, rtol=1e-5)
-    np.testing.assert_allclose(clone.evaluate(QX, QY, verbose=0), expected[0], rtol=1e-5)
+    np.testing.assert_allclose(clone.evaluate(QX, QY, verbose=0), expected, rtol=1e-5)
     adapted.compile("adam", "mse")
     assert adapted.loss == "mse"
 

@@ -924,7 +924,9 @@ class MetaLearner(keras.Model):
         """The constructor's arguments, for `keras.saving`."""
         return saving.config_of(self)
 
-    def quantize(self, *arguments: Any, **options: Any) -> None:
+    def quantize(
+        self, mode: Any = None, config: Any = None, type_check: bool = True, filters: Any = None
+    ) -> None:
         """Refuses: quantized weights don't train.
 
         Raises:
