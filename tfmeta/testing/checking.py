@@ -1,10 +1,12 @@
 """`check_learner`: whether a learner of your own has the properties of the library's learners."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfmeta.learners.core.gradient_rule import ObjectiveGradient, QueryGradient
 from tfmeta.learners.meta_learner import MetaLearner
@@ -57,6 +59,23 @@ def check_learner(
         )
     case = Case(make_learner, made_up_tasks(kind) if tasks is None else tasks, kind, oracle)
     _check_oracle(case.learner(), oracle)
+    with _without_warnings():
+        _check_properties(case)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps TensorFlow from warning that functions are traced again, as many learners are made."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _check_properties(case: Case) -> None:
     for holds in PROPERTIES:
         name = holds.__name__.replace("_", " ")
         try:
