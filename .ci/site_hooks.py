@@ -65,7 +65,9 @@ def on_page_markdown(markdown, page, config, files):
 
     markdown = NAME.sub(to_the_name, markdown)
     markdown = NAMES.sub(lambda match: listed(match[1], match[2] or match[1]), markdown)
-    markdown = SECTION.sub(lambda match: section(ROOT / match[2], match[1]), markdown)
+    markdown = SECTION.sub(
+        lambda match: section(ROOT / match[2], match[1], source.parent), markdown
+    )
     return LINK.sub(rewritten, markdown)
 
 
@@ -85,10 +87,23 @@ def on_page_content(content, page, config, files):
     return CODE.sub(whole, "".join(parts))
 
 
-def section(path, title):
-    """The text below a heading of second level of a Markdown file, up to the next one."""
+def section(path, title, folder):
+    """The text below a heading of second level of a Markdown file, up to the next one.
+
+    Args:
+        path: of the file.
+        title: the heading.
+        folder: of the page that shows the text; its links lead from there.
+    """
+
+    def moved(match):
+        image, text, target, anchor = match.groups()
+        if "://" in target:
+            return match[0]
+        return f"{image}[{text}]({os.path.relpath(path.parent / target, folder)}{anchor or ''})"
+
     parts = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.M)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))[title].strip()
+    return LINK.sub(moved, dict(zip(parts[1::2], parts[2::2], strict=True))[title].strip())
 
 
 def outside(source, target, docs):
