@@ -45,13 +45,13 @@ def export_servable(
     The version appears under its name only once it is whole and its warmup records were answered.
 
     Args:
-        servable: `Servable`.
+        servable: the functions, variables, shapes and metadata to export.
         export_dir: directory of all versions; made if missing.
         version: integer from 0, or None for the next free one.
-        max_support: support examples that a task may have.
-        max_query: query examples that a task may have.
-        max_tasks: tasks that a request may have.
-        max_inner_steps: inner steps that a request may ask for.
+        max_support: largest number of support examples of a task, 1000 by default.
+        max_query: largest number of query examples of a task, 1000 by default.
+        max_tasks: largest number of tasks of a request, 1000 by default.
+        max_inner_steps: largest number of inner steps of a request, 1000 by default.
         warmup_sizes: (S, Q) pairs to write warmup records for; None for the servable's usual
             ones; empty for no records.
         preprocessing: how images were prepared (`Servable.preprocessing`); None for the

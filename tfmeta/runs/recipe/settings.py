@@ -18,18 +18,19 @@ STRATEGIES = (None, "one_device", "mirrored", "multi_worker")
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-    """What is trained, on what, for how long. All of it makes the weights.
+    """The bindings `train.*`: what a run trains. They decide the weights.
 
     Attributes:
-        learner: callable without arguments, gives the learner.
-        stream: callable `(split=, seed=, start=)`, gives a stream of tasks.
-        optimizer: callable without arguments, gives the outer Keras optimizer.
+        learner: the learner, such as `@MAML`; called without arguments.
+        stream: the tasks, such as `@sinusoid`; called with `split`, `seed` and `start`, and
+            returns a `tfmeta.tasks.TaskStream`.
+        optimizer: the outer Keras optimizer, such as `@Adam`; called without arguments.
         steps: number of meta-steps.
-        tasks_per_step: tasks per meta-step, over all devices together.
-        loss: callable without arguments, gives the Keras loss; or its name. None for a learner
-            that takes none: a policy's is its environment's.
-        seed: of the initialisation and of the tasks.
-        metrics: of Keras, by name or as callables.
+        tasks_per_step: number of tasks in a meta-step, over all devices together.
+        loss: the Keras loss, such as `@MeanSquaredError`, or its name. None for a learner without
+            a loss of its own, such as a policy, whose environment gives rewards.
+        seed: seed of the initialisation and of the training tasks.
+        metrics: Keras metrics, by name or as callables.
     """
 
     learner: Callable[[], Any]
@@ -44,23 +45,24 @@ class TrainSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """How it is computed.
+    """The bindings `run.*`: how a run computes.
 
     Attributes:
-        deterministic: operations with the same result on every run; None: on for a CPU, off for a
-            GPU (where some operations have no deterministic kernel, and TensorFlow names them).
-        jit_compile: XLA for the meta-gradient; None: chosen once before step 1 and kept in
-            run.json, like a learner's `parallel="auto"`: a run that is long enough times the
-            executions. They differ by rounding: set both where two runs must have the same bits.
-        intra_op_threads: threads of one operation; None: TensorFlow's choice, all cores. One is
-            faster where operations are small: they then run side by side instead.
-            TF_NUM_INTRAOP_THREADS in the environment comes first.
-        strategy: None (one device, or all GPUs of this machine where there are several),
-            "mirrored", "one_device", or "multi_worker" (several processes, each with the
-            environment variable TF_CONFIG).
-        callbacks: callables without arguments that give Keras callbacks, called with the learner
-            as their model. An epoch is `log.checkpoint_every` steps; logs are the columns of
-            metrics.csv. A callback that sets `stop_training` ends the training.
+        deterministic: whether operations give the same bits in every run. None: on for a CPU, off
+            for a GPU, where some operations have no deterministic kernel.
+        jit_compile: whether XLA compiles the meta-gradient. None: a run that is long enough times
+            the executions before step 1, and run.json keeps the choice, as for a learner's
+            `parallel="auto"`. Executions differ by rounding: set both where two runs must have
+            the same bits.
+        intra_op_threads: threads of one operation. None: TensorFlow's choice, all cores. 1 is
+            faster where operations are small, since several then run at a time. The environment
+            variable TF_NUM_INTRAOP_THREADS comes first.
+        strategy: None (one device, or all GPUs of this machine if it has several), "mirrored",
+            "one_device", or "multi_worker" (several processes, each with the environment variable
+            TF_CONFIG).
+        callbacks: Keras callbacks, such as `[@EarlyStopping]`; each is called without arguments
+            and gets the learner as its model. An epoch is `log.checkpoint_every` steps. Its logs
+            are the columns of metrics.csv. A callback that sets `stop_training` ends the training.
     """
 
     deterministic: bool | None = None
@@ -72,25 +74,26 @@ class RunSettings:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSettings:
-    """The protocol of the result.
+    """The bindings `evaluate.*`: the protocol of the result.
 
     Attributes:
         tasks: number of held-out tasks.
-        stream: as `train.stream`; None: the same.
+        stream: the held-out tasks, as `train.stream`. None: the same stream.
         split: "test", "validation" or "train".
-        seed: of the evaluation's tasks, the same for every `train.seed`.
-        checkpoint: "last" or "best" (by validation).
-        ensemble: how many of the best checkpoints answer together, by the mean of their outputs
-            (`log.keep_best` of them are kept); 1: `checkpoint` alone.
-        inner_steps: steps of adaptation; None: the learner's `test_inner_steps`.
-        normalizations: modes to evaluate, the recipe's own first.
-        tasks_per_batch: tasks computed at once.
-        shots: the support sizes to evaluate, the result's first; None: the stream's own.
-        calibration: whether likelihood and calibration are measured too; None: where the learner
-            samples weights.
-        outliers: whether it is measured how well queries of no class of their task are told from
-            the others (`tfmeta.evaluation.measure_outliers`); an export then has the score and
-            its threshold.
+        seed: seed of the held-out tasks. It does not depend on `train.seed`.
+        checkpoint: "last", or "best" on validation tasks.
+        ensemble: number of the best checkpoints whose outputs are averaged, of the
+            `log.keep_best` that are kept. 1: `checkpoint` alone.
+        inner_steps: number of inner steps. None: the learner's `test_inner_steps`.
+        normalizations: normalisation modes to evaluate. The first one is the recipe's own.
+        tasks_per_batch: number of tasks computed at once.
+        shots: support sizes to evaluate, such as `(5, 10)`. The first one gives the result. None:
+            the stream's own size.
+        calibration: whether to measure likelihood and calibration too. None: only for learners
+            that sample weights.
+        outliers: whether to measure how well queries of other classes are told from queries of
+            the task's classes (`tfmeta.evaluation.measure_outliers`). An export then has the score
+            and its threshold.
     """
 
     tasks: int = 600
@@ -109,13 +112,13 @@ class EvaluateSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ValidateSettings:
-    """Held-out tasks looked at during training; they choose the "best" checkpoint.
+    """The bindings `validate.*`: held-out tasks during training; they choose the "best" checkpoint.
 
     Attributes:
-        every: meta-steps between validations; 0: none.
-        tasks: number of tasks.
-        split: of the evaluation's stream.
-        seed: of the tasks.
+        every: number of meta-steps between validations. 0: no validation.
+        tasks: number of validation tasks.
+        split: the split of `evaluate.stream` that they come from.
+        seed: seed of the validation tasks.
     """
 
     every: int = 0
@@ -126,14 +129,14 @@ class ValidateSettings:
 
 @dataclasses.dataclass(frozen=True)
 class LogSettings:
-    """What is written down on the way.
+    """The bindings `log.*`: what a run writes while it trains.
 
     Attributes:
-        every: meta-steps to a row of metrics.csv.
-        checkpoint_every: meta-steps to a checkpoint.
-        keep: number of last checkpoints that stay (the best stays too).
-        keep_best: number of best checkpoints, by validation, that stay.
-        tensorboard: whether TensorBoard events are written.
+        every: number of meta-steps between two rows of metrics.csv.
+        checkpoint_every: number of meta-steps between two checkpoints.
+        keep: number of latest checkpoints to keep, beside the best ones.
+        keep_best: number of best checkpoints to keep, by validation.
+        tensorboard: whether to write TensorBoard events.
     """
 
     every: int = 100
@@ -145,17 +148,17 @@ class LogSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ExportSettings:
-    """The SavedModel at the end of a run.
+    """The bindings `export.*`: the SavedModel at the end of a run.
 
     Attributes:
-        enabled: whether `train` exports at its end.
-        normalization: None: as trained.
-        max_ways: most classes of a request, of a learner that allows any number; None: the
-            network's outputs.
-        max_support: most support examples of a request; None: the exporter's default.
-        max_query: most query examples of a request; None: the exporter's default.
-        max_tasks: most tasks of a request; None: the exporter's default.
-        max_inner_steps: most inner steps of a request; None: the exporter's default.
+        enabled: whether `tfmeta.train` exports at its end.
+        normalization: normalisation mode of the export. None: as trained.
+        max_ways: largest number of classes of a request, for a learner that answers any number.
+            None: the network's outputs.
+        max_support: largest number of support examples of a task. None: 1000.
+        max_query: largest number of query examples of a task. None: 1000.
+        max_tasks: largest number of tasks of a request. None: 1000.
+        max_inner_steps: largest number of inner steps of a request. None: 1000.
     """
 
     enabled: bool = True
