@@ -77,11 +77,10 @@ print("right:", int(np.sum(answers == np.asarray(query_y))), "of", len(answers))
 # %% [markdown]
 # ## From the command line
 #
-# A recipe does the same in one command, with checkpoints, evaluation and export. Its tasks have 15
-# queries of a class where nothing else is said; here a class has 8 images.
+# A recipe does the same in one command, with checkpoints, evaluation and export:
 #
 # ```bash
-# python -m tfmeta.train --gin_file=images_5way_1shot_maml.gin --gin_param="from_directory.path = 'my_images'" --gin_param="from_directory.queries = 7"
+# python -m tfmeta.train --gin_file=images_5way_1shot_maml.gin --gin_param="from_directory.path = 'my_images'"
 # ```
 #
 # `python -m tfmeta.adapt` then takes a folder of labelled images and a folder of unlabelled images,

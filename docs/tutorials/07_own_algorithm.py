@@ -9,6 +9,7 @@
 import tfmeta  # first, so that TensorFlow starts quietly
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -100,15 +101,15 @@ print("all properties hold")
 # set its arguments.
 
 # %%
-recipe = """
+Path("unit_maml.gin").write_text(
+    """
 import my_learner                    # my_learner.py beside this file, with the class above
 include 'sinusoid_maml.gin'
 train.learner = @UnitMAML
 UnitMAML.network = @mlp()
 UnitMAML.inner_rate = 0.1
 """
-with open("unit_maml.gin", "w") as file:
-    file.write(recipe)
+)
 
 # %% [markdown]
 # ```bash

@@ -44,36 +44,28 @@ for name in ("return_before", "return_after"):
 # %% [markdown]
 # ## Adapt to goals of the test split
 #
-# `trajectories` draws trajectories of the policy before adaptation and after each update. The picture
-# shows one trajectory of each policy, in four tasks. After ten steps the policy knows little: look
-# at the direction of its paths.
+# `trajectories` draws trajectories of the policy before adaptation and after each update.
 
 # %%
 test = rl.environment_tasks(environment, "test", shots=20, seed=1, count=4).batch(4)
-tasks = next(iter(test))
-goals = tasks[0][:, 0].numpy()
-episodes = learner.trajectories(tasks, inner_steps=2)
-labels, colors = ("before", "after 1 update", "after 2 updates"), ("#777777", "#E69F00", "#0072B2")
-figure, axes = plt.subplots(1, 4, figsize=(10, 3), sharex=True, sharey=True)
+episodes = learner.trajectories(next(iter(test)), inner_steps=2)
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.6), sharex=True, sharey=True)
 for task, axis in enumerate(axes):
     for update, after in enumerate(episodes):
         path = np.asarray(after.observations)[task, 0]
         alive = np.asarray(after.mask)[task, 0] > 0
-        axis.plot(*path[alive].T, color=colors[update], label=labels[update])
-    axis.plot(*goals[task], "*", color="#D55E00", markersize=12, label="goal")
+        axis.plot(*path[alive].T, label=f"after {update} updates")
     axis.set_aspect("equal")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=4)
+axes[0].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
 # ## The paper's length
 #
-# The recipe takes 9 minutes on one core:
-#
 # ```bash
 # python -m tfmeta.train --gin_file=rl_navigation_maml.gin --workdir=runs/rl_navigation
 # ```
 #
-# [Results](../results.md#reinforcement-learning) has its returns beside
+# takes 9 minutes on one core. [Results](../results.md#reinforcement-learning) has its returns beside
 # a policy that was trained on all goals at once. [Reinforcement
 # learning](../explanations/reinforcement_learning.md) has your own environment.
